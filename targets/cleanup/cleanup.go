@@ -32,9 +32,9 @@ type Engine struct {
 type Options struct {
 	// Engines to look in. Hosts that a state file names are looked in as well. Default: the one at hand.
 	Engines []Engine
-	// StopEngine stops the private engine and removes its data. It is called when the settings say so
-	// (CleanEngine or CleanAll), and must do nothing, without an error, where there is none.
-	StopEngine func(ctx context.Context) error
+	// StopEngine stops the private engine, removes its data and names what it removed. It is called when the settings
+	// say so (CleanEngine or CleanAll), and must do nothing, without an error, where there is none.
+	StopEngine func(ctx context.Context) (removed []string, err error)
 	// Deregister deletes a cluster that a run registered at a propagator. One that is not there is a success.
 	Deregister func(ctx context.Context, url string, token settings.Secret, clusterID string) error
 	// TempDir is where temporary directories are looked for. Default: os.TempDir().
@@ -101,7 +101,7 @@ func (w *sweep) run(ctx context.Context) {
 		w.sweepCluster(ctx, name, dirs[name])
 	}
 	w.sweepDisk()
-	w.sweepEngineOfOurs(ctx)
+	w.sweepPrivateEngine(ctx)
 	w.sweepCaches(ctx)
 	w.sweepEmpty()
 }

@@ -185,34 +185,36 @@ func (w *sweep) find(ctx context.Context, e *engine, dirs map[string]string) ([]
 	return found, nil
 }
 
-// sweepEngineOfOurs stops the private engine when that is asked for.
-func (w *sweep) sweepEngineOfOurs(ctx context.Context) {
-	for _, e := range w.options.Engines {
-		if e.Data == "" || !exists(e.Data) {
-			continue
+// sweepPrivateEngine stops the engine that is ours when that is asked for, and names it otherwise.
+func (w *sweep) sweepPrivateEngine(ctx context.Context) {
+	if w.stopsEngine() {
+		removed, err := w.options.StopEngine(ctx)
+		for _, what := range removed {
+			w.gone("%s", what)
 		}
-		if !w.stopsEngine() {
+		if err != nil {
+			w.leave(err.Error())
+		}
+	}
+	for _, e := range w.options.Engines {
+		switch {
+		case e.Data == "" || !exists(e.Data):
+		case w.stopsEngine():
+			w.leave(fmt.Sprintf("the %s Docker engine's data in %s", e.Name, e.Data))
+		case w.scope == "":
 			size, err := diskUse(e.Data)
 			if err != nil {
 				w.con.Warn("%v", err)
 			}
-			w.keep("the %s Docker engine in %s (%s, ENGINE=1 removes it alone)", e.Name, e.Data, size)
-			continue
+			w.keep("the %s Docker engine in %s (%s; ENGINE=1 removes it alone)", e.Name, e.Data, size)
 		}
-		if err := w.options.StopEngine(ctx); err != nil {
-			w.leave(fmt.Sprintf("the %s Docker engine at %s: %v", e.Name, e.Host, err))
-			continue
-		}
-		if exists(e.Data) {
-			w.leave(fmt.Sprintf("the %s Docker engine's data in %s", e.Name, e.Data))
-			continue
-		}
-		w.gone("the %s Docker engine and its data in %s", e.Name, e.Data)
-		w.engines = slices.DeleteFunc(w.engines, func(open *engine) bool {
-			if open.Host != e.Host {
+	}
+	if w.stopsEngine() {
+		w.engines = slices.DeleteFunc(w.engines, func(e *engine) bool {
+			if e.Data == "" {
 				return false
 			}
-			open.close()
+			e.close()
 			return true
 		})
 	}
