@@ -7,10 +7,7 @@ package image
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // Registry is the host part of the names of all images made here. Nothing answers there: such an image is loaded,
@@ -62,12 +59,4 @@ func Watch(p Progress, state func(elapsed time.Duration) string) (stop func()) {
 		}
 	}()
 	return func() { cancel(); <-done }
-}
-
-func parseRef(ref string) (name.Tag, error) {
-	tag, err := name.NewTag(ref)
-	if err != nil {
-		return name.Tag{}, fmt.Errorf("parse image name %s: %w", ref, err)
-	}
-	return tag, nil
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
@@ -43,15 +44,11 @@ func (s *Store) Image(ctx context.Context, name, key string, build func(ctx cont
 	var err error
 	t.Path, err = s.file(ctx, "images", name, key, ".tar", func(ctx context.Context, path string) error {
 		s.progress.Step("make image %s", t.Ref)
-		tag, err := parseRef(t.Ref)
-		if err != nil {
-			return err
-		}
 		img, err := build(ctx)
 		if err != nil {
 			return err
 		}
-		return tarball.WriteToFile(path, tag, img)
+		return Write(path, t.Ref, img)
 	})
 	if err != nil {
 		return Tarball{}, fmt.Errorf("make image %s: %w", t.Ref, err)
@@ -59,10 +56,31 @@ func (s *Store) Image(ctx context.Context, name, key string, build func(ctx cont
 	return t, nil
 }
 
-// Has reports whether the image NAME with this key is in the store.
-func (s *Store) Has(name, key string) bool {
-	_, err := os.Stat(s.path("images", name, key, ".tar"))
+// HasImage reports whether any version of the image NAME is in the store.
+func (s *Store) HasImage(name string) (bool, error) {
+	entries, err := os.ReadDir(filepath.Join(s.home, "images"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("look for images of %s: %w", name, err)
+	}
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		key, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), ".tar"), name+"-")
+		return ok && isKey(key)
+	}), nil
+}
+
+// HasFile reports whether the file NAME with this key is in `build/`.
+func (s *Store) HasFile(name, key, ext string) bool {
+	_, err := os.Stat(s.path("build", name, key, ext))
 	return err == nil
+}
+
+// Write writes the image to a tarball under that name.
+func Write(path, ref string, img v1.Image) error {
+	tag, err := name.NewTag(ref)
+	if err != nil {
+		return fmt.Errorf("parse image name %s: %w", ref, err)
+	}
+	return tarball.WriteToFile(path, tag, img)
 }
 
 // File returns the path of the file NAME with this key in `build/`, made by build unless it is there already. build
