@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -82,7 +81,7 @@ func TestABigNumberStaysAsItIsWritten(t *testing.T) {
 	s.HelmValues = []string{file}
 	values, err := Values(s, Options{Lookup: noVariables}, "")
 	require.NoError(t, err)
-	require.Equal(t, json.Number("8589934592"), at(t, values, "config.gpuShmSize").Value)
+	require.Equal(t, int64(8589934592), at(t, values, "config.gpuShmSize").Value)
 }
 
 func TestAnImageVariableForRealCedanaDoesNotChangeTheStandIn(t *testing.T) {
