@@ -1,0 +1,159 @@
+// Package console is where people see what happens: progress goes to stderr, data to stdout. Off a terminal, or
+// with NO_COLOR set (https://no-color.org), lines are plain.
+package console
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// Heartbeat is how often a running step repeats itself with its last state, so that nothing is silent for long.
+const Heartbeat = 8 * time.Second
+
+// Console writes progress and data. Its methods may be called from several goroutines.
+type Console struct {
+	mu       sync.Mutex
+	progress io.Writer
+	data     io.Writer
+	color    bool
+	beat     time.Duration
+}
+
+// New returns a console that writes progress and data to the given writers, in plain lines.
+func New(progress, data io.Writer) *Console {
+	return &Console{progress: progress, data: data, beat: Heartbeat}
+}
+
+// Standard returns the console of this process: stderr and stdout, coloured when stderr is a terminal and NO_COLOR
+// is not set.
+func Standard() *Console {
+	c := New(os.Stderr, os.Stdout)
+	_, noColor := os.LookupEnv("NO_COLOR")
+	c.color = !noColor && term.IsTerminal(int(os.Stderr.Fd()))
+	return c
+}
+
+// Data is the writer for what a user asked for.
+func (c *Console) Data() io.Writer { return c.data }
+
+// Progress is a writer of whole progress lines, for the output of other programs.
+func (c *Console) Progress() io.Writer { return lockedWriter{c} }
+
+// Step prints a line of progress: something was begun or done that is not worth a timed step of its own.
+func (c *Console) Step(format string, args ...any) { c.line(dim, "-", fmt.Sprintf(format, args...)) }
+
+// Warn prints something the user should know although the work goes on.
+func (c *Console) Warn(format string, args ...any) { c.line(yellow, "!", fmt.Sprintf(format, args...)) }
+
+// Ok prints a finished piece of work.
+func (c *Console) Ok(format string, args ...any) { c.line(green, "✓", fmt.Sprintf(format, args...)) }
+
+// Fail prints a piece of work that failed.
+func (c *Console) Fail(format string, args ...any) { c.line(red, "✗", fmt.Sprintf(format, args...)) }
+
+// Run does one named step: it prints the name, then again with the last state while it takes long, then the
+// outcome with the time it took. The error is returned as it came.
+func (c *Console) Run(ctx context.Context, name string, do func(ctx context.Context, s *Step) error) error {
+	s := &Step{}
+	c.line(dim, "•", name)
+	start := time.Now()
+	done := make(chan struct{})
+	var beats sync.WaitGroup
+	beats.Go(func() {
+		tick := time.NewTicker(c.beat)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				state := s.State()
+				if state != "" {
+					state = ": " + state
+				}
+				c.line(dim, "…", fmt.Sprintf("%s (%s)%s", name, time.Since(start).Round(time.Second), state))
+			}
+		}
+	})
+	err := do(ctx, s)
+	close(done)
+	beats.Wait()
+	took := time.Since(start).Round(10 * time.Millisecond)
+	if err != nil {
+		c.Fail("%s failed after %s", name, took)
+		return err
+	}
+	if note := s.note(); note != "" {
+		c.Ok("%s: %s (%s)", name, note, took)
+	} else {
+		c.Ok("%s (%s)", name, took)
+	}
+	return nil
+}
+
+// Step is a running step of Run.
+type Step struct {
+	mu      sync.Mutex
+	state   string
+	outcome string
+}
+
+// Set says what the step is doing or waiting for now; the next heartbeat shows it.
+func (s *Step) Set(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = fmt.Sprintf(format, args...)
+}
+
+// Note is what the step's last line says beside its name.
+func (s *Step) Note(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outcome = fmt.Sprintf(format, args...)
+}
+
+// State is what Set said last.
+func (s *Step) State() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+func (s *Step) note() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.outcome
+}
+
+type color string
+
+const (
+	dim    color = "2"
+	red    color = "31"
+	green  color = "32"
+	yellow color = "33"
+)
+
+func (c *Console) line(col color, mark, text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.color {
+		mark = "\x1b[" + string(col) + "m" + mark + "\x1b[0m"
+	}
+	// A progress line that cannot be written has nobody to read it.
+	_, _ = fmt.Fprintf(c.progress, "%s %s\n", mark, text)
+}
+
+type lockedWriter struct{ c *Console }
+
+func (w lockedWriter) Write(p []byte) (int, error) {
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	return w.c.progress.Write(p)
+}

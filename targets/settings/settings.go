@@ -1,0 +1,335 @@
+// Package settings reads the environment, the project's only configuration, into one checked value.
+package settings
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+)
+
+// Labels on everything a run makes, by which `mage clean` finds it.
+const (
+	DockerLabel        = "ai.cedana.e2e"
+	DockerLabelCluster = "ai.cedana.e2e.cluster"
+	DockerLabelRun     = "ai.cedana.e2e.run"
+
+	KubernetesLabelRun     = "e2e.cedana.ai/run"
+	KubernetesLabelManaged = "e2e.cedana.ai/managed-by"
+	ManagedBy              = "cedana-e2e"
+)
+
+// Backend is what the suite runs against.
+type Backend string
+
+// BackendLocal is the embedded stand-in, BackendLive is real Cedana.
+const (
+	BackendLocal Backend = "local"
+	BackendLive  Backend = "live"
+)
+
+// DefaultURL is the propagator of the live backend when CEDANA_URL is not set.
+const DefaultURL = "https://ci.cedana.ai/v1"
+
+// Settings is the checked environment. Durations are Go durations; paths are absolute.
+type Settings struct {
+	// Backend is never "auto": Load has resolved it.
+	Backend Backend
+	// URL is the propagator's, normalised (scheme, host, port; no version, no trailing slash). Empty on the local
+	// backend, where the address is known only once the propagator runs.
+	URL   string
+	Token Secret
+
+	CedanaNamespace string
+	ClusterName     string
+	// ClusterChosen is set when CLUSTER_NAME was given: `mage clean` then removes that cluster only.
+	ClusterChosen bool
+	ClusterID     string
+	Namespace     string
+	RuncRoot      string
+
+	HelmChart  string
+	HelmValues []string
+	SkipHelm   bool
+
+	Engine string
+	Node   string
+	Agents int
+	// K3sImage overrides the pinned official k3s image of the k3s node flavour.
+	K3sImage string
+
+	ClusterTimeout time.Duration
+	DeployTimeout  time.Duration
+	SuiteTimeout   time.Duration
+	CleanTimeout   time.Duration
+
+	PodTimeout        time.Duration
+	CheckpointTimeout time.Duration
+	RestoreTimeout    time.Duration
+
+	// Run is a `go test -run` pattern; Parallel is how many tests run side by side.
+	Run      string
+	Parallel int
+	// Keep leaves test namespaces of failed tests in place.
+	Keep bool
+
+	Artifacts string
+	// Format of lists: table or json.
+	Format string
+	// CleanAll removes caches, CleanEngine stops the private engine.
+	CleanAll    bool
+	CleanEngine bool
+	// Home is where everything on disk lives.
+	Home string
+	// CI is set on a CI machine.
+	CI bool
+	// RunID is new for every load: eight lower-case hex digits. E2E_RUN_ID fixes it.
+	RunID string
+}
+
+// environment has each variable as it is spelled, with its default. Everything is text: envconfig stops at the first
+// value it cannot convert, and a user wants to hear of all of them at once.
+type environment struct {
+	URL               string `env:"CEDANA_URL"`
+	Token             string `env:"CEDANA_AUTH_TOKEN"`
+	CedanaNamespace   string `env:"CEDANA_NAMESPACE, default=cedana-system"`
+	ClusterName       string `env:"CLUSTER_NAME, default=cedana-e2e"`
+	ClusterID         string `env:"CLUSTER_ID"`
+	Namespace         string `env:"NAMESPACE, default=cedana-e2e"`
+	RuncRoot          string `env:"RUNC_ROOT, default=/run/containerd/runc/k8s.io"`
+	HelmChart         string `env:"HELM_CHART"`
+	HelmValues        string `env:"HELM_VALUES"`
+	SkipHelm          string `env:"SKIP_HELM, default=0"`
+	Backend           string `env:"E2E_BACKEND, default=auto"`
+	Engine            string `env:"E2E_ENGINE, default=auto"`
+	Node              string `env:"E2E_NODE, default=auto"`
+	Agents            string `env:"E2E_AGENTS, default=0"`
+	K3sImage          string `env:"E2E_K3S_IMAGE"`
+	ClusterTimeout    string `env:"E2E_CLUSTER_TIMEOUT, default=30m"`
+	DeployTimeout     string `env:"E2E_DEPLOY_TIMEOUT, default=7m"`
+	SuiteTimeout      string `env:"E2E_SUITE_TIMEOUT, default=10m"`
+	CleanTimeout      string `env:"E2E_CLEAN_TIMEOUT, default=3m"`
+	PodTimeout        string `env:"E2E_POD_TIMEOUT, default=60s"`
+	CheckpointTimeout string `env:"E2E_CHECKPOINT_TIMEOUT, default=60s"`
+	RestoreTimeout    string `env:"E2E_RESTORE_TIMEOUT, default=120s"`
+	Run               string `env:"E2E_RUN"`
+	Parallel          string `env:"E2E_PARALLEL, default=4"`
+	Keep              string `env:"E2E_KEEP, default=0"`
+	Artifacts         string `env:"E2E_ARTIFACTS, default=artifacts"`
+	Format            string `env:"FORMAT, default=table"`
+	CleanAll          string `env:"ALL, default=0"`
+	CleanEngine       string `env:"ENGINE, default=0"`
+	Home              string `env:"E2E_HOME"`
+	CI                string `env:"CI, default=0"`
+	RunID             string `env:"E2E_RUN_ID"`
+}
+
+// Load reads and checks the environment. Its error is a Problems that names every bad variable.
+func Load(ctx context.Context) (*Settings, error) { return load(ctx, envconfig.OsLookuper()) }
+
+func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
+	var e environment
+	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &e, Lookuper: nonEmpty{lookuper}}); err != nil {
+		return nil, fmt.Errorf("read environment: %w", err)
+	}
+	var c checker
+	s := &Settings{
+		Token:             Secret(e.Token),
+		CedanaNamespace:   c.match("CEDANA_NAMESPACE", e.CedanaNamespace, dnsLabel, 63, "cedana-system"),
+		ClusterName:       c.match("CLUSTER_NAME", e.ClusterName, dnsLabel, maxClusterName, "cedana-e2e"),
+		ClusterID:         e.ClusterID,
+		Namespace:         c.match("NAMESPACE", e.Namespace, dnsLabel, maxNamespacePrefix, "cedana-e2e"),
+		RuncRoot:          c.absolute("RUNC_ROOT", e.RuncRoot, "/run/containerd/runc/k8s.io"),
+		HelmChart:         e.HelmChart,
+		HelmValues:        list(e.HelmValues),
+		SkipHelm:          c.boolean("SKIP_HELM", e.SkipHelm),
+		Engine:            c.oneOf("E2E_ENGINE", e.Engine, "auto", "system", "private"),
+		Node:              c.oneOf("E2E_NODE", e.Node, "auto", "k3s", "source"),
+		Agents:            c.number("E2E_AGENTS", e.Agents, 0, 10),
+		K3sImage:          e.K3sImage,
+		ClusterTimeout:    c.duration("E2E_CLUSTER_TIMEOUT", e.ClusterTimeout, "30m"),
+		DeployTimeout:     c.duration("E2E_DEPLOY_TIMEOUT", e.DeployTimeout, "7m"),
+		SuiteTimeout:      c.duration("E2E_SUITE_TIMEOUT", e.SuiteTimeout, "10m"),
+		CleanTimeout:      c.duration("E2E_CLEAN_TIMEOUT", e.CleanTimeout, "3m"),
+		PodTimeout:        c.duration("E2E_POD_TIMEOUT", e.PodTimeout, "60s"),
+		CheckpointTimeout: c.duration("E2E_CHECKPOINT_TIMEOUT", e.CheckpointTimeout, "60s"),
+		RestoreTimeout:    c.duration("E2E_RESTORE_TIMEOUT", e.RestoreTimeout, "120s"),
+		Run:               c.pattern("E2E_RUN", e.Run, "TestRestore"),
+		Parallel:          c.number("E2E_PARALLEL", e.Parallel, 1, 64),
+		Keep:              c.boolean("E2E_KEEP", e.Keep),
+		Artifacts:         c.path("E2E_ARTIFACTS", e.Artifacts, "artifacts"),
+		Format:            c.oneOf("FORMAT", e.Format, "table", "json"),
+		CleanAll:          c.boolean("ALL", e.CleanAll),
+		CleanEngine:       c.boolean("ENGINE", e.CleanEngine),
+		CI:                e.CI != "" && e.CI != "0" && e.CI != "false",
+		RunID:             c.runID(e.RunID),
+	}
+	_, s.ClusterChosen = nonEmpty{lookuper}.Lookup("CLUSTER_NAME")
+	s.Home = c.home(e.Home)
+	s.Backend = c.backend(e.Backend, s.Token)
+	s.URL = c.url(e.URL, s.Backend)
+	if s.Backend == BackendLive && !s.Token.Set() {
+		c.add("CEDANA_AUTH_TOKEN", "must be set for E2E_BACKEND=live", "<your token>")
+	}
+	if e.Token != strings.TrimSpace(e.Token) {
+		c.add("CEDANA_AUTH_TOKEN", "has white space around it", "<your token>")
+	}
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	return s, nil
+}
+
+// nonEmpty treats a variable that is set to nothing as not set, so that CI can pass optional inputs through.
+type nonEmpty struct{ envconfig.Lookuper }
+
+func (n nonEmpty) Lookup(key string) (string, bool) {
+	v, ok := n.Lookuper.Lookup(key)
+	return v, ok && v != ""
+}
+
+// Clusters is where every cluster has its directory.
+func (s *Settings) Clusters() string { return filepath.Join(s.Home, "clusters") }
+
+// ClusterDir is where a cluster's kubeconfig and state are.
+func (s *Settings) ClusterDir() string { return filepath.Join(s.Clusters(), s.ClusterName) }
+
+// Kubeconfig is the cluster's own kubeconfig file; its context is KubeContext.
+func (s *Settings) Kubeconfig() string { return filepath.Join(s.ClusterDir(), "kubeconfig") }
+
+// KubeContext is the context in Kubeconfig, named as k3d names it.
+func (s *Settings) KubeContext() string { return "k3d-" + s.ClusterName }
+
+// Images is the cache of image tarballs.
+func (s *Settings) Images() string { return filepath.Join(s.Home, "images") }
+
+// Build is the cache of compiled programs.
+func (s *Settings) Build() string { return filepath.Join(s.Home, "build") }
+
+// DockerLabels are the labels of what this run makes in the engine.
+func (s *Settings) DockerLabels() map[string]string {
+	return map[string]string{DockerLabel: "true", DockerLabelCluster: s.ClusterName, DockerLabelRun: s.RunID}
+}
+
+const (
+	// maxClusterName is k3d's limit (pkg/config/validate.go).
+	maxClusterName = 32
+	// maxNamespacePrefix leaves room for a test's name and the run id in a namespace's 63 characters.
+	maxNamespacePrefix = 24
+)
+
+var (
+	dnsLabel  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	runIDForm = regexp.MustCompile(`^[a-z0-9]{4,16}$`)
+)
+
+type checker struct{ problems Problems }
+
+func (c *checker) add(name, reason, example string) {
+	c.problems = append(c.problems, Problem{Name: name, Reason: reason, Example: example})
+}
+
+func (c *checker) match(name, value string, form *regexp.Regexp, most int, example string) string {
+	switch {
+	case len(value) > most:
+		c.add(name, fmt.Sprintf("%q has %d characters, at most %d are allowed", value, len(value), most), example)
+	case !form.MatchString(value):
+		c.add(name, fmt.Sprintf("%q is not a DNS label (lower-case letters, digits and hyphens)", value), example)
+	}
+	return value
+}
+
+func (c *checker) oneOf(name, value string, allowed ...string) string {
+	if !slices.Contains(allowed, value) {
+		c.add(name, fmt.Sprintf("%q is not one of %s", value, strings.Join(allowed, ", ")), allowed[0])
+	}
+	return value
+}
+
+func (c *checker) boolean(name, value string) bool {
+	b, err := strconv.ParseBool(value)
+	if err != nil {
+		c.add(name, fmt.Sprintf("%q is neither 0 nor 1", value), "1")
+	}
+	return b
+}
+
+func (c *checker) number(name, value string, least, most int) int {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < least || n > most {
+		c.add(name, fmt.Sprintf("%q is not a number from %d to %d", value, least, most), strconv.Itoa(max(least, 1)))
+	}
+	return n
+}
+
+func (c *checker) duration(name, value, example string) time.Duration {
+	d, err := time.ParseDuration(value)
+	if err != nil || d <= 0 {
+		c.add(name, fmt.Sprintf("%q is not a duration above zero", value), example)
+	}
+	return d
+}
+
+func (c *checker) absolute(name, value, example string) string {
+	if !filepath.IsAbs(value) {
+		c.add(name, fmt.Sprintf("%q is not an absolute path", value), example)
+	}
+	return filepath.Clean(value)
+}
+
+func (c *checker) path(name, value, example string) string {
+	abs, err := filepath.Abs(value)
+	if err != nil {
+		c.add(name, err.Error(), example)
+	}
+	return abs
+}
+
+func (c *checker) pattern(name, value, example string) string {
+	if _, err := regexp.Compile(value); err != nil {
+		c.add(name, fmt.Sprintf("%q is not a regular expression: %v", value, err), example)
+	}
+	return value
+}
+
+func (c *checker) home(value string) string {
+	if value == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			c.add("E2E_HOME", err.Error(), "/var/cache/cedana-e2e")
+			return ""
+		}
+		value = filepath.Join(cache, "cedana-e2e")
+	}
+	return c.path("E2E_HOME", value, "/var/cache/cedana-e2e")
+}
+
+func (c *checker) backend(value string, token Secret) Backend {
+	switch c.oneOf("E2E_BACKEND", value, "auto", "local", "live") {
+	case "local":
+		return BackendLocal
+	case "live":
+		return BackendLive
+	}
+	if token.Set() {
+		return BackendLive
+	}
+	return BackendLocal
+}
+
+func list(value string) []string {
+	var out []string
+	for _, v := range strings.Split(value, ",") {
+		if v = strings.TrimSpace(v); v != "" {
+			out = append(out, v)
+		}
+	}
+	return out
+}

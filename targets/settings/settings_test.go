@@ -1,0 +1,120 @@
+package settings
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+	"github.com/stretchr/testify/require"
+)
+
+func read(t *testing.T, env map[string]string) (*Settings, error) {
+	t.Helper()
+	if env["E2E_HOME"] == "" {
+		env["E2E_HOME"] = "/home/e2e"
+	}
+	return load(t.Context(), envconfig.MapLookuper(env))
+}
+
+func TestAnEmptyEnvironmentMeansTheLocalBackend(t *testing.T) {
+	t.Parallel()
+	s, err := read(t, map[string]string{})
+	require.NoError(t, err)
+	require.Equal(t, BackendLocal, s.Backend)
+	require.Equal(t, "cedana-e2e", s.ClusterName)
+	require.Equal(t, "cedana-system", s.CedanaNamespace)
+	require.Equal(t, "/run/containerd/runc/k8s.io", s.RuncRoot)
+	require.Equal(t, "/home/e2e/clusters/cedana-e2e/kubeconfig", s.Kubeconfig())
+	require.Equal(t, "k3d-cedana-e2e", s.KubeContext())
+	require.Equal(t, time.Minute, s.CheckpointTimeout)
+	require.Len(t, s.RunID, 8)
+}
+
+func TestATokenMeansTheLiveBackend(t *testing.T) {
+	t.Parallel()
+	s, err := read(t, map[string]string{"CEDANA_AUTH_TOKEN": "canary"})
+	require.NoError(t, err)
+	require.Equal(t, BackendLive, s.Backend)
+	require.Equal(t, "https://ci.cedana.ai", s.URL)
+}
+
+func TestAnEmptyVariableIsNotSet(t *testing.T) {
+	t.Parallel()
+	s, err := read(t, map[string]string{"CLUSTER_NAME": "", "CEDANA_AUTH_TOKEN": ""})
+	require.NoError(t, err)
+	require.Equal(t, "cedana-e2e", s.ClusterName)
+	require.Equal(t, BackendLocal, s.Backend)
+}
+
+func TestEverySpellingOfAURLWorks(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"ci.cedana.ai/v1/":         "https://ci.cedana.ai",
+		"https://ci.cedana.ai/v1":  "https://ci.cedana.ai",
+		"https://ci.cedana.ai":     "https://ci.cedana.ai",
+		"http://127.0.0.1:1324/v1": "http://127.0.0.1:1324",
+		"http://[::1]:1324/v2/":    "http://[::1]:1324",
+		"localhost:1324":           "https://localhost:1324",
+	} {
+		got, err := NormalizeURL(raw)
+		require.NoError(t, err, raw)
+		require.Equal(t, want, got, raw)
+	}
+	for _, raw := range []string{"ftp://ci.cedana.ai", "https://", "https://ci.cedana.ai/web", "https://u:p@ci.cedana.ai", "https://a b", "https://ci.cedana.ai?x=1"} {
+		_, err := NormalizeURL(raw)
+		require.Error(t, err, raw)
+		require.NotContains(t, err.Error(), "u:p")
+	}
+}
+
+func TestEveryProblemIsInOneReport(t *testing.T) {
+	t.Parallel()
+	_, err := read(t, map[string]string{
+		"E2E_BACKEND":         "lcoal",
+		"E2E_ENGINE":          "podman",
+		"E2E_NODE":            "kind",
+		"E2E_AGENTS":          "many",
+		"E2E_DEPLOY_TIMEOUT":  "7",
+		"E2E_CLUSTER_TIMEOUT": "0s",
+		"CLUSTER_NAME":        strings.Repeat("x", 33),
+		"CEDANA_NAMESPACE":    "Cedana",
+		"RUNC_ROOT":           "run/runc",
+		"FORMAT":              "xml",
+		"SKIP_HELM":           "maybe",
+		"E2E_RUN":             "(",
+		"E2E_RUN_ID":          "A B",
+	})
+	var problems Problems
+	require.ErrorAs(t, err, &problems)
+	require.Len(t, problems, 13)
+	require.Equal(t, 2, problems.ExitStatus())
+	for _, p := range problems {
+		require.Contains(t, err.Error(), p.Name+"=", "each problem has an example")
+		require.NotEmpty(t, p.Example)
+	}
+}
+
+func TestLiveWithoutATokenIsAProblem(t *testing.T) {
+	t.Parallel()
+	_, err := read(t, map[string]string{"E2E_BACKEND": "live", "CEDANA_URL": "nonsense://x"})
+	require.ErrorContains(t, err, "CEDANA_AUTH_TOKEN")
+	require.ErrorContains(t, err, "CEDANA_URL")
+}
+
+func TestASecretIsNeverPrinted(t *testing.T) {
+	t.Parallel()
+	s, err := read(t, map[string]string{"CEDANA_AUTH_TOKEN": "canary"})
+	require.NoError(t, err)
+	asJSON, err := json.Marshal(s)
+	require.NoError(t, err)
+	for _, text := range []string{fmt.Sprint(s.Token), fmt.Sprintf("%#v %+v %v %q", s.Token, s, *s, s.Token), string(asJSON)} {
+		require.NotContains(t, text, "canary")
+		require.Contains(t, text, "***")
+	}
+	_, err = read(t, map[string]string{"CEDANA_AUTH_TOKEN": " canary "})
+	require.ErrorContains(t, err, "white space")
+	require.NotContains(t, err.Error(), "canary")
+}
