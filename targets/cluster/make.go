@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -270,11 +271,36 @@ func (m *maker) rollback(ctx context.Context, cause error) error {
 	if err := remove(ctx, m.engine, name); err != nil {
 		return fmt.Errorf("%w%s\nremove what was made of cluster %s: %w (next: `go tool mage clean`)", cause, tail, name, err)
 	}
-	if err := removeFile(m.settings.Kubeconfig()); err != nil {
+	if err := m.forget(ctx); err != nil {
 		m.con.Warn("%v", err)
 	}
 	m.con.Step("what was made of cluster %s is removed", name)
 	return fmt.Errorf("%w%s", cause, tail)
+}
+
+// forget removes the kubeconfig, and the whole cluster directory when nothing is left that `mage clean` would need it
+// for: the propagator's data with its token, or a registration.
+func (m *maker) forget(ctx context.Context) error {
+	dir := m.settings.ClusterDir()
+	st, err := state.Load(dir)
+	if err != nil {
+		return err
+	}
+	left, err := docker.Find(ctx, m.engine, m.settings.ClusterName)
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 || st.Token.Set() || len(st.Registered) > 0 || len(st.Engines) > 1 {
+		return removeFile(m.settings.Kubeconfig())
+	}
+	if err := state.Remove(dir); err != nil {
+		return err
+	}
+	for _, parent := range []string{m.settings.Clusters(), m.settings.Home} {
+		// Fails where there is something in it, which is what is wanted.
+		_ = os.Remove(parent)
+	}
+	return nil
 }
 
 // tail is the last lines of each node's log, to go after an error.
