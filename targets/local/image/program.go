@@ -55,7 +55,7 @@ func (s *Store) Program(ctx context.Context, p Program) (Binary, error) {
 }
 
 func (s *Store) program(ctx context.Context, p Program) (Binary, error) {
-	root, err := RepositoryRoot()
+	root, err := s.root()
 	if err != nil {
 		return Binary{}, err
 	}
