@@ -33,8 +33,8 @@ func (m *maker) driven(step *console.Step, do func(rt runtimes.Runtime) error) e
 	driving.Lock()
 	defer driving.Unlock()
 	env := map[string]string{
-		client.EnvOverrideHost: m.options.Host,
-		"DOCKER_CONTEXT":       "",
+		client.EnvOverrideHost:   m.options.Host,
+		"DOCKER_CONTEXT":         "",
 		k3d.K3dEnvImageHelperTag: helperTag,
 	}
 	if m.options.Tools != "" {

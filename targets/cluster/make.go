@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,8 @@ const (
 	// reuseTimeout is how long a cluster that is there already may take to become usable before it is made anew. It
 	// covers a node that was just started, on a slow machine.
 	reuseTimeout = 90 * time.Second
+	// lateMaking is how long the engine may take to carry out a request that was cancelled.
+	lateMaking = 300 * time.Millisecond
 	// portAttempts is how often a new port is tried when somebody else took the free one just found.
 	portAttempts = 3
 	// tailLines of each node's log go into the error.
@@ -267,14 +270,64 @@ func (m *maker) rollback(ctx context.Context, cause error) error {
 		m.con.Warn("%v", err)
 	}
 	name := m.settings.ClusterName
-	if err := remove(ctx, m.engine, name); err != nil {
+	if err := m.removeAll(ctx, name); err != nil {
 		return fmt.Errorf("%w%s\nremove what was made of cluster %s: %w (next: `go tool mage clean`)", cause, tail, name, err)
 	}
-	if err := removeFile(m.settings.Kubeconfig()); err != nil {
+	if err := m.forget(ctx); err != nil {
 		m.con.Warn("%v", err)
 	}
 	m.con.Step("what was made of cluster %s is removed", name)
 	return fmt.Errorf("%w%s", cause, tail)
+}
+
+// removeAll removes the cluster and looks again: a request that was cancelled here may still be carried out by the
+// engine, a container made after it was looked for.
+func (m *maker) removeAll(ctx context.Context, name string) error {
+	for {
+		if err := remove(ctx, m.engine, name); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lateMaking):
+		}
+		have, err := inspect(ctx, m.engine, name)
+		if err != nil {
+			return err
+		}
+		late := slices.ContainsFunc(have.others, func(o docker.Object) bool {
+			return o.Kind != docker.Volume || o.Name == imageVolume(name)
+		})
+		if len(have.nodes) == 0 && !late {
+			return nil
+		}
+	}
+}
+
+// forget removes the kubeconfig, and the whole cluster directory when nothing is left that `mage clean` would need it
+// for: the propagator's data with its token, or a registration.
+func (m *maker) forget(ctx context.Context) error {
+	dir := m.settings.ClusterDir()
+	st, err := state.Load(dir)
+	if err != nil {
+		return err
+	}
+	left, err := docker.Find(ctx, m.engine, m.settings.ClusterName)
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 || st.Token.Set() || len(st.Registered) > 0 || len(st.Engines) > 1 {
+		return removeFile(m.settings.Kubeconfig())
+	}
+	if err := state.Remove(dir); err != nil {
+		return err
+	}
+	for _, parent := range []string{m.settings.Clusters(), m.settings.Home} {
+		// Fails where there is something in it, which is what is wanted.
+		_ = os.Remove(parent)
+	}
+	return nil
 }
 
 // tail is the last lines of each node's log, to go after an error.

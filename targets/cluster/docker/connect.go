@@ -53,10 +53,11 @@ func Ping(ctx context.Context, c *client.Client) error {
 	return nil
 }
 
-// Absent reports whether err of [Ping] says that nothing listens at the engine's address, as opposed to an engine
-// that does not answer or does not let us in.
-func Absent(c *client.Client, err error) bool {
-	if path, ok := strings.CutPrefix(c.DaemonHost(), "unix://"); ok {
+// Absent reports whether err, of a request to the engine at host, says that nothing listens there, as opposed to an
+// engine that does not answer or does not let us in.
+func Absent(host string, err error) bool {
+	if path, ok := strings.CutPrefix(host, "unix://"); ok {
+		// The client hides the cause of a failed dial, so dial once more.
 		conn, dialErr := net.Dial("unix", path)
 		if dialErr == nil {
 			_ = conn.Close()

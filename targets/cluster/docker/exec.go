@@ -102,9 +102,14 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Logs is what [Tail] needs of a Docker client.
+type Logs interface {
+	ContainerLogs(context.Context, string, container.LogsOptions) (io.ReadCloser, error)
+}
+
 // Tail returns the last lines of a container's log, standard output and standard error together. It works on a
 // stopped container too.
-func Tail(ctx context.Context, c *client.Client, name string, lines int) (string, error) {
+func Tail(ctx context.Context, c Logs, name string, lines int) (string, error) {
 	logs, err := c.ContainerLogs(ctx, name, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: fmt.Sprint(lines)})
 	if err != nil {
 		return "", fmt.Errorf("read the log of %s: %w", name, err)

@@ -84,7 +84,7 @@ func Load(dir string) (*State, error) {
 	}
 	s := &State{}
 	if err := json.Unmarshal(data, s); err != nil {
-		return nil, fmt.Errorf("read cluster state %s: %w", path, err)
+		return nil, fmt.Errorf("read cluster state %s: %w (next: `go tool mage clean`)", path, err)
 	}
 	return s, nil
 }
@@ -112,6 +112,29 @@ func Update(dir string, change func(*State)) error {
 		return fmt.Errorf("encode cluster state: %w", err)
 	}
 	return Replace(filepath.Join(dir, File), append(data, '\n'))
+}
+
+// List returns the directories below clusters (settings.Clusters) that are a cluster's, by name.
+func List(clusters string) (map[string]string, error) {
+	entries, err := os.ReadDir(clusters)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list clusters: %w", err)
+	}
+	dirs := make(map[string]string)
+	for _, e := range entries {
+		if e.IsDir() {
+			dirs[e.Name()] = filepath.Join(clusters, e.Name())
+		}
+	}
+	return dirs, nil
+}
+
+// Remove removes a cluster's directory and everything in it.
+func Remove(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove cluster directory: %w", err)
+	}
+	return nil
 }
 
 // Replace writes a file of mode 0600 so that a reader, or a machine after a power cut, sees the old content or the

@@ -140,7 +140,7 @@ func dropped(path string) bool {
 		return true
 	case "usr/lib/cni/": // 70 MB, of which a node uses these
 		switch name {
-		case "bridge", "firewall", "host-local", "loopback", "portmap":
+		case "firewall", "host-local", "loopback", "portmap", "ptp":
 			return false
 		}
 		return true
