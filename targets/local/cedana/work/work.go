@@ -2,12 +2,31 @@
 // by the one that has to do it and answered with a result. Real Cedana does this over a message queue; only the
 // stand-in's own parts use this package.
 //
-//	GET  /internal/v1/work?role=helper|manager&cluster_id=ID&node=NAME&wait=20s   200 Work, or 204 when nothing came
-//	POST /internal/v1/work/{id}/result   Result   200; 404 when the work is unknown or was given up on
-//	GET/PUT /internal/v1/blobs/{path}             the archive store behind GET/PUT /v2/files/{path}
+//	GET  /internal/v1/work?role=helper|manager&cluster_id=ID&node=NAME&wait=20s
+//	     200 Work; 204 when nothing came within wait (a Go duration, at most MaxWait); 404 when the cluster is not
+//	     registered. node is required for helpers. A poll that breaks off gives its work back.
+//	POST /internal/v1/work/{id}/result   Result   200; 404 when the work is unknown or was given up on: undo it.
+//	POST /internal/v1/work/{id}/renew    no body  200; 404 as above, its message being why the action has ended (a
+//	     restore that CRIU refused, say).
+//	GET, HEAD, PUT /internal/v1/blobs/{path}      the archive store behind GET/PUT /v2/files/{path}. PUT is atomic and
+//	     durable when it is answered; with HeaderSHA256 it is checked against the sum and refused (400) when it
+//	     differs. Every answer has HeaderSHA256 where the sum is known.
+//	GET  /internal/v1/checkpoints/{action_id}/manifest   200 Manifest; 404 when there is no such finished checkpoint or
+//	     its archives are gone.
 //
-// All of it wants the bearer token. Work is leased: a helper that holds work without a result or a renewal
-// (POST /internal/v1/work/{id}/renew) for LeaseDuration has lost it, and the action ends in error.
+// All of it wants the bearer token and has the API's error bodies.
+//
+// Work is leased: a worker that holds work without a result or a renewal for LeaseDuration has lost it, and the action
+// ends in error. Work that nobody takes ends in error too. Of one pod, one checkpoint is handed out at a time.
+//
+// A checkpoint's result is all the propagator needs: it makes each container's row ready from its ContainerCheckpoint,
+// in one durable step, once the archives are in the store with the size and sum that the result says. The published
+// calls (POST /checkpoints, PUT /checkpoints/info/{id}, POST /checkpoints/uploaded/{id}) may be made before it and
+// show the steps in between, at the price of a round trip each. They belong to the action once info has its
+// "action_id".
+//
+// POST /v2/cluster/sync has in its resource the raw object with a "type" of Pod or Node beside its own fields, and says
+// that one is gone with the metadata SyncDeleted. A pod with a deletionTimestamp is still there until then.
 package work
 
 import (
@@ -17,6 +36,18 @@ import (
 
 // LeaseDuration is how long a worker may hold work without a sign of life.
 const LeaseDuration = 30 * time.Second
+
+// MaxWait is the longest that a poll is held.
+const MaxWait = 60 * time.Second
+
+// HeaderSHA256 carries the hex sum of an archive.
+const HeaderSHA256 = "X-Content-Sha256"
+
+// SyncMetadata is what ClusterSyncRequest.Metadata may hold.
+type SyncMetadata struct {
+	// Deleted says that the resource, named by its uid or its namespace and name, is gone.
+	Deleted bool `json:"deleted,omitempty"`
+}
 
 // Role says who does a unit of work.
 type Role string
@@ -70,6 +101,8 @@ type Checkpoint struct {
 	Kind     string `json:"kind"`
 	// Pod is the pod as last synced (v1.Pod JSON): the container order and the volumes come from it.
 	Pod json.RawMessage `json:"pod"`
+	// Overrides are the request's own (propagator.CheckpointOverrides); absent when it has none.
+	Overrides json.RawMessage `json:"overrides,omitempty"`
 }
 
 // Restore asks the manager of a cluster for a pod restored from a checkpoint.
@@ -79,6 +112,8 @@ type Restore struct {
 	Pod json.RawMessage `json:"pod"`
 	// PodName is the wanted name; empty for the manager's choice (original name + "-restored").
 	PodName string `json:"pod_name,omitempty"`
+	// CriuOpts is JSON text from the request's overrides.
+	CriuOpts string `json:"criu_opts,omitempty"`
 }
 
 // Result ends a unit of work. Error empty means success.
@@ -96,13 +131,19 @@ type Result struct {
 
 // ContainerCheckpoint is one container's part of a pod checkpoint.
 type ContainerCheckpoint struct {
-	Container    string `json:"container"`
+	Container string `json:"container"`
+	// CheckpointID is the row from POST /checkpoints; empty, the propagator makes one.
 	CheckpointID string `json:"checkpoint_id"`
 	// Path is where the archive is in the blob store.
 	Path string `json:"path"`
 	// SHA256 of the archive, hex.
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"`
+	// GPU, Platform and Info (propagator.CheckpointInfo) are those of CheckpointInfoRequest, for a worker that does
+	// not send that beforehand. The propagator adds what it knows itself: size, pod, container, node, ids, time.
+	GPU      string          `json:"gpu,omitempty"`
+	Platform string          `json:"platform,omitempty"`
+	Info     json.RawMessage `json:"info,omitempty"`
 }
 
 // Manifest is what a restoring runtime asks for: GET /internal/v1/checkpoints/{action_id}/manifest.

@@ -1,0 +1,135 @@
+package propagator
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// User is the id of the token's user or organisation: the cheapest proof that URL and token are right.
+func (c *Client) User(ctx context.Context) (string, error) {
+	return c.callText(ctx, userCall, decodeText)
+}
+
+// CreateCluster registers a cluster, or updates the one of that name, and returns its id.
+func (c *Client) CreateCluster(ctx context.Context, name string) (string, error) {
+	// Created or updated by name: the same twice, so an unknown outcome may be retried.
+	return c.callText(ctx, call{
+		method: http.MethodPost, path: "/cluster", body: CreateClusterRequest{ClusterName: name}, accept: asText, repeatable: true,
+	}, decodeID)
+}
+
+// Clusters lists the registered clusters.
+func (c *Client) Clusters(ctx context.Context) ([]Cluster, error) {
+	return callList[Cluster](ctx, c, call{method: http.MethodGet, path: "/cluster", accept: asJSON, repeatable: true})
+}
+
+// DeleteCluster removes a cluster with everything that depends on it. IsNotFound tells that there was none.
+func (c *Client) DeleteCluster(ctx context.Context, id string) error {
+	_, err := c.do(ctx, call{method: http.MethodDelete, path: "/cluster/" + url.PathEscape(id), accept: asText, repeatable: true})
+	return err
+}
+
+// SyncCluster reports one resource of a cluster.
+func (c *Client) SyncCluster(ctx context.Context, req ClusterSyncRequest) error {
+	_, err := c.do(ctx, call{method: http.MethodPost, path: "/cluster/sync", body: req, accept: asText, repeatable: true})
+	return err
+}
+
+// CheckpointFilter narrows Checkpoints. Empty fields do not.
+type CheckpointFilter struct {
+	IDs       []string
+	ClusterID string
+}
+
+// Checkpoints lists checkpoints. Not every server honours the cluster filter: rows whose info names another cluster
+// are dropped here; rows that name none stay.
+func (c *Client) Checkpoints(ctx context.Context, filter CheckpointFilter) ([]Checkpoint, error) {
+	query := url.Values{}
+	if len(filter.IDs) > 0 {
+		query.Set("ids", strings.Join(filter.IDs, ","))
+	}
+	if filter.ClusterID != "" {
+		query.Set("cluster_id", filter.ClusterID)
+	}
+	rows, err := callList[Checkpoint](ctx, c, call{
+		method: http.MethodGet, path: "/checkpoints", query: query, accept: asJSON, repeatable: true,
+	})
+	if err != nil || filter.ClusterID == "" {
+		return rows, err
+	}
+	kept := rows[:0]
+	for _, row := range rows {
+		var info CheckpointInfo
+		if json.Unmarshal(row.Info, &info) != nil || info.ClusterID == "" || info.ClusterID == filter.ClusterID {
+			kept = append(kept, row)
+		}
+	}
+	return kept, nil
+}
+
+// NewCheckpoint makes a checkpoint row and returns its id. An answer that is lost leaves a row behind that stays
+// `initializing`.
+func (c *Client) NewCheckpoint(ctx context.Context) (string, error) {
+	return c.callText(ctx, call{method: http.MethodPost, path: "/checkpoints", accept: asText}, decodeID)
+}
+
+// PutCheckpointInfo sets a checkpoint's platform and details.
+func (c *Client) PutCheckpointInfo(ctx context.Context, id string, req CheckpointInfoRequest) error {
+	_, err := c.do(ctx, call{
+		method: http.MethodPut, path: "/checkpoints/info/" + url.PathEscape(id), body: req, accept: asText, repeatable: true,
+	})
+	return err
+}
+
+// Uploaded tells that a checkpoint's archive is in place.
+func (c *Client) Uploaded(ctx context.Context, id string, req UploadedRequest) error {
+	_, err := c.do(ctx, call{
+		method: http.MethodPost, path: "/checkpoints/uploaded/" + url.PathEscape(id), body: req, accept: asText, repeatable: true,
+	})
+	return err
+}
+
+// Deprecate gives a checkpoint up for removal by the server.
+func (c *Client) Deprecate(ctx context.Context, checkpointID string) error {
+	_, err := c.do(ctx, call{
+		method: http.MethodPatch, path: "/checkpoints/deprecate/" + url.PathEscape(checkpointID), accept: asText, repeatable: true,
+	})
+	return err
+}
+
+// PutRestoreInfo reports how a restore went, by the restore action's id. An Error in it ends the action.
+func (c *Client) PutRestoreInfo(ctx context.Context, id string, req RestoreInfoRequest) error {
+	_, err := c.do(ctx, call{
+		method: http.MethodPut, path: "/restores/info/" + url.PathEscape(id), body: req, accept: asText, repeatable: true,
+	})
+	return err
+}
+
+// UploadPodSpec stores the pod that an action is about.
+func (c *Client) UploadPodSpec(ctx context.Context, req CheckpointStatusWithPodSpec) error {
+	_, err := c.do(ctx, call{method: http.MethodPost, path: "/actions/upload", body: req, accept: asText, repeatable: true})
+	return err
+}
+
+func (c *Client) callText(ctx context.Context, k call, decode func([]byte) (string, error)) (string, error) {
+	ans, err := c.do(ctx, k)
+	if err != nil {
+		return "", err
+	}
+	return c.text(k, ans, decode)
+}
+
+func callList[T any](ctx context.Context, c *Client, k call) ([]T, error) {
+	ans, err := c.do(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	var rows []T
+	if err := c.json(k, ans, &rows); err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
