@@ -26,7 +26,7 @@ func newRepository(t *testing.T) string {
 	return root
 }
 
-var hi = Program{Name: "hi", Package: "./cmd/hi", Ldflags: "-X main.version=!"}
+var hi = Program{Name: "hi", Package: "./cmd/hi", Flags: []string{"-ldflags=-s -w -X main.version=!"}}
 
 func storeOf(t *testing.T, root string, progress Progress) *Store {
 	t.Helper()
