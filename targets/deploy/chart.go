@@ -188,7 +188,7 @@ func newestTag(client *registry.Client, address, want string) (string, error) {
 func registryClient(ctx context.Context, opts Options) (*registry.Client, error) {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	if opts.RegistryTLS != nil {
-		base.TLSClientConfig = opts.RegistryTLS
+		base.TLSClientConfig = opts.RegistryTLS.Clone()
 	}
 	with := []registry.ClientOption{
 		registry.ClientOptHTTPClient(&http.Client{Transport: withContext{ctx, base}}),

@@ -1,35 +1,21 @@
 package node
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
 
 	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/local/image/debian"
 )
-
-// suite is the Debian release of the node: the first with CRIU 4.2. By its code name, so that it stays the same
-// release when it is no longer Debian's testing.
-const suite = "forky"
-
-// script is what debootstrap does for a suite. Debian 12's does not know forky yet; for every release since 2005 it
-// is the one of sid.
-const script = "sid"
-
-const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // packages of the node beside the essential ones.
 var packages = []string{
@@ -68,7 +54,7 @@ const (
 )
 
 func baseKey() (string, error) {
-	return image.NewInputs("node base", baseRecipe).Text("suite", suite).Text("packages", packages...).Key()
+	return image.NewInputs("node base", baseRecipe).Text("suite", debian.Suite).Text("packages", packages...).Key()
 }
 
 // ensureBase returns the base layer, made with debootstrap unless it is there. That takes half a minute, root, and
@@ -82,7 +68,7 @@ func ensureBase(ctx context.Context, store *image.Store, mirror string) (base, e
 		return makeBase(ctx, store, mirror, dir)
 	})
 	if err != nil {
-		return base{}, fmt.Errorf("make the node's Debian %s base: %w", suite, err)
+		return base{}, fmt.Errorf("make the node's Debian %s base: %w", debian.Suite, err)
 	}
 	content, err := os.ReadFile(filepath.Join(dir, infoFile))
 	if err != nil {
@@ -96,18 +82,6 @@ func ensureBase(ctx context.Context, store *image.Store, mirror string) (base, e
 }
 
 func makeBase(ctx context.Context, store *image.Store, mirror, dir string) error {
-	if os.Geteuid() != 0 {
-		return errors.New("debootstrap needs root; run this command once with sudo -E (what it makes is cached)")
-	}
-	if err := installDebootstrap(ctx, store.Progress()); err != nil {
-		return err
-	}
-	if mirror == "" {
-		var err error
-		if mirror, err = Mirror(os.DirFS("/etc")); err != nil {
-			return err
-		}
-	}
 	root, remove, err := store.Scratch("base")
 	if err != nil {
 		return err
@@ -116,8 +90,7 @@ func makeBase(ctx context.Context, store *image.Store, mirror, dir string) error
 }
 
 func fillBase(ctx context.Context, progress image.Progress, mirror, root, dir string) error {
-	progress.Step("install Debian %s from %s for the node (%d packages and what they need)", suite, mirror, len(packages))
-	if err := debootstrap(ctx, progress, mirror, root); err != nil {
+	if err := debian.Bootstrap(ctx, progress, mirror, root, packages); err != nil {
 		return err
 	}
 	versions, err := checkVersions(ctx, root, required)
@@ -151,91 +124,6 @@ func fillBase(ctx context.Context, progress image.Progress, mirror, root, dir st
 	return os.WriteFile(filepath.Join(dir, infoFile), content, 0o644)
 }
 
-// debootstrap runs in a mount namespace of its own: whatever it mounts is gone with it, even when it is killed, so
-// that removing the directory never reaches through a mount.
-func debootstrap(ctx context.Context, progress image.Progress, mirror, root string) error {
-	cmd := exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--keyring="+keyring,
-		"--include="+strings.Join(packages, ","), suite, root, mirror, script)
-	// Nothing here needs to survive a power cut half-way, so dpkg need not sync every file.
-	cmd.Env = append(os.Environ(), "DPKG_FORCE=unsafe-io", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	output := &lastLines{keep: 25}
-	cmd.Stdout, cmd.Stderr = output, output
-	stop := image.Watch(progress, func(elapsed time.Duration) string {
-		return fmt.Sprintf("install Debian %s (%s): %s", suite, elapsed, strings.TrimPrefix(output.last(), "I: "))
-	})
-	err := cmd.Run()
-	stop()
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	hint := ""
-	if text := output.text(); strings.Contains(text, "unknown key") || strings.Contains(text, "NO_PUBKEY") || strings.Contains(text, "Invalid Release signature") {
-		hint = "\nthis host's debian-archive-keyring is older than the release: upgrade it with apt-get install --only-upgrade debian-archive-keyring"
-	}
-	// A failing package's own words are not on debootstrap's output but in this file.
-	log, _ := os.ReadFile(filepath.Join(root, "debootstrap/debootstrap.log"))
-	if lines := strings.Split(strings.TrimSpace(string(log)), "\n"); len(log) > 0 {
-		hint += "\ndebootstrap.log: ..." + strings.Join(lines[max(0, len(lines)-15):], "\n")
-	}
-	return fmt.Errorf("debootstrap %s from %s: %w\n%s%s", suite, mirror, err, output.text(), hint)
-}
-
-// installDebootstrap gets debootstrap and Debian's keys from the host's distribution where they are missing.
-func installDebootstrap(ctx context.Context, progress image.Progress) error {
-	var missing []string
-	if _, err := exec.LookPath("debootstrap"); err != nil {
-		missing = append(missing, "debootstrap")
-	}
-	if _, err := os.Stat(keyring); err != nil {
-		missing = append(missing, "debian-archive-keyring")
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	apt, err := exec.LookPath("apt-get")
-	if err != nil {
-		return fmt.Errorf("%s missing and this host has no apt-get: install it with the host's package manager", strings.Join(missing, " and "))
-	}
-	progress.Step("install %s", strings.Join(missing, " and "))
-	var tries []error
-	// The lists may be absent or old: only then is updating them worth the time.
-	for _, update := range []bool{false, true} {
-		if update {
-			if err := run(ctx, progress, apt, "update", "-q"); err != nil {
-				return errors.Join(append(tries, err)...)
-			}
-		}
-		err := run(ctx, progress, apt, append([]string{"install", "-q", "-y", "--no-install-recommends"}, missing...)...)
-		if err == nil {
-			return nil
-		}
-		tries = append(tries, err)
-	}
-	return errors.Join(tries...)
-}
-
-func run(ctx context.Context, progress image.Progress, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
-	output := &lastLines{keep: 25}
-	cmd.Stdout, cmd.Stderr = output, output
-	what := filepath.Base(name) + " " + strings.Join(args, " ")
-	stop := image.Watch(progress, func(elapsed time.Duration) string {
-		return fmt.Sprintf("%s (%s): %s", what, elapsed, output.last())
-	})
-	defer stop()
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", what, err, output.text())
-	}
-	return nil
-}
-
 // dropped says what of a Debian installation a node has no use for. Size is load time.
 func dropped(path string) bool {
 	for _, dir := range []string{
@@ -252,7 +140,7 @@ func dropped(path string) bool {
 		return true
 	case "usr/lib/cni/": // 70 MB, of which a node uses these
 		switch name {
-		case "bridge", "firewall", "host-local", "loopback", "portmap":
+		case "firewall", "host-local", "loopback", "portmap", "ptp":
 			return false
 		}
 		return true
@@ -303,48 +191,7 @@ func (r requirement) check(output string) (string, error) {
 	major, _ := strconv.Atoi(match[1])
 	minor, _ := strconv.Atoi(match[2])
 	if major < r.major || major == r.major && minor < r.minor {
-		return "", fmt.Errorf("debian %s has %s %s, but %d.%d or newer is needed: %s", suite, r.command, match[0], r.major, r.minor, r.reason)
+		return "", fmt.Errorf("debian %s has %s %s, but %d.%d or newer is needed: %s", debian.Suite, r.command, match[0], r.major, r.minor, r.reason)
 	}
 	return match[0], nil
-}
-
-func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
-
-// lastLines keeps the end of a program's output.
-type lastLines struct {
-	mu    sync.Mutex
-	keep  int
-	lines []string
-	rest  string
-}
-
-func (l *lastLines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	lines := bufio.NewScanner(io.MultiReader(strings.NewReader(l.rest), strings.NewReader(string(b))))
-	l.rest = ""
-	for lines.Scan() {
-		l.lines = append(l.lines, lines.Text())
-	}
-	if len(b) > 0 && b[len(b)-1] != '\n' && len(l.lines) > 0 {
-		l.rest = l.lines[len(l.lines)-1]
-		l.lines = l.lines[:len(l.lines)-1]
-	}
-	l.lines = l.lines[max(0, len(l.lines)-l.keep):]
-	return len(b), nil
-}
-
-func (l *lastLines) last() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.lines) == 0 {
-		return l.rest
-	}
-	return l.lines[len(l.lines)-1]
-}
-
-func (l *lastLines) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.TrimSpace(strings.Join(append(l.lines, l.rest), "\n"))
 }

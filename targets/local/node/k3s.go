@@ -156,7 +156,7 @@ func (k *k3sImage) build(ctx context.Context, store *image.Store, mirror string)
 	}
 	rootfs := filepath.Join(root, k3sRootfs)
 	key, err := image.NewInputs(k3sName, k3sRecipe).Text("k3s", k.key).Text("base", debian.ID).Text("pause", pauseKey).
-		Tree("rootfs", rootfs).Key()
+		Text("criu", criuConf).Tree("rootfs", rootfs).Key()
 	if err != nil {
 		return image.Tarball{}, Image{}, err
 	}
@@ -169,7 +169,7 @@ func (k *k3sImage) build(ctx context.Context, store *image.Store, mirror string)
 		if err != nil {
 			return nil, err
 		}
-		entries = append(append(entries, static...), image.File(pauseTarball, pauseTar, 0o644))
+		entries = append(append(entries, static...), image.File(pauseTarball, pauseTar, 0o644), criuConfig())
 		return compose(debian, entries, config())
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	_ "embed"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -47,6 +48,13 @@ func overlay(dir string) ([]image.Entry, error) {
 
 // isLinkInBase reports directories that merging leaves without meaning: their parent is made anyway.
 func isLinkInBase(dir string) bool { return dir == "usr" || dir == "run" }
+
+// criuConf makes checkpoints of pods with open connections restorable, on every node.
+//
+//go:embed criu.conf
+var criuConf string
+
+func criuConfig() image.Entry { return image.Text("etc/criu/runc.conf", criuConf) }
 
 // config of the container, as the official k3s image has it, so that k3d finds what it expects. The volumes are
 // essential: overlayfs on overlayfs fails with `invalid argument`.

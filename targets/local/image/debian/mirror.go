@@ -1,9 +1,12 @@
-package node
+// Package debian gets packages from Debian: a whole root file system, or the files of single packages.
+package debian
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -50,9 +53,17 @@ func Mirror(etc fs.FS) (string, error) {
 	return defaultMirror, nil
 }
 
+// mirrorOr is the mirror, or the host's when it is empty.
+func mirrorOr(mirror string) (string, error) {
+	if mirror != "" {
+		return mirror, nil
+	}
+	return Mirror(os.DirFS("/etc"))
+}
+
 func readIfThere(etc fs.FS, name string) (string, error) {
 	content, err := fs.ReadFile(etc, name)
-	if err != nil && !isNotExist(err) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("read /etc/%s: %w", name, err)
 	}
 	return string(content), nil
