@@ -16,6 +16,7 @@ import (
 	"helm.sh/helm/v3/pkg/release"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/mask"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -95,12 +96,12 @@ type Result struct {
 // It takes at most the settings' DeployTimeout. Whatever can be checked is checked before anything is created.
 func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (Result, error) {
 	opts = opts.withDefaults(s)
-	mask := masker(opts.Token, opts.RegistryPassword)
+	mask := mask.New(opts.Token, opts.RegistryPassword)
 	result, err := run(ctx, con, s, opts, mask)
-	return result, mask.error(err)
+	return result, mask.Error(err)
 }
 
-func run(ctx context.Context, con *console.Console, s *settings.Settings, opts Options, mask mask) (Result, error) {
+func run(ctx context.Context, con *console.Console, s *settings.Settings, opts Options, mask mask.Mask) (Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.DeployTimeout,
 		fmt.Errorf("no success within E2E_DEPLOY_TIMEOUT=%s", s.DeployTimeout))
 	defer cancel()
@@ -138,7 +139,7 @@ func run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 	var applied *release.Release
 	if err := con.Run(ctx, "install Cedana with Helm", func(ctx context.Context, step *console.Step) error {
 		cfg, err := cluster.helm(s.CedanaNamespace, func(format string, args ...any) {
-			step.Set("%s", mask.text(fmt.Sprintf(format, args...)))
+			step.Set("%s", mask.Text(fmt.Sprintf(format, args...)))
 		})
 		if err != nil {
 			return err

@@ -127,13 +127,3 @@ func TestMergingChangesNeitherSide(t *testing.T) {
 	require.Equal(t, map[string]any{"a": map[string]any{"b": 3, "c": 2, "d": nil}, "list": []any{9}}, mergeTables(under, over))
 	require.Equal(t, map[string]any{"a": map[string]any{"b": 1, "c": 2}, "list": []any{1, 2}}, under)
 }
-
-func TestMaskedErrorsKeepTheirCause(t *testing.T) {
-	t.Parallel()
-	m := masker(canary, "")
-	err := m.error(&os.PathError{Op: "open", Path: "/x/" + canary, Err: os.ErrNotExist})
-	require.EqualError(t, err, "open /x/***: file does not exist")
-	require.ErrorIs(t, err, os.ErrNotExist)
-	require.Equal(t, "data: ***", m.text("data: Y2FuYXJ5LXRva2VuLTFiOWQ="))
-	require.NoError(t, m.error(nil))
-}
