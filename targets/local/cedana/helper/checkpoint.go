@@ -14,19 +14,21 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/local/cedana/archive"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/worker"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
 
 // do is one unit of work from start to result.
-func (h *Helper) do(ctx context.Context, w *work.Work) work.Result {
+func (h *Helper) do(ctx context.Context, w *work.Work) worker.Outcome {
 	if w.Kind != work.KindCheckpoint || w.Checkpoint == nil {
-		return work.Result{Error: fmt.Sprintf("helper on node %s was given work of kind %q, which it does not do", h.config.Node, w.Kind)}
+		return worker.Failed(fmt.Errorf("helper on node %s was given work of kind %q, which it does not do", h.config.Node, w.Kind))
 	}
 	containers, size, err := h.checkpoint(ctx, w)
 	if err != nil {
-		return work.Result{Error: err.Error()}
+		return worker.Failed(err)
 	}
-	return work.Result{Containers: containers, TotalIO: size}
+	// A result that comes too late needs no undoing: the propagator removes archives that belong to no checkpoint.
+	return worker.Outcome{Result: work.Result{Containers: containers, TotalIO: size}}
 }
 
 func (h *Helper) checkpoint(ctx context.Context, w *work.Work) (_ []work.ContainerCheckpoint, size int64, err error) {
@@ -56,8 +58,6 @@ func (h *Helper) checkpoint(ctx context.Context, w *work.Work) (_ []work.Contain
 	if err != nil {
 		return nil, 0, err
 	}
-	ids := h.newIDs(ctx, len(containers)) // beside the dump: an id costs the propagator a write to its disk
-	defer ids.forget()
 	all, frozen, err := h.dumpPod(ctx, request.RuncRoot, dir, request.PodUID, pod, containers)
 	if err != nil {
 		return nil, 0, err
@@ -66,11 +66,7 @@ func (h *Helper) checkpoint(ctx context.Context, w *work.Work) (_ []work.Contain
 	group, ctx := errgroup.WithContext(ctx)
 	for i, d := range all {
 		group.Go(func() (err error) {
-			id, err := ids.get(i)
-			if err != nil {
-				return fmt.Errorf("register checkpoint of container %s: %w", d.Name, err)
-			}
-			results[i], err = h.upload(ctx, w, pod, d, id, frozen)
+			results[i], err = h.upload(ctx, w, pod, d, frozen)
 			return err
 		})
 	}
@@ -95,11 +91,12 @@ func decodePod(request *work.Checkpoint) (*corev1.Pod, error) {
 }
 
 // upload describes one container's checkpoint, packs it and hands it to the propagator, which then has all that a
-// restore on any node needs.
-func (h *Helper) upload(ctx context.Context, w *work.Work, pod *corev1.Pod, d *dumped, id string, frozen time.Duration) (work.ContainerCheckpoint, error) {
+// restore on any node needs. What the API has calls of their own for (POST /checkpoints and the like) goes with the
+// result: each such call would cost the propagator a write to its disk, and the caller that time.
+func (h *Helper) upload(ctx context.Context, w *work.Work, pod *corev1.Pod, d *dumped, frozen time.Duration) (work.ContainerCheckpoint, error) {
 	result := work.ContainerCheckpoint{
-		Container: d.Name, CheckpointID: id,
-		Path: fmt.Sprintf("checkpoints/%s/%s%s", id, d.Name, h.compression.Extension()),
+		Container: d.Name, GPU: "none", Platform: "linux/" + h.tools.Arch,
+		Path: fmt.Sprintf("checkpoints/%s/%s%s", w.ActionID, d.Name, h.compression.Extension()),
 	}
 	if err := describe(d, pod); err != nil {
 		return result, fmt.Errorf("describe checkpoint of container %s: %w", d.Name, err)
@@ -108,19 +105,13 @@ func (h *Helper) upload(ctx context.Context, w *work.Work, pod *corev1.Pod, d *d
 	if err != nil {
 		return result, err
 	}
+	begin := time.Now()
 	if result.SHA256, result.Size, err = h.send(ctx, result.Path, d, packed); err != nil {
 		return result, fmt.Errorf("upload checkpoint of container %s: %w", d.Name, err)
 	}
-	info, err := json.Marshal(h.info(w, d, result, frozen))
+	result.Info, err = json.Marshal(h.info(d, frozen, time.Since(begin)))
 	if err != nil {
 		return result, fmt.Errorf("encode checkpoint info: %w", err)
-	}
-	err = h.propagator.PutCheckpointInfo(ctx, id, propagator.CheckpointInfoRequest{GPU: "none", Platform: "linux/" + h.tools.Arch, Info: info})
-	if err != nil {
-		return result, fmt.Errorf("report checkpoint of container %s: %w", d.Name, err)
-	}
-	if err := h.propagator.Uploaded(ctx, id, propagator.UploadedRequest{RestorePath: result.Path}); err != nil {
-		return result, fmt.Errorf("report upload of container %s: %w", d.Name, err)
 	}
 	return result, nil
 }
@@ -129,7 +120,7 @@ func (h *Helper) send(ctx context.Context, path string, d *dumped, packed *archi
 	stream := packed.Open()
 	defer stream.Close()
 	if h.compression == archive.CompressionNone {
-		err := h.propagator.UploadFile(ctx, path, stream, packed.Size())
+		err := h.store.Put(ctx, path, stream, packed.Size())
 		return stream.SHA256(), packed.Size(), err
 	}
 	compressed, err := archive.CompressToFile(d.checkpoint.Dir+h.compression.Extension(), stream)
@@ -137,18 +128,17 @@ func (h *Helper) send(ctx context.Context, path string, d *dumped, packed *archi
 		return "", 0, err
 	}
 	defer compressed.Close()
-	return compressed.SHA256, compressed.Size, h.propagator.UploadFile(ctx, path, compressed, compressed.Size)
+	return compressed.SHA256, compressed.Size, h.store.Put(ctx, path, compressed, compressed.Size)
 }
 
-func (h *Helper) info(w *work.Work, d *dumped, result work.ContainerCheckpoint, frozen time.Duration) propagator.CheckpointInfo {
-	now := time.Now().UTC()
+// info is what only this node knows; the propagator adds the rest.
+func (h *Helper) info(d *dumped, frozen, upload time.Duration) propagator.CheckpointInfo {
 	return propagator.CheckpointInfo{
-		Size: result.Size, ClusterID: h.config.ClusterID, ActionID: w.ActionID,
-		PodName: w.Checkpoint.PodName, Namespace: w.Checkpoint.Namespace, Container: d.Name, NodeName: h.config.Node,
-		CreatedAt: &now, CRIU: h.tools.CRIUVersion, Runc: h.tools.RuncVersion, Kernel: h.tools.Kernel, Arch: h.tools.Arch,
+		CRIU: h.tools.CRIUVersion, Runc: h.tools.RuncVersion, Kernel: h.tools.Kernel, Arch: h.tools.Arch,
 		Freeze: frozen.Nanoseconds(),
 		Profiling: map[string]int64{
 			"freeze": frozen.Nanoseconds(), "criu_dump": d.dump.Nanoseconds(), "copy_files": d.files.Nanoseconds(),
+			"upload": upload.Nanoseconds(),
 		},
 	}
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/cedana/layout"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/worker"
-	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -37,19 +36,17 @@ type Environment struct {
 	HostRoot string `env:"CEDANA_HOST_ROOT,default=/host"`
 }
 
-// Propagator is what the helper uses of the API.
-type Propagator interface {
-	NewCheckpoint(ctx context.Context) (string, error)
-	PutCheckpointInfo(ctx context.Context, id string, req propagator.CheckpointInfoRequest) error
-	UploadFile(ctx context.Context, path string, r io.Reader, size int64) error
-	Uploaded(ctx context.Context, id string, req propagator.UploadedRequest) error
+// Store is where checkpoints go.
+type Store interface {
+	// Put stores size bytes; a reader that can seek is sent again after a failed attempt.
+	Put(ctx context.Context, path string, content io.ReadSeeker, size int64) error
 }
 
 // Helper does the work of one node.
 type Helper struct {
 	config      layout.Config
 	compression archive.Compression
-	propagator  Propagator
+	store       Store
 	tools       tools
 	// problem is why this node cannot checkpoint; nil when it can.
 	problem error
@@ -104,17 +101,13 @@ func run(ctx context.Context, env Environment) error {
 	if err != nil {
 		return fmt.Errorf("read CEDANA_CHECKPOINT_COMPRESSION: %w", err)
 	}
-	client, err := propagator.New(env.URL, env.Token, propagator.WithLogger(slog.Default()))
-	if err != nil {
-		return err
-	}
 	queue, err := worker.New(env.URL, env.Token, work.RoleHelper, env.ClusterID, env.Node)
 	if err != nil {
 		return err
 	}
 	h := &Helper{
 		config:      layout.Config{URL: env.URL, Token: env.Token.Reveal(), ClusterID: env.ClusterID, Node: env.Node},
-		compression: compression, propagator: client, workDir: layout.WorkDir, frozenDir: layout.FrozenDir,
+		compression: compression, store: queue, workDir: layout.WorkDir, frozenDir: layout.FrozenDir,
 	}
 	if err := h.prepare(ctx); err != nil {
 		return err

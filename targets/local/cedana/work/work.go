@@ -101,6 +101,8 @@ type Checkpoint struct {
 	Kind     string `json:"kind"`
 	// Pod is the pod as last synced (v1.Pod JSON): the container order and the volumes come from it.
 	Pod json.RawMessage `json:"pod"`
+	// Overrides are the request's own (propagator.CheckpointOverrides); absent when it has none.
+	Overrides json.RawMessage `json:"overrides,omitempty"`
 }
 
 // Restore asks the manager of a cluster for a pod restored from a checkpoint.
@@ -110,6 +112,8 @@ type Restore struct {
 	Pod json.RawMessage `json:"pod"`
 	// PodName is the wanted name; empty for the manager's choice (original name + "-restored").
 	PodName string `json:"pod_name,omitempty"`
+	// CriuOpts is JSON text from the request's overrides.
+	CriuOpts string `json:"criu_opts,omitempty"`
 }
 
 // Result ends a unit of work. Error empty means success.

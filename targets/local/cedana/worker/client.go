@@ -59,7 +59,7 @@ func (c *Client) Poll(ctx context.Context, wait time.Duration) (*work.Work, erro
 	ctx, cancel := context.WithTimeout(ctx, wait+requestTimeout)
 	defer cancel()
 	var w work.Work
-	status, err := c.do(ctx, http.MethodGet, "/work?"+query.Encode(), nil, &w)
+	status, err := c.do(ctx, http.MethodGet, prefix+"/work?"+query.Encode(), nil, &w)
 	if err != nil || status == http.StatusNoContent {
 		return nil, err
 	}
@@ -68,24 +68,57 @@ func (c *Client) Poll(ctx context.Context, wait time.Duration) (*work.Work, erro
 
 // Result ends a unit of work.
 func (c *Client) Result(ctx context.Context, id string, r work.Result) error {
-	return c.small(ctx, http.MethodPost, "/work/"+url.PathEscape(id)+"/result", r, nil)
+	return c.small(ctx, http.MethodPost, prefix+"/work/"+url.PathEscape(id)+"/result", r, nil)
 }
 
 // Renew keeps the lease of a unit of work.
 func (c *Client) Renew(ctx context.Context, id string) error {
-	return c.small(ctx, http.MethodPost, "/work/"+url.PathEscape(id)+"/renew", nil, nil)
+	return c.small(ctx, http.MethodPost, prefix+"/work/"+url.PathEscape(id)+"/renew", nil, nil)
 }
 
 // Manifest lists the archives of a finished checkpoint.
 func (c *Client) Manifest(ctx context.Context, actionID string) (work.Manifest, error) {
 	var m work.Manifest
-	err := c.small(ctx, http.MethodGet, "/checkpoints/"+url.PathEscape(actionID)+"/manifest", nil, &m)
+	err := c.small(ctx, http.MethodGet, prefix+"/checkpoints/"+url.PathEscape(actionID)+"/manifest", nil, &m)
 	return m, err
 }
 
-// Put stores a blob; size is -1 when it is not known.
-func (c *Client) Put(ctx context.Context, path string, content io.Reader, size int64) error {
-	request, err := c.request(ctx, http.MethodPut, "/blobs/"+escapePath(path), content)
+// PodName names a pod of the cluster.
+type PodName struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
+
+// KnownPods lists the pods that the propagator believes to be in this worker's cluster.
+func (c *Client) KnownPods(ctx context.Context) ([]PodName, error) {
+	var names []PodName
+	err := c.small(ctx, http.MethodGet, "/v1/cluster/"+url.PathEscape(c.ClusterID)+"/pods", nil, &names)
+	return names, err
+}
+
+// Put stores a blob of size bytes. After a failed attempt the content is sent again from its beginning.
+func (c *Client) Put(ctx context.Context, path string, content io.ReadSeeker, size int64) error {
+	const attempts = 3
+	for attempt := 1; ; attempt++ {
+		err := c.putOnce(ctx, path, content, size)
+		if err == nil || ctx.Err() != nil || attempt == attempts {
+			return err
+		}
+		slog.Warn("upload failed, trying again", "path", path, "error", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Duration(attempt) * 200 * time.Millisecond):
+		}
+		if _, err := content.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("rewind %s: %w", path, err)
+		}
+	}
+}
+
+func (c *Client) putOnce(ctx context.Context, path string, content io.Reader, size int64) error {
+	// The transport closes what it can; the content is the caller's.
+	request, err := c.request(ctx, http.MethodPut, prefix+"/blobs/"+escapePath(path), io.NopCloser(content))
 	if err != nil {
 		return err
 	}
@@ -96,7 +129,7 @@ func (c *Client) Put(ctx context.Context, path string, content io.Reader, size i
 
 // Get opens a blob.
 func (c *Client) Get(ctx context.Context, path string) (io.ReadCloser, error) {
-	request, err := c.request(ctx, http.MethodGet, "/blobs/"+escapePath(path), nil)
+	request, err := c.request(ctx, http.MethodGet, prefix+"/blobs/"+escapePath(path), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +171,7 @@ func (c *Client) do(ctx context.Context, method, path string, body, answer any) 
 }
 
 func (c *Client) request(ctx context.Context, method, path string, content io.Reader) (*http.Request, error) {
-	request, err := http.NewRequestWithContext(ctx, method, c.base+prefix+path, content)
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
@@ -192,9 +225,18 @@ func escapePath(path string) string {
 	return strings.Join(parts, "/")
 }
 
+// Outcome is a result and, where there is something to undo, how to undo it when nobody wants the result any more.
+type Outcome struct {
+	work.Result
+	Undo func(context.Context)
+}
+
+// Failed is the outcome of work that could not be done.
+func Failed(err error) Outcome { return Outcome{Result: work.Result{Error: err.Error()}} }
+
 // Serve polls until ctx ends and does each unit of work in its own goroutine with do, keeping its lease; it returns when
 // the last one is done. polled is called after each poll with its error, nil for success.
-func (c *Client) Serve(ctx context.Context, polled func(error), do func(context.Context, *work.Work) work.Result) {
+func (c *Client) Serve(ctx context.Context, polled func(error), do func(context.Context, *work.Work) Outcome) {
 	const shortestPause, longestPause = 50 * time.Millisecond, 2 * time.Second
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -222,23 +264,27 @@ func (c *Client) Serve(ctx context.Context, polled func(error), do func(context.
 	}
 }
 
-func (c *Client) one(ctx context.Context, w *work.Work, do func(context.Context, *work.Work) work.Result) {
+func (c *Client) one(ctx context.Context, w *work.Work, do func(context.Context, *work.Work) Outcome) {
 	log := slog.With("work", w.ID, "kind", w.Kind, "action", w.ActionID)
 	log.Info("work taken")
 	started := time.Now()
 	workCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go c.keepLease(workCtx, w.ID, cancel)
-	result := do(workCtx, w)
-	result.TotalDuration = time.Since(started).Nanoseconds()
+	outcome := do(workCtx, w)
+	outcome.TotalDuration = time.Since(started).Nanoseconds()
 	// Also when the worker is being stopped: the result is known, and nobody else will send it.
 	reportCtx, stop := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer stop()
-	if err := c.report(reportCtx, w.ID, result); err != nil {
-		log.Error("reporting the result failed", "error", err, "result_error", result.Error)
+	err := c.report(reportCtx, w.ID, outcome.Result)
+	if err == nil {
+		log.Info("work done", "error", outcome.Error, "took", time.Since(started).Round(time.Millisecond))
 		return
 	}
-	log.Info("work done", "error", result.Error, "took", time.Since(started).Round(time.Millisecond))
+	log.Error("reporting the result failed", "error", err, "result_error", outcome.Error)
+	if errors.Is(err, ErrLost) && outcome.Undo != nil {
+		outcome.Undo(reportCtx)
+	}
 }
 
 // report tries again while the propagator is away: it may be starting again.

@@ -1,0 +1,91 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/cedana/cedana-e2e/targets/propagator"
+)
+
+// maxBody limits JSON bodies, in bytes. A pod's object is at most 1.5 MiB (etcd's limit).
+const maxBody = 8 << 20
+
+// httpError is an answer that is not 200.
+type httpError struct {
+	code    int
+	message string
+}
+
+func (e *httpError) Error() string { return e.message }
+
+func badRequest(format string, args ...any) error {
+	return &httpError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+func notFound(format string, args ...any) error {
+	return &httpError{http.StatusNotFound, fmt.Sprintf(format, args...)}
+}
+
+// writeError answers with the API's error body; whatever is no httpError is the server's own fault.
+func writeError(w http.ResponseWriter, err error) int {
+	code, message := http.StatusInternalServerError, err.Error()
+	var known *httpError
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &known):
+		code, message = known.code, known.message
+	case errors.As(err, &tooLarge):
+		code, message = http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)
+	}
+	text := strconv.Itoa(code)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	body, err := json.Marshal(propagator.ErrorBody{Message: message, Code: &text})
+	if err == nil {
+		_, err = w.Write(body)
+	}
+	_ = err // the other side is gone: there is nobody left to tell
+	return code
+}
+
+func writeText(w http.ResponseWriter, text string) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, err := io.WriteString(w, text)
+	return sent(err)
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, err = w.Write(body)
+	return sent(err)
+}
+
+// errGone is an answer that could not be delivered.
+var errGone = errors.New("the other side is gone")
+
+func sent(err error) error {
+	if err != nil {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	return nil
+}
+
+// readJSON decodes a request's body, which must be one JSON object.
+func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return badRequest("bad request body: %v", err)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+// Package store keeps the local propagator's records in one bbolt file. A change is on the disk when Update returns,
+// so that whatever was answered survives a kill at any moment.
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// lockWait is how long Open waits for another process to let go of the file.
+const lockWait = 2 * time.Second
+
+const schema = "1"
+
+var buckets = []string{"clusters", "pods", "nodes", "actions", "specs", "checkpoints"}
+
+// Store is the open file.
+type Store struct{ db *bolt.DB }
+
+// Open opens or makes the file `propagator.db` in dir.
+func Open(dir string) (*Store, error) {
+	path := filepath.Join(dir, "propagator.db")
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait})
+	if errors.Is(err, bolt.ErrTimeout) {
+		return nil, fmt.Errorf("open store %s: another process has it open", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range buckets {
+			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+				return err
+			}
+		}
+		meta, err := tx.CreateBucketIfNotExists([]byte("meta"))
+		if err != nil {
+			return err
+		}
+		switch have := string(meta.Get([]byte("schema"))); have {
+		case "":
+			return meta.Put([]byte("schema"), []byte(schema))
+		case schema:
+			return nil
+		default:
+			return fmt.Errorf("it has schema %s and this program knows %s: remove it, or use the program that made it", have, schema)
+		}
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare store %s: %w", path, err), db.Close())
+	}
+	return &Store{db: db}, nil
+}
+
+// Close waits for open transactions.
+func (s *Store) Close() error { return s.db.Close() }
+
+// View reads.
+func (s *Store) View(read func(*Tx) error) error {
+	return s.db.View(func(tx *bolt.Tx) error { return read(newTx(tx)) })
+}
+
+// Update reads and writes; an error takes everything back. The changes are durable when it returns nil.
+func (s *Store) Update(change func(*Tx) error) error {
+	return s.db.Update(func(tx *bolt.Tx) error { return change(newTx(tx)) })
+}
+
+// Tx is one transaction's view of the tables.
+type Tx struct {
+	Clusters    Table[Cluster]
+	Pods        Table[Pod]
+	Nodes       Table[Node]
+	Actions     Table[Action]
+	Specs       Table[json.RawMessage]
+	Checkpoints Table[Checkpoint]
+}
+
+func newTx(tx *bolt.Tx) *Tx {
+	return &Tx{
+		Clusters:    Table[Cluster]{tx.Bucket([]byte("clusters"))},
+		Pods:        Table[Pod]{tx.Bucket([]byte("pods"))},
+		Nodes:       Table[Node]{tx.Bucket([]byte("nodes"))},
+		Actions:     Table[Action]{tx.Bucket([]byte("actions"))},
+		Specs:       Table[json.RawMessage]{tx.Bucket([]byte("specs"))},
+		Checkpoints: Table[Checkpoint]{tx.Bucket([]byte("checkpoints"))},
+	}
+}
