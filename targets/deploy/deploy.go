@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -34,8 +35,8 @@ type Options struct {
 	// Kubeconfig and Context default to the settings' own cluster. The ambient ones are never used.
 	Kubeconfig string
 	Context    string
-	// Chart is the chart where HELM_CHART is not set: a directory, a .tgz or an address. Default: the published one.
-	Chart string
+	// Chart has the files of the chart that is installed where HELM_CHART is not set. Default: the published chart.
+	Chart fs.FS
 	// Propagator registers the cluster.
 	Propagator Registrar
 	// URLInCluster is the propagator's address as pods reach it. Default: the settings' URL.
@@ -179,10 +180,10 @@ func prepare(ctx context.Context, con *console.Console, s *settings.Settings, op
 		loaded, err = loadChart(ctx, ref, opts)
 		return err
 	}
-	if ref.path != "" {
-		err = load(ctx, nil)
-	} else {
+	if ref.remote() {
 		err = con.Run(ctx, "fetch chart "+ref.String(), load)
+	} else {
+		err = load(ctx, nil)
 	}
 	if err != nil {
 		return nil, err
