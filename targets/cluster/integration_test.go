@@ -125,28 +125,27 @@ func TestARealClusterFromNothingToNothing(t *testing.T) {
 }
 
 func TestARealCreationThatIsInterruptedLeavesNothing(t *testing.T) {
-	for _, after := range []time.Duration{100, 700, 1500, 2500, 4000} {
+	for _, after := range []time.Duration{100, 700, 1500, 2000, 2500, 4000} {
 		after *= time.Millisecond
 		t.Run(after.String(), func(t *testing.T) {
 			b := newBench(t)
-			ctx, cancel := context.WithTimeout(t.Context(), after)
+			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			time.AfterFunc(after, cancel)
 			_, err := Ensure(ctx, b.con, b.settings, b.options)
-			rolledBack := time.Since(must(ctx.Deadline()))
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.Less(t, rolledBack, rollbackAfterCancel+time.Second)
-			assert.Empty(t, b.left(t))
+			t.Logf("rolled back after %s: %v", after, err)
+			require.ErrorIs(t, err, context.Canceled)
+			if left := b.left(t); len(left) > 0 {
+				// An engine too slow for the time there is after Ctrl-C: then it has to be said, and be found later.
+				require.ErrorContains(t, err, "remove what was made of cluster "+b.settings.ClusterName)
+				require.NoError(t, remove(t.Context(), b.engine, b.settings.ClusterName))
+				assert.Empty(t, b.left(t))
+				assert.FileExists(t, filepath.Join(b.settings.ClusterDir(), state.File))
+				return
+			}
 			assert.NoDirExists(t, b.settings.Home)
-			t.Logf("rolled back in %s", rolledBack.Round(10*time.Millisecond))
 		})
 	}
-}
-
-func must(deadline time.Time, ok bool) time.Time {
-	if !ok {
-		panic("no deadline")
-	}
-	return deadline
 }
 
 func TestARealClusterThatIsNotOursStaysAsItIs(t *testing.T) {
