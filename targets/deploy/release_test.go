@@ -125,9 +125,9 @@ func TestWhatAKillLeavesIsRecoveredAndSaid(t *testing.T) {
 	}{
 		{release.StatusPendingInstall, Installed, map[int]release.Status{1: release.StatusDeployed}, "removing it and installing anew"},
 		{release.StatusUninstalling, Installed, map[int]release.Status{1: release.StatusDeployed}, "removing it and installing anew"},
-		{release.StatusPendingUpgrade, Upgraded, map[int]release.Status{1: release.StatusFailed, 2: release.StatusDeployed}, "marking it failed"},
-		{release.StatusPendingRollback, Upgraded, map[int]release.Status{1: release.StatusFailed, 2: release.StatusDeployed}, "marking it failed"},
-		{release.StatusFailed, Upgraded, map[int]release.Status{1: release.StatusFailed, 2: release.StatusDeployed}, "had failed (killed)"},
+		{release.StatusPendingUpgrade, Upgraded, map[int]release.Status{1: release.StatusSuperseded, 2: release.StatusDeployed}, "marking it failed"},
+		{release.StatusPendingRollback, Upgraded, map[int]release.Status{1: release.StatusSuperseded, 2: release.StatusDeployed}, "marking it failed"},
+		{release.StatusFailed, Upgraded, map[int]release.Status{1: release.StatusSuperseded, 2: release.StatusDeployed}, "had failed (killed)"},
 		{release.StatusUninstalled, Installed, map[int]release.Status{1: release.StatusSuperseded, 2: release.StatusDeployed}, ""},
 	} {
 		t.Run(string(c.left), func(t *testing.T) {

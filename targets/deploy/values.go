@@ -1,13 +1,14 @@
 package deploy
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
-	"helm.sh/helm/v3/pkg/chartutil"
+	"sigs.k8s.io/yaml"
 
 	chartsvalues "github.com/cedana/cedana-e2e/charts-values"
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -111,12 +112,37 @@ func layers(s *settings.Settings, opts Options, clusterID string) ([]Layer, erro
 }
 
 func appendYAML(to []Layer, source string, data []byte) ([]Layer, error) {
-	// ReadValues keeps numbers as they are written; other YAML readers make a float of 8589934592.
-	values, err := chartutil.ReadValues(data)
+	var values map[string]any
+	err := yaml.Unmarshal(data, &values, func(d *json.Decoder) *json.Decoder { d.UseNumber(); return d })
 	if err != nil {
 		return nil, fmt.Errorf("read values of %s: %w", source, err)
 	}
-	return append(to, Layer{Source: source, Values: values}), nil
+	plain, _ := plainNumbers(values).(map[string]any)
+	return append(to, Layer{Source: source, Values: plain}), nil
+}
+
+// plainNumbers makes whole numbers int64. Helm's own reader makes all of them floats, and a template then writes
+// 8.589934592e+09 for 8589934592.
+func plainNumbers(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = plainNumbers(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = plainNumbers(v[i])
+		}
+	case json.Number:
+		if whole, err := v.Int64(); err == nil {
+			return whole
+		}
+		if float, err := v.Float64(); err == nil {
+			return float
+		}
+		return v.String()
+	}
+	return v
 }
 
 func variableLayers(opts Options) ([]Layer, error) {

@@ -13,7 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/cedana/cedana-e2e/tests/artifacts"
+	"github.com/cedana/cedana-e2e/targets/artifacts"
 	"github.com/cedana/cedana-e2e/tests/environment"
 	"github.com/cedana/cedana-e2e/tests/pods"
 	"github.com/cedana/cedana-e2e/tests/timing"
@@ -52,6 +52,9 @@ func TestCycles(t *testing.T) {
 		s.remove(p)
 		r := s.restore(c)
 		s.survived(r, m)
+		// It stood for as long as it was looked at; the last one for 5 s.
+		s.steady(r.Pod, r.readyAt, 0)
+		s.alone(r)
 		restores++
 		times.Add("checkpoint: API call to ready", c.took)
 		s.profile(&times, c)
@@ -122,7 +125,7 @@ func (s *scene) timedStart(p *corev1.Pod) (*corev1.Pod, time.Duration) {
 const (
 	profileName = "checkpoint's profile: "
 	// dumpProfile is what the local backend calls the runtime's own checkpoint.
-	dumpProfile = "dump"
+	dumpProfile = "criu_dump"
 	freezeName  = "checkpoint: frozen"
 )
 

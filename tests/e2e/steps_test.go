@@ -316,7 +316,13 @@ func (s *scene) reborn(r *restored) *corev1.Pod {
 func (s *scene) settle(r *restored) {
 	s.Helper()
 	s.about(r.Pod)
-	s.steady(r.Pod, r.readyAt)
+	s.steady(r.Pod, r.readyAt, steady)
+	s.alone(r)
+}
+
+// alone checks that a restored pod is the one pod that its restore made, Ready and never restarted.
+func (s *scene) alone(r *restored) {
+	s.Helper()
 	list, err := kube.CoreV1().Pods(s.namespace).List(s.ctx, metav1.ListOptions{})
 	s.must(err, "list pods")
 	var now []*corev1.Pod
@@ -332,16 +338,17 @@ func (s *scene) settle(r *restored) {
 	s.that(pods.IsReady(p) && pods.Restarts(p) == 0, "the restored pod is Ready with 0 restarts", pods.Describe(p))
 }
 
-func (s *scene) steady(p *corev1.Pod, since time.Time) {
+// steady waits until a pod has been Ready for so long since a time, 0 meaning until now.
+func (s *scene) steady(p *corev1.Pod, since time.Time, long time.Duration) {
 	s.Helper()
 	var broken *podwatch.Observation
-	left := max(steady-time.Since(since), 0)
+	left := max(long-time.Since(since), 0)
 	err := wait.While(s.ctx, fmt.Sprintf("pod %s/%s to stay Ready", p.Namespace, p.Name), left, func(context.Context) (bool, string, error) {
 		broken = s.pods.Unsteady(p.UID, since)
 		return broken == nil, pods.Describe(s.pods.Get(p.UID)), nil
 	})
 	if broken != nil {
-		s.fail(fmt.Sprintf("pod %s stays Ready for %s with 0 restarts", p.Name, steady),
+		s.fail(fmt.Sprintf("pod %s stays Ready with 0 restarts", p.Name),
 			fmt.Sprintf("after %s: %s", broken.At.Sub(since).Round(time.Millisecond), broken.State))
 	}
 	s.must(err, "watch pod %s stay Ready", p.Name)

@@ -70,8 +70,9 @@ type Engine struct {
 	Arch string
 	// CgroupVersion is "1" or "2".
 	CgroupVersion string
-	// MissingCapabilities are those that even a privileged container lacks, because the host's bounding set does
-	// ("CAP_SYS_RESOURCE" on some sandboxes). Empty from Find if the engine was never tried.
+	// MissingCapabilities are those that the kernel knows and even a privileged container lacks: the host's bounding
+	// set may not have them (CAP_SYS_RESOURCE on some sandboxes), or the engine may be too old to know them
+	// (CAP_CHECKPOINT_RESTORE with Docker 20.10). Empty from Find if the engine was never tried.
 	MissingCapabilities []string
 
 	options  []client.Opt

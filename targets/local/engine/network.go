@@ -28,10 +28,10 @@ var pools = []netip.Prefix{
 	netip.MustParsePrefix("198.18.64.0/18"),
 }
 
-// freePool returns the first pool that touches nothing occupied.
-func freePool(occupied []netip.Prefix) (netip.Prefix, error) {
+// freePool returns the first candidate that touches nothing occupied.
+func freePool(candidates, occupied []netip.Prefix) (netip.Prefix, error) {
 next:
-	for _, pool := range pools {
+	for _, pool := range candidates {
 		for _, taken := range occupied {
 			if pool.Overlaps(taken) {
 				continue next

@@ -9,19 +9,52 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// choosePool returns a pool that no route, interface or name server of this host touches.
+// choosePool returns a pool that no route, interface or name server of this host touches, if possible the one that the
+// networks in the engine's data are from. The engine's own interfaces must be gone.
 func choosePool(o Options) (netip.Prefix, error) {
 	occupied, err := occupiedAddresses()
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("choose addresses for the private engine: %w", err)
 	}
-	return freePool(occupied)
+	return freePool(append(recallPools(o), pools...), occupied)
+}
+
+// rememberPool writes the pool down with the data, before all that were used with it before: RunDir's state is lost
+// with the next boot, or by a hand that tidies up.
+func rememberPool(o Options, pool netip.Prefix) error {
+	text := pool.String() + "\n"
+	for _, used := range recallPools(o) {
+		if used != pool {
+			text += used.String() + "\n"
+		}
+	}
+	if err := writeFile(o.dir("pools"), []byte(text)); err != nil {
+		return fmt.Errorf("remember the engine's addresses: %w", err)
+	}
+	return nil
+}
+
+// recallPools returns the pools that the data was used with, the last one first.
+func recallPools(o Options) []netip.Prefix {
+	data, err := os.ReadFile(o.dir("pools"))
+	if err != nil {
+		return nil
+	}
+	var used []netip.Prefix
+	for _, field := range strings.Fields(string(data)) {
+		// Only what can be ours: bridges are removed by this.
+		if pool, err := netip.ParsePrefix(field); err == nil && slices.Contains(pools, pool) {
+			used = append(used, pool)
+		}
+	}
+	return used
 }
 
 func occupiedAddresses() ([]netip.Prefix, error) {
@@ -101,7 +134,7 @@ func ensureBridge(name string, pool netip.Prefix) error {
 }
 
 // removeBridges removes the engine's bridge and those of its other networks, which are known by their addresses.
-func removeBridges(name string, pool netip.Prefix) (int, error) {
+func removeBridges(name string, pools []netip.Prefix) (int, error) {
 	links, err := netlink.LinkList()
 	if err != nil {
 		return 0, fmt.Errorf("list network interfaces: %w", err)
@@ -112,15 +145,14 @@ func removeBridges(name string, pool netip.Prefix) (int, error) {
 			continue
 		}
 		ours := link.Attrs().Name == name
-		if !ours && pool.IsValid() {
+		if !ours {
 			addresses, err := netlink.AddrList(link, unix.AF_INET)
 			if err != nil {
 				return n, fmt.Errorf("list addresses of %s: %w", link.Attrs().Name, err)
 			}
 			for _, address := range addresses {
-				if prefix, ok := toPrefix(address.IPNet); ok && pool.Overlaps(prefix) {
-					ours = true
-				}
+				prefix, ok := toPrefix(address.IPNet)
+				ours = ours || ok && slices.ContainsFunc(pools, prefix.Overlaps)
 			}
 		}
 		if !ours {

@@ -19,6 +19,9 @@ import (
 const (
 	containerdTimeout = 30 * time.Second
 	dockerdTimeout    = 90 * time.Second
+	// slowTimeout is how long a private engine whose daemons are alive may take to answer before it is taken for hung
+	// and killed with all that runs in it: long, since a loaded machine is more likely.
+	slowTimeout = 30 * time.Second
 	// minFree is what an engine needs to start at all; images and nodes need gigabytes more.
 	minFree = 1 << 30
 	// maxRunDir is what the longest socket path (…/containerd/containerd.sock.ttrpc) leaves of the kernel's 108 bytes.
@@ -65,6 +68,9 @@ func (o Options) writeState(s state) error {
 	return nil
 }
 
+// errNoAnswer is when both daemons live but the engine does not answer.
+var errNoAnswer = errors.New("alive, but does not answer")
+
 // running returns the private engine if it is whole: both daemons are ours and alive, the data is there, the socket
 // answers.
 func running(ctx context.Context, o Options) (*Engine, state, error) {
@@ -87,7 +93,7 @@ func running(ctx context.Context, o Options) (*Engine, state, error) {
 		options: []client.Opt{client.WithUserAgent("cedana-e2e"), client.WithHost(o.privateHost())},
 	}
 	if _, err := e.identify(ctx); err != nil {
-		return nil, s, fmt.Errorf("ask private docker engine %s: %w", e.Host, err)
+		return nil, s, fmt.Errorf("%w: ask private docker engine %s: %w", errNoAnswer, e.Host, err)
 	}
 	return e, s, nil
 }
@@ -126,6 +132,21 @@ func ensurePrivate(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
+// patientlyRunning is running, but gives an engine time that lives and does not answer.
+func patientlyRunning(ctx context.Context, o Options) (*Engine, state, error) {
+	deadline := time.Now().Add(slowTimeout)
+	for {
+		e, s, err := running(ctx, o)
+		if err == nil || !errors.Is(err, errNoAnswer) || ctx.Err() != nil || time.Now().After(deadline) {
+			return e, s, err
+		}
+		o.Progress.Step("%v", err)
+		if err := sleep(ctx, time.Second); err != nil {
+			return nil, s, err
+		}
+	}
+}
+
 // startPrivate starts the engine under the lock, so that of two commands one starts it and the other finds it.
 func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error) {
 	unlock, err := lock(ctx, o)
@@ -133,8 +154,11 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 		return nil, s, err
 	}
 	defer unlock()
-	if e, s, err := running(ctx, o); err == nil {
+	if e, s, err := patientlyRunning(ctx, o); err == nil {
 		return e, s, nil
+	}
+	if ctx.Err() != nil {
+		return nil, s, ctx.Err()
 	}
 	programs, err := ensureInstalled(ctx, o)
 	if err != nil {
@@ -148,7 +172,7 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 	}
 	// What a power cut or a kill left behind; nothing in the usual case.
 	old, _ := o.readState()
-	left, err := sweep(ctx, o, old)
+	left, err := sweep(ctx, o, old, deadPatience)
 	if err != nil {
 		return nil, s, fmt.Errorf("clear what a dead private engine left: %w", err)
 	}
@@ -158,6 +182,9 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 
 	pool, err := choosePool(o)
 	if err != nil {
+		return nil, s, err
+	}
+	if err := rememberPool(o, pool); err != nil {
 		return nil, s, err
 	}
 	s = state{Home: o.Home, Pool: pool.String(), Made: absent(strays)}
@@ -171,7 +198,7 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 		// What was started is of no use to anyone. The logs stay.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		if _, sweepErr := sweep(ctx, o, s); sweepErr != nil {
+		if _, sweepErr := sweep(ctx, o, s, deadPatience); sweepErr != nil {
 			err = errors.Join(err, fmt.Errorf("clear what was started: %w", sweepErr))
 		}
 		if rmErr := removeRunDir(o); rmErr != nil {
@@ -194,6 +221,10 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 		return nil, s, err
 	}
 	o.Progress.Step("private docker engine %s (%s) runs after %s", e.Host, e.Version, time.Since(started).Round(10*time.Millisecond))
+	// Before the lock is let go, so that whoever waits for it need not try again.
+	if _, err := tryOnce(ctx, o, e); err != nil {
+		return nil, s, err
+	}
 	return e, s, nil
 }
 
@@ -277,16 +308,17 @@ func dockerdConfig(ctx context.Context, o Options, containerd string, pool netip
 		// So the bridge is ours, made by us, and the firewall rules are in chains of our own; see ensureRules.
 		"bridge":                instance(o.RunDir),
 		"default-address-pools": []map[string]any{{"base": networks.String(), "size": 24}},
-		"iptables":              false,
-		"ip6tables":             false,
-		"ip-masq":               false,
+		// With address pools, a starting dockerd deletes docker0, whoever's it is, unless live-restore is on (moby,
+		// daemon_unix.go, initNetworkController: removeDefaultBridgeInterface; 20.10 to 28).
+		"live-restore": true,
+		"iptables":     false,
+		"ip6tables":    false,
+		"ip-masq":      false,
 
 		// The driver that works with and without systemd, and a parent of our own, by which everything that ever ran
 		// in a container is found.
 		"exec-opts":     []string{"native.cgroupdriver=cgroupfs"},
 		"cgroup-parent": "/" + instance(o.RunDir),
-		// 20.10 would lower it, which needs CAP_SYS_RESOURCE.
-		"oom-score-adjust": 0,
 	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

@@ -20,7 +20,10 @@ import (
 
 const (
 	removeTimeout = 30 * time.Second
-	killTimeout   = 20 * time.Second
+	// patience is what dockerd gets to end by itself, deadPatience what one gets that is already known to be broken.
+	patience     = 15 * time.Second
+	deadPatience = 3 * time.Second
+	sweepTimeout = time.Minute
 )
 
 func stopPrivate(ctx context.Context, o Options) (stopped []string, err error) {
@@ -48,7 +51,9 @@ func stopPrivate(ctx context.Context, o Options) (stopped []string, err error) {
 		homes = append(homes, s.Home) // started with another E2E_HOME
 	}
 	hadData := len(absent([]string{o.dir("data")})) == 0 || len(homes) > 1
+	wait := deadPatience
 	if e, _, err := running(ctx, o); err == nil {
+		wait = patience
 		o.Progress.Step("stopping the private docker engine %s", e.Host)
 		if err := removeContainers(ctx, e); err != nil {
 			// They are killed below.
@@ -56,7 +61,7 @@ func stopPrivate(ctx context.Context, o Options) (stopped []string, err error) {
 		}
 		stopped = append(stopped, "docker engine "+e.Host)
 	}
-	swept, err := sweep(ctx, o, s)
+	swept, err := sweep(ctx, o, s, wait)
 	stopped = append(stopped, swept...)
 	if err != nil {
 		return stopped, fmt.Errorf("stop the private docker engine: %w", err)
@@ -103,8 +108,8 @@ func removeContainers(ctx context.Context, e *Engine) error {
 
 // sweep ends and removes everything of a private engine but its data and what is remembered in RunDir, whatever state
 // it is in, and names what it found. The lock must be held.
-func sweep(ctx context.Context, o Options, s state) (found []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, killTimeout+20*time.Second)
+func sweep(ctx context.Context, o Options, s state, patience time.Duration) (found []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 	note := func(n int, what string) {
 		if n > 0 {
@@ -116,7 +121,7 @@ func sweep(ctx context.Context, o Options, s state) (found []string, err error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := terminate(ctx, o, "dockerd", 15*time.Second); err != nil {
+	if err := terminate(ctx, o, "dockerd", patience); err != nil {
 		return found, err
 	}
 	if err := terminate(ctx, o, "containerd", 5*time.Second); err != nil {
@@ -138,13 +143,15 @@ func sweep(ctx context.Context, o Options, s state) (found []string, err error) 
 		return found, err
 	}
 
-	var pool netip.Prefix
+	used := recallPools(o)
 	if s.Pool != "" {
-		if pool, err = netip.ParsePrefix(s.Pool); err != nil {
+		pool, err := netip.ParsePrefix(s.Pool)
+		if err != nil {
 			return found, fmt.Errorf("read %s: %w", o.stateFile(), err)
 		}
+		used = append(used, pool)
 	}
-	n, err = removeBridges(instance(o.RunDir), pool)
+	n, err = removeBridges(instance(o.RunDir), used)
 	note(n, "network bridges")
 	if err != nil {
 		return found, err

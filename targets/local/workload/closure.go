@@ -43,8 +43,10 @@ func closure(root, program string) ([]string, error) {
 			return err
 		}
 		if loader != "" {
-			// /lib64/ld-linux-x86-64.so.2: /lib64 is a link to /usr/lib64 in Debian.
-			libraries = append(libraries, filepath.Base(loader))
+			// The kernel takes exactly this path, /lib64/ld-linux-x86-64.so.2; /lib64 is a link to /usr/lib64.
+			if err := add("usr" + loader); err != nil {
+				return fmt.Errorf("%s needs the loader %s: %w", file, loader, err)
+			}
 		}
 		for _, library := range libraries {
 			found, err := find(root, library)

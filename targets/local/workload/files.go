@@ -21,7 +21,7 @@ var packages = []string{
 }
 
 // filesRecipe is raised when other files are taken out of the packages.
-const filesRecipe = 1
+const filesRecipe = 2
 
 // The programs, where the packages have them.
 const (

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/coremain"
 
+	// The plugins that the node's Corefile uses; import is built in.
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/forward"
@@ -17,8 +17,8 @@ import (
 	_ "github.com/coredns/coredns/plugin/reload"
 )
 
-func coreDNS([]string) int {
-	_ = dnsserver.Directives
-	coremain.Run()
+func coreDNS(args []string) int {
+	named("coredns", args)
+	coremain.Run() // exits by itself on an error
 	return 0
 }
