@@ -61,7 +61,7 @@ func TestBaseLeavesOutWhatIsTheHostsOrOfNoUse(t *testing.T) {
 		require.True(t, dropped(path), path)
 	}
 	for _, path := range []string{
-		"usr/lib/cni", "usr/lib/cni/bridge", "usr/lib/cni/portmap", "var/lib/apt/lists", "dev", "proc", "tmp", "usr/bin/criu",
+		"usr/lib/cni", "usr/lib/cni/ptp", "usr/lib/cni/portmap", "var/lib/apt/lists", "dev", "proc", "tmp", "usr/bin/criu",
 		"usr/share/zoneinfo", "etc/ssl/certs", "var/lib/dpkg/status", "usr/share",
 	} {
 		require.False(t, dropped(path), path)

@@ -1,7 +1,6 @@
 package node
 
 import (
-	_ "embed"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -30,6 +29,9 @@ func merged(file string) string {
 	return file
 }
 
+// rootfs in the repository has the files that are laid over Debian in both flavours.
+const rootfs = "targets/local/node/rootfs"
+
 // overlay are the entries of a directory of static files, where they belong on the node.
 func overlay(dir string) ([]image.Entry, error) {
 	entries, err := image.TreeEntries(dir)
@@ -48,13 +50,6 @@ func overlay(dir string) ([]image.Entry, error) {
 
 // isLinkInBase reports directories that merging leaves without meaning: their parent is made anyway.
 func isLinkInBase(dir string) bool { return dir == "usr" || dir == "run" }
-
-// criuConf makes checkpoints of pods with open connections restorable, on every node.
-//
-//go:embed criu.conf
-var criuConf string
-
-func criuConfig() image.Entry { return image.Text("etc/criu/runc.conf", criuConf) }
 
 // config of the container, as the official k3s image has it, so that k3d finds what it expects. The volumes are
 // essential: overlayfs on overlayfs fails with `invalid argument`.

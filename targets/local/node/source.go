@@ -62,7 +62,8 @@ func buildSource(ctx context.Context, store *image.Store, mirror string) (image.
 		return image.Tarball{}, Image{}, err
 	}
 
-	inputs := image.NewInputs(sourceName, sourceRecipe).Text("base", debian.ID).Text("pause", pauseKey).Text("criu", criuConf)
+	inputs := image.NewInputs(sourceName, sourceRecipe).Text("base", debian.ID).Text("pause", pauseKey).
+		Tree("rootfs", filepath.Join(root, rootfs))
 	for i, binary := range binaries {
 		inputs.Text("program", programs[i].path, binary.Key).Text("links", programs[i].links...)
 	}
@@ -71,7 +72,11 @@ func buildSource(ctx context.Context, store *image.Store, mirror string) (image.
 		return image.Tarball{}, Image{}, err
 	}
 	node, err := store.Image(ctx, sourceName, key, func(context.Context) (v1.Image, error) {
-		entries := []image.Entry{criuConfig(), image.File(pauseTarball, pauseTar, 0o644)}
+		entries, err := overlay(filepath.Join(root, rootfs))
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, image.File(pauseTarball, pauseTar, 0o644))
 		for i, p := range programs {
 			entries = append(entries, image.File(p.path, binaries[i].Path, 0o755))
 			for _, link := range p.links {
