@@ -60,9 +60,18 @@ func serviceAddress(ctx context.Context, api kubernetes.Interface, namespace, na
 	return addr, nil
 }
 
-// askOverTCP is run on the node: it sends $2 (with printf's escapes) to TCP port 53 of $1 and prints what comes back.
-// A node image has bash, but no program for DNS.
-const askOverTCP = `exec 3<>"/dev/tcp/$1/53" && printf "$2" >&3 && cat <&3`
+// askOverTCP is run on the node by bash: it sends $3 (with printf's escapes) to TCP port $2 of $1 and prints what comes
+// back. A node image has bash, but no program for DNS.
+const askOverTCP = `exec 3<>"/dev/tcp/$1/$2" && printf "$3" >&3 && cat <&3`
+
+// escape writes each byte as printf's escape: an argument cannot hold a zero.
+func escape(data []byte) string {
+	var text strings.Builder
+	for _, b := range data {
+		fmt.Fprintf(&text, `\x%02x`, b)
+	}
+	return text.String()
+}
 
 // lookup asks the server for an A record of name, from within the node's network.
 func (m *maker) lookup(ctx context.Context, node string, server netip.Addr, name string) (netip.Addr, error) {
@@ -70,16 +79,12 @@ func (m *maker) lookup(ctx context.Context, node string, server netip.Addr, name
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	var escaped strings.Builder
-	for _, b := range query {
-		fmt.Fprintf(&escaped, `\x%02x`, b)
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// The server keeps the connection open, so the answer is read as far as its length says and the rest is left to
 	// the time limit on the node.
 	answer := &dnsAnswer{complete: cancel}
-	err = docker.Exec(ctx, m.engine, node, nil, answer, "timeout", "2", "bash", "-c", askOverTCP, "bash", server.String(), escaped.String())
+	err = docker.Exec(ctx, m.engine, node, nil, answer, "timeout", "2", "bash", "-c", askOverTCP, "bash", server.String(), "53", escape(query))
 	if body, ok := answer.message(); ok {
 		return firstAddress(body)
 	}

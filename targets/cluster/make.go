@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,8 @@ const (
 	// reuseTimeout is how long a cluster that is there already may take to become usable before it is made anew. It
 	// covers a node that was just started, on a slow machine.
 	reuseTimeout = 90 * time.Second
+	// lateMaking is how long the engine may take to carry out a request that was cancelled.
+	lateMaking = time.Second
 	// portAttempts is how often a new port is tried when somebody else took the free one just found.
 	portAttempts = 3
 	// tailLines of each node's log go into the error.
@@ -251,30 +254,79 @@ func (m *maker) writeKubeconfig(ctx context.Context, rt runtimes.Runtime, c *k3d
 	})
 }
 
-// rollback collects the nodes' logs and removes what was made, and returns the error to report.
+// rollback removes what was made, after collecting the nodes' logs, and returns the error to report. After Ctrl-C
+// there is time for the removal only.
 func (m *maker) rollback(ctx context.Context, cause error) error {
+	cancelled := ctx.Err() != nil
+	interrupted := errors.Is(ctx.Err(), context.Canceled)
 	limit := rollback
-	if ctx.Err() != nil {
+	if interrupted {
 		limit = rollbackAfterCancel
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	// Half of the time at most is for the logs.
-	logCtx, stop := context.WithTimeout(ctx, limit/2)
-	defer stop()
-	tail := m.tail(logCtx)
-	if err := m.save(logCtx); err != nil {
-		m.con.Warn("%v", err)
+	if !interrupted {
+		// The logs must not take the time that the removal needs.
+		logCtx, stop := context.WithTimeout(ctx, limit/2)
+		defer stop()
+		cause = fmt.Errorf("%w%s", cause, m.tail(logCtx))
+		if err := m.save(logCtx); err != nil {
+			m.con.Warn("%v", err)
+		}
 	}
 	name := m.settings.ClusterName
-	if err := remove(ctx, m.engine, name); err != nil {
-		return fmt.Errorf("%w%s\nremove what was made of cluster %s: %w (next: `go tool mage clean`)", cause, tail, name, err)
+	if err := m.removeAll(ctx, name, cancelled); err != nil {
+		return fmt.Errorf("%w\nremove what was made of cluster %s: %w (next: `go tool mage clean`)", cause, name, err)
 	}
-	if err := removeFile(m.settings.Kubeconfig()); err != nil {
+	if err := m.forget(ctx); err != nil {
 		m.con.Warn("%v", err)
 	}
 	m.con.Step("what was made of cluster %s is removed", name)
-	return fmt.Errorf("%w%s", cause, tail)
+	return cause
+}
+
+// removeAll removes the cluster and, when requests were cancelled, keeps looking for a while: the engine may still
+// carry them out, and make a container after it was looked for.
+func (m *maker) removeAll(ctx context.Context, name string, cancelled bool) error {
+	quiet := time.Now().Add(lateMaking)
+	for {
+		if err := remove(ctx, m.engine, name); err != nil {
+			return err
+		}
+		if !cancelled || time.Now().After(quiet) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lateMaking / 5):
+		}
+	}
+}
+
+// forget removes the kubeconfig, and the whole cluster directory when nothing is left that `mage clean` would need it
+// for: the propagator's data with its token, or a registration.
+func (m *maker) forget(ctx context.Context) error {
+	dir := m.settings.ClusterDir()
+	st, err := state.Load(dir)
+	if err != nil {
+		return err
+	}
+	left, err := docker.Find(ctx, m.engine, m.settings.ClusterName)
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 || st.Token.Set() || len(st.Registered) > 0 || len(st.Engines) > 1 {
+		return removeFile(m.settings.Kubeconfig())
+	}
+	if err := state.Remove(dir); err != nil {
+		return err
+	}
+	for _, parent := range []string{m.settings.Clusters(), m.settings.Home} {
+		// Fails where there is something in it, which is what is wanted.
+		_ = os.Remove(parent)
+	}
+	return nil
 }
 
 // tail is the last lines of each node's log, to go after an error.

@@ -166,6 +166,11 @@ func New(baseURL string, token settings.Secret, opts ...Option) (*Client, error)
 // BaseURL is the normalised address.
 func (c *Client) BaseURL() string { return c.base }
 
+// Format keeps the token out of every verb: fmt prints unexported fields without asking their String methods.
+func (c *Client) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "propagator client of %s", c.base)
+}
+
 // Close drops idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 

@@ -223,7 +223,10 @@ func (c *Client) statusError(k call, err *APIError, header http.Header) *tryErro
 		}
 		t.again, t.after = true, retryAfter(header)
 	default:
-		t.again = k.retry != nil && k.retry(err)
+		if k.retry != nil && k.retry(err) {
+			// Something is expected to turn up any moment: ask evenly, not ever more seldom.
+			t.again, t.after = true, 2*c.retryFirst
+		}
 	}
 	return t
 }

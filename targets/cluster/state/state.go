@@ -84,7 +84,7 @@ func Load(dir string) (*State, error) {
 	}
 	s := &State{}
 	if err := json.Unmarshal(data, s); err != nil {
-		return nil, fmt.Errorf("read cluster state %s: %w", path, err)
+		return nil, fmt.Errorf("read cluster state %s: %w (next: `go tool mage clean`)", path, err)
 	}
 	return s, nil
 }

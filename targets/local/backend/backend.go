@@ -297,7 +297,7 @@ func (b *backend) healthy(ctx context.Context, p *Propagator, restarts *int) err
 	if *restarts < 0 {
 		*restarts = have.RestartCount
 	}
-	if have.RestartCount > *restarts || !have.State.Running {
+	if have.RestartCount > *restarts || !have.State.Running || have.State.Status == container.StateRestarting {
 		return &goneError{fmt.Sprintf("%s with exit status %d", have.State.Status, have.State.ExitCode)}
 	}
 	if p.URL, p.InClusterURL, err = addresses(have, b.options.Network); err != nil {

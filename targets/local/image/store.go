@@ -25,6 +25,8 @@ const kept = 3
 type Store struct {
 	home     string
 	progress Progress
+	// root finds the repository that programs are built from.
+	root func() (string, error)
 }
 
 // NewStore returns the store in home, which is made when something is first put there. A nil progress is [Quiet].
@@ -32,7 +34,7 @@ func NewStore(home string, progress Progress) *Store {
 	if progress == nil {
 		progress = Quiet{}
 	}
-	return &Store{home: home, progress: progress}
+	return &Store{home: home, progress: progress, root: RepositoryRoot}
 }
 
 // Progress is where the store's users say what they do.

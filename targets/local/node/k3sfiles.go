@@ -38,7 +38,7 @@ func unpackBin(archive io.Reader, dir string) error {
 			continue
 		}
 		if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", header.Name, err)
 		}
 		switch header.Typeflag {
 		case tar.TypeDir:

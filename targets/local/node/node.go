@@ -49,6 +49,9 @@ type Options struct {
 	Engine image.Engine
 	// Progress may be nil.
 	Progress image.Progress
+
+	// canRunK3s says that this host can run k3s, see [canRunK3s]. Ensure finds out.
+	canRunK3s bool
 }
 
 // Image is a node image in the engine.
@@ -72,6 +75,11 @@ func Ensure(ctx context.Context, o Options) (Image, error) {
 	if o.K3sImage == "" {
 		o.K3sImage = DefaultK3sImage
 	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return Image{}, fmt.Errorf("see whether this host has CAP_SYS_RESOURCE: %w", err)
+	}
+	o.canRunK3s = canRunK3s(string(status))
 	var tools, node image.Tarball
 	var made Image
 	work, workCtx := errgroup.WithContext(ctx)
@@ -121,7 +129,7 @@ func findK3s(ctx context.Context, store *image.Store, o Options) (*k3sImage, err
 	default:
 		return nil, fmt.Errorf("unknown node flavour %q: want %s, %s or %s (E2E_NODE)", o.Flavour, Auto, K3s, Source)
 	}
-	if reason := k3sCannotRun(); reason != "" {
+	if !o.canRunK3s {
 		return nil, nil
 	}
 	k3s, err := localK3s(ctx, store, o)
@@ -150,12 +158,6 @@ const (
 	pullTimeout = 30 * time.Second
 )
 
-// k3sCannotRun says why k3s cannot run on this host: it always asks for more than a host without CAP_SYS_RESOURCE
-// can give (containerd's restrict_oom_score_adj is not to be had in its configuration).
-func k3sCannotRun() string {
-	status, err := os.ReadFile("/proc/self/status")
-	if err == nil && image.LacksSysResource(string(status)) {
-		return "this host has no CAP_SYS_RESOURCE"
-	}
-	return ""
-}
+// canRunK3s reports whether k3s can run on a host with this /proc/self/status: it asks for more than a host without
+// CAP_SYS_RESOURCE can give, and its containerd's restrict_oom_score_adj, the remedy, cannot be set from outside.
+func canRunK3s(status string) bool { return !image.LacksSysResource(status) }

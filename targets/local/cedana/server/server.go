@@ -103,6 +103,7 @@ func Open(cfg Config) (*Server, error) {
 		cfg: cfg, log: cfg.Log, tokenSum: sha256.Sum256([]byte(cfg.Token.Reveal())),
 		store: records, archives: files, queue: newQueue(cfg.Lease, time.Now), now: time.Now,
 	}
+	s.cfg.Token = "" // only its sum is needed from here on
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.handler = s.middleware(s.routes())
 	if err := s.resume(); err != nil {

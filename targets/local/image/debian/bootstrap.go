@@ -30,7 +30,7 @@ func Bootstrap(ctx context.Context, progress image.Progress, mirror, root string
 	if os.Geteuid() != 0 {
 		return errors.New("debootstrap needs root; run this command once with sudo -E (what it makes is cached)")
 	}
-	if err := require(ctx, progress, needDebootstrap, needKeyring); err != nil {
+	if err := ensureInstalled(ctx, progress, needDebootstrap, needKeyring); err != nil {
 		return err
 	}
 	mirror, err := mirrorOr(mirror)

@@ -42,9 +42,9 @@ func unknownKey(output string) bool {
 	return false
 }
 
-// require installs the packages that the host lacks, from its own distribution. That takes root; without, the error
+// ensureInstalled installs the packages that the host lacks, from its own distribution. That takes root; without, the error
 // says what to install.
-func require(ctx context.Context, progress image.Progress, packages ...hostPackage) error {
+func ensureInstalled(ctx context.Context, progress image.Progress, packages ...hostPackage) error {
 	var missing []string
 	for _, p := range packages {
 		if p.present() != nil {

@@ -16,7 +16,7 @@ import (
 // apt works in the directory scratch with lists and caches of its own: the host's are not touched. It needs no root
 // where the host has apt and Debian's keys. An empty mirror is the host's own, see [Mirror].
 func Unpack(ctx context.Context, progress image.Progress, mirror, scratch, dir string, packages []string) error {
-	if err := require(ctx, progress, needDpkg, needKeyring); err != nil {
+	if err := ensureInstalled(ctx, progress, needDpkg, needKeyring); err != nil {
 		return err
 	}
 	apt, err := exec.LookPath("apt-get")

@@ -75,7 +75,7 @@ func kubectl(args []string) int {
 		}
 	}
 	// kubectl's own main does this first, so that -v holds while the command is put together.
-	if err := logs.GlogSetter(kubectlcmd.GetLogVerbosity(os.Args)); err != nil {
+	if _, err := logs.GlogSetter(kubectlcmd.GetLogVerbosity(os.Args)); err != nil {
 		fmt.Fprintf(os.Stderr, "kubectl: set log level: %v\n", err)
 		return 1
 	}
