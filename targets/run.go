@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,16 +16,15 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/deploy"
 	"github.com/cedana/cedana-e2e/targets/local/backend"
+	"github.com/cedana/cedana-e2e/targets/local/chart"
 	"github.com/cedana/cedana-e2e/targets/local/engine"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/local/node"
 	"github.com/cedana/cedana-e2e/targets/local/workload"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/suite"
 )
-
-// localChart is the stand-in's chart, from the project's root.
-const localChart = "targets/local/chart"
 
 // run is one run of a target: what each stage made, for the next.
 type run struct {
@@ -43,6 +43,7 @@ type run struct {
 	token     settings.Secret
 	container string
 	clusterID string
+	phases    []suite.Phase
 }
 
 // begin reads the settings; nothing is created before all of them are good.
@@ -83,9 +84,15 @@ func (r *run) preflight(ctx context.Context) error {
 	})
 }
 
+// phase remembers how long a stage took, for the summary.
+func (r *run) phase(name string, begin time.Time) {
+	r.phases = append(r.phases, suite.Phase{Name: name, Took: time.Since(begin)})
+}
+
 // cluster makes the engine, the images and the cluster ready, in this order as far as they depend on each other.
 func (r *run) cluster(ctx context.Context) error {
 	s := r.settings
+	defer r.phase("cluster", time.Now())
 	ctx, cancel := context.WithTimeoutCause(ctx, s.ClusterTimeout, fmt.Errorf("no success within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
 	defer cancel()
 	if err := r.preflight(ctx); err != nil {
@@ -172,6 +179,7 @@ func standInImage(ctx context.Context, s *settings.Settings, con *console.Consol
 // deploy starts the local propagator where it is wanted, and installs the chart.
 func (r *run) deploy(ctx context.Context) error {
 	s := r.settings
+	defer r.phase("deploy", time.Now())
 	o := deploy.Options{Kubeconfig: r.made.Kubeconfig, Context: r.made.Context}
 	if s.Backend == settings.BackendLocal {
 		local, err := backend.Ensure(ctx, r.con, s, backend.Options{
@@ -187,7 +195,7 @@ func (r *run) deploy(ctx context.Context) error {
 		}
 		repository, tag, _ := strings.Cut(r.standIn.Ref, ":")
 		picture := deploy.Image{Repository: repository, Tag: tag}
-		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = localChart, local.InClusterURL+"/v1", local.Token, picture, picture
+		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = chart.Files, local.InClusterURL+"/v1", local.Token, picture, picture
 	}
 	st, err := state.Load(s.ClusterDir())
 	if err != nil {

@@ -23,6 +23,7 @@ func E2E(ctx context.Context) error {
 		return err
 	}
 	if err := r.deploy(ctx); err != nil {
+		r.collect(ctx)
 		return err
 	}
 	return r.suite(ctx)
@@ -68,7 +69,7 @@ func ListCheckpoints(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return checkpoints.List(ctx, con, api, s)
+	return checkpoints.List(ctx, con, s, api)
 }
 
 // listTimeout is for one request of data.
