@@ -15,6 +15,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/deploy"
 	"github.com/cedana/cedana-e2e/targets/local/backend"
+	"github.com/cedana/cedana-e2e/targets/local/chart"
 	"github.com/cedana/cedana-e2e/targets/local/engine"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/local/node"
@@ -22,9 +23,6 @@ import (
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
-
-// localChart is the stand-in's chart, from the project's root.
-const localChart = "targets/local/chart"
 
 // run is one run of a target: what each stage made, for the next.
 type run struct {
@@ -187,7 +185,7 @@ func (r *run) deploy(ctx context.Context) error {
 		}
 		repository, tag, _ := strings.Cut(r.standIn.Ref, ":")
 		picture := deploy.Image{Repository: repository, Tag: tag}
-		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = localChart, local.InClusterURL+"/v1", local.Token, picture, picture
+		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = chart.Files, local.InClusterURL+"/v1", local.Token, picture, picture
 	}
 	st, err := state.Load(s.ClusterDir())
 	if err != nil {
