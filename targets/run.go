@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/workload"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
 // run is one run of a target: what each stage made, for the next.
@@ -41,6 +43,9 @@ type run struct {
 	token     settings.Secret
 	container string
 	clusterID string
+
+	// phases are the stages so far with the time that each took.
+	phases []suite.Phase
 }
 
 // begin reads the settings; nothing is created before all of them are good.
@@ -52,6 +57,14 @@ func begin(ctx context.Context) (*run, error) {
 	r := &run{con: console.Standard(), settings: s}
 	r.con.Step("backend %s, cluster %s, run %s", s.Backend, s.ClusterName, s.RunID)
 	return r, nil
+}
+
+// stage does one stage of the run, takes its time, and keeps what is needed to understand its failure.
+func (r *run) stage(ctx context.Context, name string, do func(context.Context) error) error {
+	begin := time.Now()
+	err := do(ctx)
+	r.phases = append(r.phases, suite.Phase{Name: name, Took: time.Since(begin)})
+	return r.collect(ctx, err)
 }
 
 func (r *run) end() {
