@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/cedana/cedana-e2e/targets/cluster"
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/deploy"
+	"github.com/cedana/cedana-e2e/targets/local/backend"
+	"github.com/cedana/cedana-e2e/targets/local/engine"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
@@ -62,4 +65,35 @@ func (r *run) sources() []suite.Source {
 		}
 		return err
 	}})
+}
+
+// Logs collects what the cluster of these settings has to tell into the artifacts directory, and prints where. It
+// changes nothing in the cluster.
+func Logs(ctx context.Context) error {
+	r, err := begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.end()
+	e, err := engine.Find(ctx, engineOptions(r.settings, r.con))
+	if err != nil {
+		return fmt.Errorf("find the engine of cluster %s: %w", r.settings.ClusterName, err)
+	}
+	r.engine = e
+	if r.docker, err = e.Client(); err != nil {
+		return err
+	}
+	if r.made, err = cluster.Find(ctx, r.settings, e.Host); err != nil {
+		return err
+	}
+	if local, err := backend.Find(ctx, r.settings); err == nil {
+		r.container, r.token = local.Container, local.Token
+	} else if !errors.Is(err, backend.ErrNotFound) {
+		return err
+	}
+	if err := suite.Collect(ctx, r.con, r.settings, r.suiteOptions()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(r.con.Data(), filepath.Join(r.settings.Artifacts, suite.FailureDir))
+	return err
 }
