@@ -49,9 +49,11 @@ type Settings struct {
 
 	CedanaNamespace string
 	ClusterName     string
-	ClusterID       string
-	Namespace       string
-	RuncRoot        string
+	// ClusterChosen is set when CLUSTER_NAME was given: `mage clean` then removes that cluster only.
+	ClusterChosen bool
+	ClusterID     string
+	Namespace     string
+	RuncRoot      string
 
 	HelmChart  string
 	HelmValues []string
@@ -169,6 +171,7 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		CI:                e.CI != "" && e.CI != "0" && e.CI != "false",
 		RunID:             c.runID(e.RunID),
 	}
+	_, s.ClusterChosen = nonEmpty{lookuper}.Lookup("CLUSTER_NAME")
 	s.Home = c.home(e.Home)
 	s.Backend = c.backend(e.Backend, s.Token)
 	s.URL = c.url(e.URL, s.Backend)
@@ -192,8 +195,11 @@ func (n nonEmpty) Lookup(key string) (string, bool) {
 	return v, ok && v != ""
 }
 
+// Clusters is where every cluster has its directory.
+func (s *Settings) Clusters() string { return filepath.Join(s.Home, "clusters") }
+
 // ClusterDir is where a cluster's kubeconfig and state are.
-func (s *Settings) ClusterDir() string { return filepath.Join(s.Home, "clusters", s.ClusterName) }
+func (s *Settings) ClusterDir() string { return filepath.Join(s.Clusters(), s.ClusterName) }
 
 // Kubeconfig is the cluster's own kubeconfig file; its context is KubeContext.
 func (s *Settings) Kubeconfig() string { return filepath.Join(s.ClusterDir(), "kubeconfig") }
@@ -201,8 +207,11 @@ func (s *Settings) Kubeconfig() string { return filepath.Join(s.ClusterDir(), "k
 // KubeContext is the context in Kubeconfig, named as k3d names it.
 func (s *Settings) KubeContext() string { return "k3d-" + s.ClusterName }
 
-// Images is the cache of image tarballs, Build of compiled programs.
+// Images is the cache of image tarballs.
 func (s *Settings) Images() string { return filepath.Join(s.Home, "images") }
+
+// Build is the cache of compiled programs.
+func (s *Settings) Build() string { return filepath.Join(s.Home, "build") }
 
 // DockerLabels are the labels of what this run makes in the engine.
 func (s *Settings) DockerLabels() map[string]string {

@@ -13,7 +13,12 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/cedana/cedana-e2e/targets/local/cedana/helper"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/layout"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/manager"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/runtime"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/server"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/shim"
 )
 
 // part runs one of the binary's parts with the arguments after its name, until it is done or ctx ends. An error with
@@ -21,11 +26,16 @@ import (
 type part func(ctx context.Context, args []string) error
 
 // byName are the parts chosen by argv[0]: their arguments are somebody else's command line and are passed untouched.
-var byName = map[string]part{}
+var byName = map[string]part{
+	filepath.Base(layout.Shim):    shim.Main,
+	filepath.Base(layout.Runtime): runtime.Main,
+}
 
 // byArgument are the sub-commands.
 var byArgument = map[string]part{
 	"propagator": server.Main,
+	"manager":    manager.Main,
+	"helper":     helper.Main,
 }
 
 func main() {

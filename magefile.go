@@ -1,0 +1,37 @@
+//go:build mage
+
+// End-to-end test of Kubernetes pod checkpoint and restore with Cedana: `mage e2e` does everything.
+package main
+
+import (
+	"context"
+
+	"github.com/cedana/cedana-e2e/targets"
+)
+
+// E2E creates the cluster, installs Cedana and runs the tests; what is there already is reused. It leaves the cluster in place for the next run: `mage clean` removes it.
+func E2E(ctx context.Context) error { return targets.E2E(ctx) }
+
+// Cluster creates the named k3d cluster, or reuses it, and waits until it is usable.
+func Cluster(ctx context.Context) error { return targets.Cluster(ctx) }
+
+// Deploy installs or upgrades Cedana in the cluster with Helm and waits until it is ready.
+func Deploy(ctx context.Context) error { return targets.Deploy(ctx) }
+
+// Clean removes everything any run made; ALL=1 removes the caches and the private engine too, ENGINE=1 only the engine.
+func Clean(ctx context.Context) error { return targets.Clean(ctx) }
+
+// ListCheckpoints prints the propagator's checkpoints, as a table or with FORMAT=json; CLUSTER_ID filters.
+func ListCheckpoints(ctx context.Context) error { return targets.ListCheckpoints(ctx) }
+
+// Doctor checks what this machine has and prints a line for each thing: ok, or what to do.
+func Doctor(ctx context.Context) error { return targets.Doctor(ctx) }
+
+// Logs writes the logs of the cluster's nodes, of Cedana and of the local propagator to the artifacts directory.
+func Logs(ctx context.Context) error { return targets.Logs(ctx) }
+
+// Test runs the unit and integration tests with the race detector; it needs no Docker.
+func Test(ctx context.Context) error { return targets.Test(ctx) }
+
+// Lint runs gofmt, go vet, staticcheck, actionlint and govulncheck.
+func Lint(ctx context.Context) error { return targets.Lint(ctx) }

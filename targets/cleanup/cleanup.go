@@ -1,0 +1,223 @@
+// Package cleanup finds everything that any run made, by label, by name or in the state files, removes it, and
+// reports by name what it could not remove.
+package cleanup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cedana/cedana-e2e/targets/cluster/docker"
+	"github.com/cedana/cedana-e2e/targets/cluster/state"
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// Engine is a Docker engine that runs may have used.
+type Engine struct {
+	// Name is what people call it: "system", "private".
+	Name string
+	// Host is its Docker host URL.
+	Host string
+	// Data is the directory of an engine that belongs to this project. While it is there, things made in the engine
+	// may be there too although the engine does not run. Empty for an engine that belongs to somebody else.
+	Data string
+}
+
+// Options are what Run needs beside the settings.
+type Options struct {
+	// Engines to look in. Hosts that a state file names are looked in as well. Default: the one at hand.
+	Engines []Engine
+	// StopEngine stops the private engine, removes its data and names what it removed. It is called when the settings
+	// say so (CleanEngine or CleanAll), and must do nothing, without an error, where there is none.
+	StopEngine func(ctx context.Context) (removed []string, err error)
+	// Deregister deletes a cluster that a run registered at a propagator. One that is not there is a success.
+	Deregister func(ctx context.Context, url string, token settings.Secret, clusterID string) error
+	// TempDir is where temporary directories are looked for. Default: os.TempDir().
+	TempDir string
+
+	// dial is replaced by tests.
+	dial func(host string) (client, error)
+}
+
+// Run removes the containers, networks, volumes, kubeconfig and state files, cluster registrations, temporary
+// directories and left-over mounts of every run, or with s.ClusterChosen of the runs with that CLUSTER_NAME, in all
+// engines that can be reached. Caches are named with their size and stay, unless s.CleanAll is set. What carries none
+// of this project's labels and names is never touched.
+//
+// Everything is tried whatever fails. The error names what is left; where nothing is left it is nil.
+func Run(ctx context.Context, con *console.Console, s *settings.Settings, o Options) error {
+	ctx, cancel := context.WithTimeout(ctx, s.CleanTimeout)
+	defer cancel()
+	if o.TempDir == "" {
+		o.TempDir = os.TempDir()
+	}
+	if len(o.Engines) == 0 {
+		o.Engines = []Engine{{Name: "system", Host: docker.Host()}}
+	}
+	if o.dial == nil {
+		o.dial = dial
+	}
+	w := &sweep{con: con, settings: s, options: o, unfinished: make(map[string]bool)}
+	if s.ClusterChosen {
+		w.scope = s.ClusterName
+	}
+	w.run(ctx)
+	return w.report()
+}
+
+type sweep struct {
+	con      *console.Console
+	settings *settings.Settings
+	options  Options
+	// scope is the only cluster to clean, or empty for all.
+	scope   string
+	engines []*engine
+
+	// unfinished are the clusters of which something is left, and whose state therefore has to stay.
+	unfinished map[string]bool
+
+	removed int
+	kept    []string
+	left    []string
+}
+
+func (w *sweep) run(ctx context.Context) {
+	dirs := w.clusterDirs()
+	w.engines = w.openEngines(ctx, dirs)
+	defer func() {
+		for _, e := range w.engines {
+			e.close()
+		}
+	}()
+	for _, e := range w.engines {
+		w.sweepEngine(ctx, e, dirs)
+	}
+	for _, name := range sortedKeys(dirs) {
+		w.sweepCluster(ctx, name, dirs[name])
+	}
+	w.sweepDisk()
+	w.sweepPrivateEngine(ctx)
+	w.sweepCaches(ctx)
+	w.sweepEmpty()
+}
+
+// clusterDirs are the cluster directories in scope.
+func (w *sweep) clusterDirs() map[string]string {
+	dirs, err := state.List(w.settings.Clusters())
+	if err != nil {
+		w.leave(err.Error())
+	}
+	if w.scope != "" {
+		for name := range dirs {
+			if name != w.scope {
+				delete(dirs, name)
+			}
+		}
+	}
+	return dirs
+}
+
+// sweepCluster deregisters what was registered for the cluster and removes its directory. While something of the
+// cluster is left, its state stays too: the next clean needs it.
+func (w *sweep) sweepCluster(ctx context.Context, name, dir string) {
+	st, err := state.Load(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		st = &state.State{}
+	case err != nil:
+		w.con.Warn("%v: what it registered at a propagator is unknown", err)
+		st = &state.State{}
+	}
+	for _, r := range st.Registered {
+		if err := w.deregister(ctx, r); err != nil {
+			w.leave(fmt.Sprintf("cluster %s (%s) registered at %s: %v", r.Name, r.ID, r.URL, err))
+			w.unfinished[name] = true
+			continue
+		}
+		w.gone("registration of cluster %s (%s) at %s", r.Name, r.ID, r.URL)
+		if err := state.Update(dir, func(st *state.State) { st.Unregister(r.URL, r.ID) }); err != nil {
+			w.con.Warn("%v", err)
+		}
+	}
+	if w.unfinished[name] {
+		return
+	}
+	if err := state.Remove(dir); err != nil {
+		w.leave(err.Error())
+		return
+	}
+	w.gone("kubeconfig and state of cluster %s in %s", name, dir)
+}
+
+func (w *sweep) deregister(ctx context.Context, r state.Registration) error {
+	if !w.settings.Token.Set() {
+		return errors.New("set CEDANA_AUTH_TOKEN to its token and run `go tool mage clean` again")
+	}
+	if w.options.Deregister == nil {
+		return errors.New("nothing here can delete it")
+	}
+	return w.options.Deregister(ctx, r.URL, w.settings.Token, r.ID)
+}
+
+func (w *sweep) gone(format string, args ...any) {
+	w.removed++
+	w.con.Ok("removed %s", fmt.Sprintf(format, args...))
+}
+
+func (w *sweep) leave(what string) {
+	if !slices.Contains(w.left, what) {
+		w.left = append(w.left, what)
+		w.con.Fail("not removed: %s", what)
+	}
+}
+
+func (w *sweep) keep(format string, args ...any) {
+	w.kept = append(w.kept, fmt.Sprintf(format, args...))
+}
+
+func (w *sweep) report() error {
+	of := ""
+	if w.scope != "" {
+		of = " of cluster " + w.scope
+	}
+	kept := ""
+	if len(w.kept) > 0 {
+		kept = "; kept for the next run (ALL=1 removes): " + strings.Join(w.kept, ", ")
+	}
+	if len(w.left) > 0 {
+		return fmt.Errorf("clean%s: %d removed, %d could not be:\n  %s", of, w.removed, len(w.left), strings.Join(w.left, "\n  "))
+	}
+	if w.removed == 0 {
+		w.con.Ok("nothing%s to clean%s", of, kept)
+		return nil
+	}
+	w.con.Ok("clean%s: %d removed, nothing left%s", of, w.removed, kept)
+	return nil
+}
+
+// sweepEmpty removes the directories that hold nothing any more.
+func (w *sweep) sweepEmpty() {
+	for _, dir := range []string{w.settings.Clusters(), w.settings.Images(), w.settings.Build(), w.settings.Home} {
+		// Fails where there is something in it, which is what is wanted.
+		_ = os.Remove(dir)
+	}
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func within(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel) && rel != "."
+}

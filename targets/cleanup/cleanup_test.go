@@ -1,0 +1,313 @@
+package cleanup
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/cluster/docker/dockertest"
+	"github.com/cedana/cedana-e2e/targets/cluster/state"
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+func ours(cluster string) map[string]string {
+	return map[string]string{settings.DockerLabel: "true", settings.DockerLabelCluster: cluster, "k3d.cluster": cluster}
+}
+
+// world is a machine with one engine, a home and a temporary directory.
+type world struct {
+	engine   *dockertest.Engine
+	settings *settings.Settings
+	options  Options
+	said     *strings.Builder
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{
+		engine:   &dockertest.Engine{},
+		settings: &settings.Settings{Home: filepath.Join(t.TempDir(), "home"), CleanTimeout: 30 * time.Second, ClusterName: "a"},
+		said:     &strings.Builder{},
+	}
+	w.options = Options{
+		Engines: []Engine{{Name: "system", Host: "unix:///nowhere/docker.sock"}},
+		TempDir: t.TempDir(),
+		dial: func(host string) (client, error) {
+			if host != "unix:///nowhere/docker.sock" {
+				return nil, errors.New("connection refused")
+			}
+			return w.engine, nil
+		},
+	}
+	return w
+}
+
+func (w *world) clean(t *testing.T) error {
+	t.Helper()
+	w.said.Reset()
+	return Run(t.Context(), console.New(w.said, &strings.Builder{}), w.settings, w.options)
+}
+
+// cluster puts a cluster of ours with all its parts into the world.
+func (w *world) cluster(t *testing.T, name string) {
+	t.Helper()
+	w.engine.Containers = append(w.engine.Containers,
+		dockertest.Container{Name: "k3d-" + name + "-server-0", State: "running", Labels: ours(name), Network: "k3d-" + name, Volume: "k3d-" + name + "-images"},
+		dockertest.Container{Name: "cedana-e2e-" + name + "-propagator", State: "running", Labels: ours(name), Network: "k3d-" + name, Volume: "cedana-e2e-" + name + "-propagator"},
+		dockertest.Container{Name: "k3d-" + name + "-tools", State: "running", Labels: map[string]string{"app": "k3d", "k3d.cluster": name}, Network: "k3d-" + name},
+	)
+	if w.engine.Networks == nil {
+		w.engine.Networks, w.engine.Volumes = map[string]map[string]string{}, map[string]map[string]string{}
+	}
+	w.engine.Networks["k3d-"+name] = ours(name)
+	w.engine.Volumes["k3d-"+name+"-images"] = ours(name)
+	w.engine.Volumes["cedana-e2e-"+name+"-propagator"] = ours(name)
+	w.write(t, filepath.Join("clusters", name, "kubeconfig"))
+	require.NoError(t, state.Update(filepath.Join(w.settings.Clusters(), name), func(s *state.State) {
+		s.Cluster = name
+		s.UsedEngine("unix:///nowhere/docker.sock")
+	}))
+}
+
+func (w *world) write(t *testing.T, file string) {
+	t.Helper()
+	path := filepath.Join(w.settings.Home, file)
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, []byte("x"), 0o644))
+}
+
+func (w *world) assertEngineEmpty(t *testing.T) {
+	t.Helper()
+	assert.Empty(t, w.engine.Containers)
+	assert.Empty(t, w.engine.Networks)
+	assert.Empty(t, w.engine.Volumes)
+}
+
+func TestNothingToCleanIsOneLineAndNoError(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	require.NoError(t, w.clean(t))
+	assert.Equal(t, "✓ nothing to clean\n", w.said.String())
+	assert.NoDirExists(t, w.settings.Home)
+}
+
+func TestEverythingOfAllRunsIsRemovedAndNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cluster(t, "a")
+	w.cluster(t, "b")
+	require.NoError(t, w.clean(t))
+	w.assertEngineEmpty(t)
+	assert.NoDirExists(t, w.settings.Home)
+	for _, name := range []string{"container k3d-a-server-0", "container k3d-b-tools", "network k3d-b", "volume cedana-e2e-a-propagator", "kubeconfig and state of cluster b", "14 removed, nothing left"} {
+		assert.Contains(t, w.said.String(), name)
+	}
+	require.NoError(t, w.clean(t))
+	assert.Contains(t, w.said.String(), "nothing to clean")
+}
+
+func TestContainersGoBeforeTheirNetworkAndVolume(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cluster(t, "a")
+	require.NoError(t, w.clean(t))
+	network := slices.Index(w.engine.Log, "k3d-a")
+	assert.Less(t, slices.Index(w.engine.Log, "cedana-e2e-a-propagator"), network)
+	assert.Less(t, network, slices.Index(w.engine.Log, "k3d-a-images"))
+}
+
+func TestAChosenClusterIsRemovedAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cluster(t, "a")
+	w.cluster(t, "b")
+	temp := filepath.Join(w.options.TempDir, "cedana-e2e-123456789")
+	require.NoError(t, os.Mkdir(temp, 0o700))
+	w.settings.ClusterChosen = true
+	require.NoError(t, w.clean(t))
+	require.Len(t, w.engine.Containers, 3)
+	for _, c := range w.engine.Containers {
+		assert.Contains(t, c.Name, "-b-")
+	}
+	assert.Contains(t, w.engine.Networks, "k3d-b")
+	assert.NoDirExists(t, filepath.Join(w.settings.Clusters(), "a"))
+	assert.FileExists(t, filepath.Join(w.settings.Clusters(), "b", "kubeconfig"))
+	assert.DirExists(t, temp)
+}
+
+func TestWhatHasNoLabelIsNotTouched(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.engine.Containers = []dockertest.Container{
+		{Name: "k3d-mine-server-0", State: "running", Labels: map[string]string{"app": "k3d", "k3d.cluster": "mine"}},
+		{Name: "k3d-mine-tools", State: "running", Labels: map[string]string{"app": "k3d", "k3d.cluster": "mine"}},
+		{Name: "cedana-e2e-a-propagator", State: "running", Labels: map[string]string{settings.DockerLabel: "false"}},
+	}
+	w.engine.Networks = map[string]map[string]string{"k3d-mine": {"app": "k3d"}}
+	w.engine.Images = map[string]map[string]string{"nginx:1": nil, "cedana-e2e.local/node:1": nil}
+	for _, name := range []string{"cedana-e2e-checkout", "cedana-e2e", "my-cedana-e2e-123456789", "cedana-e2e-2"} {
+		require.NoError(t, os.Mkdir(filepath.Join(w.options.TempDir, name), 0o755))
+	}
+	w.settings.CleanAll = true
+	require.NoError(t, w.clean(t))
+	assert.Len(t, w.engine.Containers, 3)
+	assert.Contains(t, w.engine.Networks, "k3d-mine")
+	assert.Equal(t, []string{"cedana-e2e.local/node:1"}, w.engine.Log)
+	entries, err := os.ReadDir(w.options.TempDir)
+	require.NoError(t, err)
+	assert.Len(t, entries, 4)
+}
+
+func TestWhatCannotBeRemovedIsNamedAndItsStateStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cluster(t, "a")
+	w.cluster(t, "b")
+	w.engine.Stuck = []string{"k3d-a-images"}
+	err := w.clean(t)
+	require.ErrorContains(t, err, "volume k3d-a-images in the system engine")
+	require.ErrorContains(t, err, "driver failed to remove k3d-a-images")
+	assert.FileExists(t, filepath.Join(w.settings.Clusters(), "a", state.File))
+	assert.NoDirExists(t, filepath.Join(w.settings.Clusters(), "b"))
+	assert.NotContains(t, w.said.String(), "removed volume k3d-a-images")
+
+	w.engine.Stuck = nil
+	require.NoError(t, w.clean(t))
+	w.assertEngineEmpty(t)
+	assert.NoDirExists(t, w.settings.Home)
+}
+
+func TestAnEngineThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	t.Run("is a failure where a cluster is known to be in it", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.cluster(t, "a")
+		w.engine.Down = errors.New("connection refused")
+		require.ErrorContains(t, w.clean(t), "what cluster a has in the system engine at unix:///nowhere/docker.sock")
+		assert.FileExists(t, filepath.Join(w.settings.Clusters(), "a", state.File))
+	})
+	t.Run("is none where nothing was made", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.engine.Down = errors.New("connection refused")
+		require.NoError(t, w.clean(t))
+	})
+	t.Run("is none when it is ours and is removed with all that is in it", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		data := filepath.Join(w.settings.Home, "engine", "data")
+		w.write(t, "engine/data/x")
+		w.options.Engines = append(w.options.Engines, Engine{Name: "private", Host: "unix:///private.sock", Data: data})
+		require.NoError(t, state.Update(w.settings.ClusterDir(), func(s *state.State) { s.UsedEngine("unix:///private.sock") }))
+		require.ErrorContains(t, w.clean(t), "ENGINE=1 removes it with all that is in it")
+
+		w.settings.CleanEngine = true
+		w.options.StopEngine = func(context.Context) ([]string, error) {
+			return []string{"docker engine unix:///private.sock"}, os.RemoveAll(filepath.Dir(data))
+		}
+		require.NoError(t, w.clean(t))
+		assert.Contains(t, w.said.String(), "removed docker engine unix:///private.sock")
+		assert.NoDirExists(t, w.settings.Home)
+	})
+}
+
+func TestARegisteredCluster(t *testing.T) {
+	t.Parallel()
+	register := func(t *testing.T, w *world) {
+		require.NoError(t, state.Update(w.settings.ClusterDir(), func(s *state.State) {
+			s.Register(state.Registration{URL: "https://propagator", ID: "42", Name: "a-run"})
+		}))
+	}
+	t.Run("is deleted with the token of the environment", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		register(t, w)
+		w.settings.Token = "secret"
+		var deleted []string
+		w.options.Deregister = func(_ context.Context, url string, token settings.Secret, id string) error {
+			deleted = append(deleted, url, token.Reveal(), id)
+			return nil
+		}
+		require.NoError(t, w.clean(t))
+		assert.Equal(t, []string{"https://propagator", "secret", "42"}, deleted)
+		assert.NoDirExists(t, w.settings.Home)
+		assert.NotContains(t, w.said.String(), "secret")
+	})
+	t.Run("is named and remembered without a token", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		register(t, w)
+		require.ErrorContains(t, w.clean(t), "cluster a-run (42) registered at https://propagator: set CEDANA_AUTH_TOKEN")
+		st, err := state.Load(w.settings.ClusterDir())
+		require.NoError(t, err)
+		assert.Len(t, st.Registered, 1)
+	})
+	t.Run("is named and remembered when the propagator refuses", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		register(t, w)
+		w.settings.Token = "secret"
+		w.options.Deregister = func(context.Context, string, settings.Secret, string) error { return errors.New("403 forbidden") }
+		require.ErrorContains(t, w.clean(t), "403 forbidden")
+		assert.FileExists(t, filepath.Join(w.settings.ClusterDir(), state.File))
+	})
+}
+
+func TestCachesAreNamedWithTheirSizeAndRemovedOnRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write(t, "images/node.tar")
+	w.write(t, "build/node/x")
+	w.engine.Images = map[string]map[string]string{"cedana-e2e.local/node:1": nil}
+	require.NoError(t, w.clean(t))
+	assert.Contains(t, w.said.String(), "nothing to clean; kept for the next run (ALL=1 removes): 1 images in the system engine")
+	assert.Contains(t, w.said.String(), w.settings.Images()+" (1 B)")
+	assert.FileExists(t, filepath.Join(w.settings.Images(), "node.tar"))
+
+	w.settings.CleanAll = true
+	require.NoError(t, w.clean(t))
+	assert.Empty(t, w.engine.Images)
+	assert.NoDirExists(t, w.settings.Home)
+}
+
+func TestAHomeThatHoldsSomethingElseStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cluster(t, "a")
+	w.write(t, "notes.txt")
+	require.NoError(t, w.clean(t))
+	assert.FileExists(t, filepath.Join(w.settings.Home, "notes.txt"))
+	assert.NoDirExists(t, w.settings.Clusters())
+}
+
+func TestTemporaryDirectoriesAreRemoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, name := range []string{"cedana-e2e-123456789", "cedana-e2e-suite-2345678901"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(w.options.TempDir, name, "below"), 0o700))
+	}
+	require.NoError(t, w.clean(t))
+	entries, err := os.ReadDir(w.options.TempDir)
+	require.NoError(t, err)
+	assert.Empty(t, entries)
+}
+
+func TestAStateFileThatCannotBeReadIsNotInTheWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cluster(t, "a")
+	require.NoError(t, os.WriteFile(filepath.Join(w.settings.ClusterDir(), state.File), []byte("{"), 0o600))
+	require.NoError(t, w.clean(t))
+	assert.Contains(t, w.said.String(), "what it registered at a propagator is unknown")
+	w.assertEngineEmpty(t)
+	assert.NoDirExists(t, w.settings.Home)
+}

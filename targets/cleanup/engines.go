@@ -1,0 +1,269 @@
+package cleanup
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/filters"
+	dockerimage "github.com/docker/docker/api/types/image"
+
+	"github.com/cedana/cedana-e2e/targets/cluster/docker"
+	"github.com/cedana/cedana-e2e/targets/cluster/state"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// client is what is needed of a Docker client.
+type client interface {
+	docker.Engine
+	Ping(context.Context) (types.Ping, error)
+	ImageList(context.Context, dockerimage.ListOptions) ([]dockerimage.Summary, error)
+	ImageRemove(context.Context, string, dockerimage.RemoveOptions) ([]dockerimage.DeleteResponse, error)
+	Close() error
+}
+
+func dial(host string) (client, error) { return docker.Connect(host) }
+
+// pingTimeout bounds the first word with an engine that may hang.
+const pingTimeout = 10 * time.Second
+
+// imagePrefix is the registry of all image names made here.
+const imagePrefix = "cedana-e2e.local/"
+
+// engine is one that answers.
+type engine struct {
+	Engine
+	client
+}
+
+func (e *engine) close() { _ = e.Close() }
+
+func (e *engine) String() string { return fmt.Sprintf("%s engine at %s", e.Name, e.Host) }
+
+// openEngines connects to the engines that answer: the given ones, and those that a cluster's state names. One that
+// does not answer is a failure only where something is known, or must be feared, to be in it.
+func (w *sweep) openEngines(ctx context.Context, dirs map[string]string) []*engine {
+	all := slices.Clone(w.options.Engines)
+	users := make(map[string][]string)
+	for _, name := range sortedKeys(dirs) {
+		st, err := state.Load(dirs[name])
+		if err != nil {
+			// sweepCluster reports it.
+			continue
+		}
+		for _, host := range st.Engines {
+			users[host] = append(users[host], name)
+			if !slices.ContainsFunc(all, func(e Engine) bool { return e.Host == host }) {
+				all = append(all, Engine{Name: "another", Host: host})
+			}
+		}
+	}
+	var open []*engine
+	for i, spec := range all {
+		if slices.ContainsFunc(all[:i], func(e Engine) bool { return e.Host == spec.Host }) {
+			continue
+		}
+		c, err := w.options.dial(spec.Host)
+		if err == nil {
+			err = ping(ctx, c)
+		}
+		if err == nil {
+			open = append(open, &engine{Engine: spec, client: c})
+			continue
+		}
+		w.closed(spec, users[spec.Host], err)
+	}
+	return open
+}
+
+func ping(ctx context.Context, c client) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	if _, err := c.Ping(ctx); err != nil {
+		_ = c.Close()
+		return err
+	}
+	return nil
+}
+
+// closed deals with an engine that does not answer.
+func (w *sweep) closed(e Engine, users []string, err error) {
+	if e.Data != "" && (!exists(e.Data) || w.stopsEngine()) {
+		// Ours, and removed already or in a moment, with all that is in it.
+		return
+	}
+	if len(users) == 0 {
+		if !docker.Absent(e.Host, err) {
+			w.con.Warn("the %s engine at %s does not answer, so nobody knows what is in it: %v", e.Name, e.Host, err)
+		}
+		return
+	}
+	for _, name := range users {
+		w.unfinished[name] = true
+	}
+	hint := "start it and run `go tool mage clean` again"
+	if e.Data != "" {
+		hint = "ENGINE=1 removes it with all that is in it"
+	}
+	w.leave(fmt.Sprintf("what cluster %s has in the %s engine at %s, which does not answer (%s): %v", strings.Join(users, ", "), e.Name, e.Host, hint, err))
+}
+
+func (w *sweep) stopsEngine() bool {
+	return (w.settings.CleanEngine || w.settings.CleanAll) && w.options.StopEngine != nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// sweepEngine removes what carries the label in one engine and looks again.
+func (w *sweep) sweepEngine(ctx context.Context, e *engine, dirs map[string]string) {
+	fail := func(err error) {
+		w.leave(fmt.Sprintf("%s: %v", e, err))
+		for name := range dirs {
+			w.unfinished[name] = true
+		}
+	}
+	found, err := w.find(ctx, e, dirs)
+	if err != nil {
+		fail(err)
+		return
+	}
+	removeErr := docker.Remove(ctx, e, found)
+	still, err := w.find(ctx, e, dirs)
+	if err != nil {
+		fail(err)
+		return
+	}
+	for _, o := range found {
+		if !slices.ContainsFunc(still, func(s docker.Object) bool { return s.Kind == o.Kind && s.ID == o.ID }) {
+			w.gone("%s (%s)", o, e)
+		}
+	}
+	for _, o := range still {
+		why := "it was made while this went on: run `go tool mage clean` again"
+		if removeErr != nil {
+			why = removeErr.Error()
+		}
+		w.leave(fmt.Sprintf("%s in the %s: %s", o, e, why))
+		w.unfinished[o.Cluster] = true
+	}
+}
+
+// find lists what is ours in an engine: what carries the label, and k3d's tools containers of our clusters, which k3d
+// makes without it.
+func (w *sweep) find(ctx context.Context, e *engine, dirs map[string]string) ([]docker.Object, error) {
+	found, err := docker.Find(ctx, e, w.scope)
+	if err != nil {
+		return nil, err
+	}
+	names := sortedKeys(dirs)
+	for _, o := range found {
+		names = append(names, o.Cluster)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if name == "" {
+			continue
+		}
+		tools, err := docker.List(ctx, e, filters.NewArgs(filters.Arg("label", "k3d.cluster="+name), filters.Arg("name", "k3d-"+name+"-tools")))
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range tools {
+			if o.Kind == docker.Container && o.Name == "k3d-"+name+"-tools" {
+				o.Cluster = name
+				found = append(found, o)
+			}
+		}
+	}
+	return found, nil
+}
+
+// sweepPrivateEngine stops the engine that is ours when that is asked for, and names it otherwise.
+func (w *sweep) sweepPrivateEngine(ctx context.Context) {
+	if w.stopsEngine() {
+		removed, err := w.options.StopEngine(ctx)
+		for _, what := range removed {
+			w.gone("%s", what)
+		}
+		if err != nil {
+			w.leave(err.Error())
+		}
+	}
+	for _, e := range w.options.Engines {
+		switch {
+		case e.Data == "" || !exists(e.Data):
+		case w.stopsEngine():
+			w.leave(fmt.Sprintf("the %s Docker engine's data in %s", e.Name, e.Data))
+		case w.scope == "":
+			size, err := diskUse(e.Data)
+			if err != nil {
+				w.con.Warn("%v", err)
+			}
+			w.keep("the %s Docker engine in %s (%s; ENGINE=1 removes it alone)", e.Name, e.Data, size)
+		}
+	}
+	if w.stopsEngine() {
+		w.engines = slices.DeleteFunc(w.engines, func(e *engine) bool {
+			if e.Data == "" {
+				return false
+			}
+			e.close()
+			return true
+		})
+	}
+}
+
+// sweepImages removes the images made here from the engines, or names them.
+func (w *sweep) sweepImages(ctx context.Context) {
+	for _, e := range w.engines {
+		images, err := ourImages(ctx, e)
+		if err != nil {
+			w.con.Warn("%s: %v", e, err)
+			continue
+		}
+		var total int64
+		refs := 0
+		for _, i := range images {
+			total += i.Size
+			refs += len(i.RepoTags)
+			if !w.settings.CleanAll {
+				continue
+			}
+			// A tag of somebody else's on the same image stays, and so does the image then.
+			for _, ref := range i.RepoTags {
+				if _, err := e.ImageRemove(ctx, ref, dockerimage.RemoveOptions{PruneChildren: true}); err != nil {
+					w.leave(fmt.Sprintf("image %s in the %s: %v", ref, e, err))
+					continue
+				}
+				w.gone("image %s (%s)", ref, e)
+			}
+		}
+		if refs > 0 && !w.settings.CleanAll {
+			w.keep("%d images in the %s (%s)", refs, e, bytes(total))
+		}
+	}
+}
+
+func ourImages(ctx context.Context, e *engine) ([]dockerimage.Summary, error) {
+	images, err := e.ImageList(ctx, dockerimage.ListOptions{Filters: filters.NewArgs(filters.Arg("reference", imagePrefix+"*"))})
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	labelled, err := e.ImageList(ctx, dockerimage.ListOptions{Filters: filters.NewArgs(filters.Arg("label", settings.DockerLabel+"=true"))})
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	for _, i := range labelled {
+		if !slices.ContainsFunc(images, func(have dockerimage.Summary) bool { return have.ID == i.ID }) {
+			images = append(images, i)
+		}
+	}
+	return images, nil
+}

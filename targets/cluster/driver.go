@@ -1,0 +1,158 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
+	k3dlog "github.com/k3d-io/k3d/v5/pkg/logger"
+	"github.com/k3d-io/k3d/v5/pkg/runtimes"
+	k3ddocker "github.com/k3d-io/k3d/v5/pkg/runtimes/docker"
+	k3d "github.com/k3d-io/k3d/v5/pkg/types"
+	"github.com/sirupsen/logrus"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+)
+
+// helperTag is the version of k3d's helper images. As a library k3d does not know its own version and would take the
+// tag `latest`.
+const helperTag = "5.9.0"
+
+// driving is held while k3d works: it reads its engine from the process's environment and logs to a global.
+var driving sync.Mutex
+
+// driven lets k3d work on the maker's engine, with labels on all that it makes and its log going to the step.
+func (m *maker) driven(step *console.Step, do func(rt runtimes.Runtime) error) error {
+	driving.Lock()
+	defer driving.Unlock()
+	env := map[string]string{
+		client.EnvOverrideHost:   m.options.Host,
+		"DOCKER_CONTEXT":         "",
+		k3d.K3dEnvImageHelperTag: helperTag,
+	}
+	if m.options.Tools != "" {
+		env[k3d.K3dEnvImageTools] = m.options.Tools
+	}
+	restore, err := setenv(env)
+	if err != nil {
+		return err
+	}
+	defer restore()
+
+	heard := &listener{step: step, con: m.con}
+	logger := k3dlog.Log()
+	oldOut, oldHooks := logger.Out, logger.ReplaceHooks(make(logrus.LevelHooks))
+	logger.SetOutput(io.Discard)
+	logger.AddHook(heard)
+	defer func() {
+		logger.SetOutput(oldOut)
+		logger.ReplaceHooks(oldHooks)
+	}()
+	if err := do(labelling{engine: m.engine, labels: m.settings.DockerLabels()}); err != nil {
+		return err
+	}
+	return nil
+}
+
+// setenv sets variables of this process (an empty value removes one) and returns what undoes it.
+func setenv(values map[string]string) (restore func(), err error) {
+	var undo []func()
+	restore = func() {
+		for _, f := range undo {
+			f()
+		}
+	}
+	for name, value := range values {
+		old, had := os.LookupEnv(name)
+		undo = append(undo, func() {
+			// Both fail only for names that no environment takes; this one took it a moment ago.
+			if had {
+				_ = os.Setenv(name, old)
+			} else {
+				_ = os.Unsetenv(name)
+			}
+		})
+		if value == "" {
+			err = os.Unsetenv(name)
+		} else {
+			err = os.Setenv(name, value)
+		}
+		if err != nil {
+			restore()
+			return nil, fmt.Errorf("set %s for k3d: %w", name, err)
+		}
+	}
+	return restore, nil
+}
+
+// listener is where k3d's log goes: what it does is the step's state, what it warns of is shown.
+type listener struct {
+	step *console.Step
+	con  *console.Console
+}
+
+func (*listener) Levels() []logrus.Level {
+	return []logrus.Level{logrus.ErrorLevel, logrus.WarnLevel, logrus.InfoLevel}
+}
+
+func (l *listener) Fire(e *logrus.Entry) error {
+	text := strings.TrimSpace(e.Message)
+	if e.Level == logrus.InfoLevel {
+		l.step.Set("%s", text)
+	} else {
+		l.con.Warn("k3d: %s", text)
+	}
+	return nil
+}
+
+// labelling is k3d's Docker runtime, but puts labels on networks and volumes too: k3d offers that for nodes only.
+type labelling struct {
+	k3ddocker.Docker
+	engine *client.Client
+	labels map[string]string
+}
+
+// GetRuntimePath is the engine's socket. k3d's own answer is the default socket, whatever DOCKER_HOST says.
+func (l labelling) GetRuntimePath() string {
+	if path, ok := strings.CutPrefix(l.engine.DaemonHost(), "unix://"); ok {
+		return path
+	}
+	return l.Docker.GetRuntimePath()
+}
+
+// CreateNetworkIfNotPresent makes the network as k3d does, with the labels. The network never exists: what was there
+// was removed, or was foreign and refused.
+func (l labelling) CreateNetworkIfNotPresent(ctx context.Context, in *k3d.ClusterNetwork) (*k3d.ClusterNetwork, bool, error) {
+	labels := maps.Clone(k3d.DefaultRuntimeLabels)
+	maps.Copy(labels, l.labels)
+	if _, err := l.engine.NetworkCreate(ctx, in.Name, network.CreateOptions{
+		Driver:  "bridge",
+		Options: map[string]string{"com.docker.network.bridge.enable_ip_masquerade": "true"},
+		Labels:  labels,
+	}); err != nil {
+		return nil, false, fmt.Errorf("create network %s: %w", in.Name, err)
+	}
+	made, err := l.Docker.GetNetwork(ctx, in)
+	return made, false, err
+}
+
+// CreateVolume makes the volume as k3d does, with the labels.
+func (l labelling) CreateVolume(ctx context.Context, name string, labels map[string]string) error {
+	all := maps.Clone(k3d.DefaultRuntimeLabels)
+	maps.Copy(all, labels)
+	maps.Copy(all, l.labels)
+	if _, err := l.engine.VolumeCreate(ctx, volume.CreateOptions{Name: name, Driver: "local", Labels: all}); err != nil {
+		return fmt.Errorf("create volume %s: %w", name, err)
+	}
+	return nil
+}
+
+// GetHostIP is asked of the real runtime by k3d only; see [maker.create].
+var _ runtimes.Runtime = labelling{}

@@ -1,0 +1,104 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cedana/cedana-e2e/targets/cluster/docker"
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local/image"
+)
+
+// importsAtOnce bounds the imports that run on all nodes together: containerd unpacks with one core per import.
+const importsAtOnce = 4
+
+// Images puts the images on every node that lacks them and verifies that they are complete and unpacked there. k3d's
+// own import only logs when a node fails (pkg/client/tools.go of v5.9.0), so it is not used.
+func (c *Cluster) Images(ctx context.Context, con *console.Console, images []image.Tarball) error {
+	if len(images) == 0 {
+		return nil
+	}
+	missing := make(map[string][]image.Tarball)
+	total := 0
+	for _, node := range c.Nodes {
+		lacks, err := c.lacks(ctx, node, images)
+		if err != nil {
+			return err
+		}
+		missing[node] = lacks
+		total += len(lacks)
+	}
+	if total == 0 {
+		return nil
+	}
+	return con.Run(ctx, fmt.Sprintf("put %s on %s", count(len(images), "image"), count(len(c.Nodes), "node")), func(ctx context.Context, step *console.Step) error {
+		all, ctx := errgroup.WithContext(ctx)
+		all.SetLimit(importsAtOnce)
+		for node, lacks := range missing {
+			for _, tarball := range lacks {
+				all.Go(func() error {
+					step.Set("%s on %s", tarball.Ref, node)
+					return c.load(ctx, node, tarball)
+				})
+			}
+		}
+		if err := all.Wait(); err != nil {
+			return err
+		}
+		for node, lacks := range missing {
+			still, err := c.lacks(ctx, node, lacks)
+			if err != nil {
+				return err
+			}
+			if len(still) > 0 {
+				return fmt.Errorf("put images on %s: containerd took %s without an error but does not have it complete and unpacked", node, refs(still))
+			}
+		}
+		step.Note("%d imported", total)
+		return nil
+	})
+}
+
+// lacks returns those of the images that containerd on the node does not have complete and unpacked.
+func (c *Cluster) lacks(ctx context.Context, node string, images []image.Tarball) ([]image.Tarball, error) {
+	var out bytes.Buffer
+	if err := docker.Exec(ctx, c.engine, node, nil, &out, "ctr", "--namespace", "k8s.io", "images", "check", "--quiet"); err != nil {
+		return nil, fmt.Errorf("list images on %s: %w", node, err)
+	}
+	has := make(map[string]bool)
+	for line := range strings.Lines(out.String()) {
+		has[strings.TrimSpace(line)] = true
+	}
+	var lacks []image.Tarball
+	for _, i := range images {
+		if !has[i.Ref] {
+			lacks = append(lacks, i)
+		}
+	}
+	return lacks, nil
+}
+
+func (c *Cluster) load(ctx context.Context, node string, tarball image.Tarball) error {
+	file, err := os.Open(tarball.Path)
+	if err != nil {
+		return fmt.Errorf("put image %s on %s: %w", tarball.Ref, node, err)
+	}
+	defer file.Close()
+	if err := docker.Exec(ctx, c.engine, node, file, nil, "ctr", "--namespace", "k8s.io", "images", "import", "-"); err != nil {
+		return fmt.Errorf("put image %s on %s: %w", tarball.Ref, node, err)
+	}
+	return nil
+}
+
+func refs(images []image.Tarball) string {
+	var names []string
+	for _, i := range images {
+		names = append(names, i.Ref)
+	}
+	return strings.Join(names, ", ")
+}

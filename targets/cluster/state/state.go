@@ -1,0 +1,175 @@
+// Package state remembers what a run made outside the engine's labels, in one file per cluster: which engines were
+// used, the token of the local propagator, and the clusters registered at a propagator. It is written before
+// anything is created, so that whatever a killed run leaves behind can be found.
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// File is the state's name in the cluster's directory (settings.ClusterDir). It holds a secret: mode 0600.
+const File = "state.json"
+
+// State is what is remembered of one cluster.
+type State struct {
+	Cluster string    `json:"cluster"`
+	RunID   string    `json:"run_id"`
+	Created time.Time `json:"created"`
+	// Engines are the Docker hosts in which things of this cluster were made, without repetition.
+	Engines []string `json:"engines,omitempty"`
+	// Token is the local propagator's bearer token, made once per cluster.
+	Token Token `json:"token,omitempty"`
+	// Registered are the clusters that a run registered at a propagator.
+	Registered []Registration `json:"registered,omitempty"`
+}
+
+// Registration is a cluster that a run registered at a propagator, to be deleted there by `mage clean`.
+type Registration struct {
+	// URL is the propagator's, as in settings.URL; ID is the cluster's id there, Name the name it was given.
+	URL  string `json:"url"`
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// Token is a secret that, unlike settings.Secret itself, is written to the state file as it is.
+type Token struct{ settings.Secret }
+
+// MarshalJSON writes the secret: the state file is what it is kept in.
+func (t Token) MarshalJSON() ([]byte, error) { return json.Marshal(t.Reveal()) }
+
+// UnmarshalJSON reads the secret.
+func (t *Token) UnmarshalJSON(data []byte) error {
+	var value string
+	if err := json.Unmarshal(data, &value); err != nil {
+		return err
+	}
+	t.Secret = settings.Secret(value)
+	return nil
+}
+
+// UsedEngine adds a Docker host to Engines.
+func (s *State) UsedEngine(host string) {
+	if !slices.Contains(s.Engines, host) {
+		s.Engines = append(s.Engines, host)
+	}
+}
+
+// Register remembers a registration; one with the same URL and id is replaced.
+func (s *State) Register(r Registration) {
+	s.Unregister(r.URL, r.ID)
+	s.Registered = append(s.Registered, r)
+}
+
+// Unregister forgets a registration.
+func (s *State) Unregister(url, id string) {
+	s.Registered = slices.DeleteFunc(s.Registered, func(r Registration) bool { return r.URL == url && r.ID == id })
+}
+
+// Load reads the state in a cluster's directory. Where there is none the error is an [fs.ErrNotExist].
+func Load(dir string) (*State, error) {
+	path := filepath.Join(dir, File)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read cluster state: %w", err)
+	}
+	s := &State{}
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, fmt.Errorf("read cluster state %s: %w (next: `go tool mage clean`)", path, err)
+	}
+	return s, nil
+}
+
+// Update reads the state (an empty one where there is none), lets change alter it, and replaces the file in one
+// step. Updates of several processes come one after the other. The directory is made when it is missing, mode 0700.
+func Update(dir string, change func(*State)) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make cluster directory: %w", err)
+	}
+	unlock, err := lock(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s, err := Load(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		s = &State{Created: time.Now().UTC().Truncate(time.Second)}
+	} else if err != nil {
+		return err
+	}
+	change(s)
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode cluster state: %w", err)
+	}
+	return Replace(filepath.Join(dir, File), append(data, '\n'))
+}
+
+// List returns the directories below clusters (settings.Clusters) that are a cluster's, by name.
+func List(clusters string) (map[string]string, error) {
+	entries, err := os.ReadDir(clusters)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list clusters: %w", err)
+	}
+	dirs := make(map[string]string)
+	for _, e := range entries {
+		if e.IsDir() {
+			dirs[e.Name()] = filepath.Join(clusters, e.Name())
+		}
+	}
+	return dirs, nil
+}
+
+// Remove removes a cluster's directory and everything in it.
+func Remove(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove cluster directory: %w", err)
+	}
+	return nil
+}
+
+// Replace writes a file of mode 0600 so that a reader, or a machine after a power cut, sees the old content or the
+// new and nothing between.
+func Replace(path string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+		}
+	}()
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// lock takes an exclusive lock on the directory itself, so that no lock file is left behind.
+func lock(dir string) (unlock func(), err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), d.Close())
+	}
+	// Closing releases the lock.
+	return func() { _ = d.Close() }, nil
+}

@@ -1,0 +1,197 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/cedana/cedana-e2e/targets/cluster/docker"
+	"github.com/cedana/cedana-e2e/targets/console"
+)
+
+// usable waits until the cluster is usable, as [Ensure] defines it. A node that keeps dying ends the wait early.
+func (m *maker) usable(ctx context.Context, step *console.Step) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go m.watch(ctx, cancel)
+
+	api, err := kubeClient(m.settings.Kubeconfig(), m.settings.KubeContext())
+	if err != nil {
+		return err
+	}
+	if err := until(ctx, step, "the Kubernetes API", func(ctx context.Context) (bool, string, error) {
+		return answers(ctx, api)
+	}); err != nil {
+		return err
+	}
+	have, err := inspect(ctx, m.engine, m.settings.ClusterName)
+	if err != nil {
+		return err
+	}
+	nodes := have.names()
+	if err := until(ctx, step, count(len(nodes), "node")+" to be Ready", func(ctx context.Context) (bool, string, error) {
+		return nodesReady(ctx, api, nodes)
+	}); err != nil {
+		return err
+	}
+	if err := until(ctx, step, "the default service account", func(ctx context.Context) (bool, string, error) {
+		_, err := api.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
+		return err == nil, text(err), nil
+	}); err != nil {
+		return err
+	}
+	if err := m.resolves(ctx, step, api, nodes); err != nil {
+		return err
+	}
+	return m.runtimesReady(ctx, step, nodes)
+}
+
+// kubeClient is an API client with the given context of a kubeconfig file, and nothing of the user's own.
+func kubeClient(kubeconfig, kubeContext string) (*kubernetes.Clientset, error) {
+	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		&clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig},
+		&clientcmd.ConfigOverrides{CurrentContext: kubeContext},
+	).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("read kubeconfig %s: %w", kubeconfig, err)
+	}
+	// The default of 5 requests a second is for controllers.
+	cfg.QPS, cfg.Burst = 100, 100
+	rest.AddUserAgent(cfg, "cedana-e2e")
+	api, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of %s: %w", kubeconfig, err)
+	}
+	return api, nil
+}
+
+func answers(ctx context.Context, api kubernetes.Interface) (bool, string, error) {
+	body, err := api.Discovery().RESTClient().Get().AbsPath("/readyz").Param("verbose", "true").DoRaw(ctx)
+	if err == nil {
+		return true, "", nil
+	}
+	// /readyz lists its checks; those that failed start with [-].
+	var failed []string
+	for line := range strings.Lines(string(body)) {
+		if strings.HasPrefix(line, "[-]") {
+			failed = append(failed, strings.TrimSpace(line))
+		}
+	}
+	if len(failed) > 0 {
+		return false, strings.Join(failed, ", "), nil
+	}
+	return false, err.Error(), nil
+}
+
+func nodesReady(ctx context.Context, api kubernetes.Interface, names []string) (bool, string, error) {
+	nodes, err := api.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return false, err.Error(), nil
+	}
+	state := make(map[string]string)
+	for _, n := range nodes.Items {
+		state[n.Name] = "has no Ready condition"
+		for _, c := range n.Status.Conditions {
+			if c.Type != corev1.NodeReady {
+				continue
+			}
+			state[n.Name] = fmt.Sprintf("Ready=%s %s: %s", c.Status, c.Reason, c.Message)
+			if c.Status == corev1.ConditionTrue {
+				state[n.Name] = ""
+			}
+		}
+	}
+	var missing []string
+	for _, name := range names {
+		now, known := state[name]
+		switch {
+		case !known:
+			missing = append(missing, name+" has not registered")
+		case now != "":
+			missing = append(missing, name+" "+now)
+		}
+	}
+	return len(missing) == 0, strings.Join(missing, "; "), nil
+}
+
+// runtimeCheck is run on the node by a shell: $1 is the runc root. Containerd makes it with the node's first
+// container, so on a node that has none yet its absence says nothing.
+const runtimeCheck = `
+test -e /etc/containerd/config.toml || { echo "there is no /etc/containerd/config.toml"; exit 1; }
+grep -Eq "runtimes\.[\"']?cedana[\"']?\]" /etc/containerd/config.toml || { echo "containerd has no runtime cedana in /etc/containerd/config.toml"; exit 1; }
+test -d "$1" && exit 0
+test -z "$(ctr -n k8s.io containers ls -q 2>&1)" && exit 0
+echo "there is no directory $1 although containers run: containerd's runc root is another one"; exit 1
+`
+
+func (m *maker) runtimesReady(ctx context.Context, step *console.Step, nodes []string) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for _, node := range nodes {
+		all.Go(func() error {
+			what := fmt.Sprintf("containerd on %s to have the runtime cedana and the runc root %s", node, m.settings.RuncRoot)
+			// What is wrong here is wrong for good, except that CoreDNS, whose container makes the directory, answers
+			// on other nodes before its task on this one is listed.
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			return until(ctx, step, what, func(ctx context.Context) (bool, string, error) {
+				var out bytes.Buffer
+				err := docker.Exec(ctx, m.engine, node, nil, &out, "sh", "-c", runtimeCheck, "sh", m.settings.RuncRoot)
+				return err == nil, strings.TrimSpace(out.String() + " " + text(err)), nil
+			})
+		})
+	}
+	return all.Wait()
+}
+
+const (
+	watchInterval = time.Second
+	// tooManyRestarts of a node container mean that it will not recover.
+	tooManyRestarts = 5
+)
+
+// watch cancels with an error that names the node when a node's container has died for good.
+func (m *maker) watch(ctx context.Context, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		have, err := inspect(ctx, m.engine, m.settings.ClusterName)
+		if err != nil {
+			continue
+		}
+		if len(have.nodes) == 0 {
+			cancel(fmt.Errorf("the nodes of cluster %s were removed by somebody else", m.settings.ClusterName))
+			return
+		}
+		for _, n := range have.nodes {
+			c, err := m.engine.ContainerInspect(ctx, n.ID)
+			if err != nil || c.State == nil {
+				continue
+			}
+			if c.RestartCount >= tooManyRestarts || c.State.Status == "exited" || c.State.Status == "dead" {
+				cancel(fmt.Errorf("node %s is %s with exit status %d after %s", n.Name, c.State.Status, c.State.ExitCode, count(c.RestartCount, "restart")))
+				return
+			}
+		}
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

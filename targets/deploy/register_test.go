@@ -1,0 +1,83 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+)
+
+// registrar is a propagator that keeps clusters in memory.
+type registrar struct {
+	clusters []propagator.Cluster
+	err      error
+	created  int
+}
+
+func (r *registrar) CreateCluster(_ context.Context, name string) (string, error) {
+	r.created++
+	r.clusters = append(r.clusters, propagator.Cluster{ID: "new", Name: name})
+	return "new", r.err
+}
+
+func (r *registrar) Clusters(context.Context) ([]propagator.Cluster, error) { return r.clusters, r.err }
+
+func TestAGivenClusterIDIsUsedAndNeverOurs(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	s.ClusterID = "theirs"
+	p := &registrar{}
+	id, made, err := register(t.Context(), &console.Step{}, s, Options{Propagator: p, ClusterID: "remembered"})
+	require.NoError(t, err)
+	require.Equal(t, "theirs", id)
+	require.False(t, made)
+	require.Zero(t, p.created)
+}
+
+func TestARegisteredClusterIsRememberedBeforeAnythingElse(t *testing.T) {
+	t.Parallel()
+	p := &registrar{}
+	var remembered string
+	id, made, err := register(t.Context(), &console.Step{}, testSettings(t), Options{
+		Propagator: p, Registered: func(id string) error { remembered = id; return nil },
+	})
+	require.NoError(t, err)
+	require.Equal(t, "new", id)
+	require.True(t, made)
+	require.Equal(t, "new", remembered)
+	require.Equal(t, "unit", p.clusters[0].Name)
+
+	_, made, err = register(t.Context(), &console.Step{}, testSettings(t), Options{
+		Propagator: p, Registered: func(string) error { return errors.New("disk full") },
+	})
+	require.ErrorContains(t, err, "remember registered cluster new: disk full")
+	require.True(t, made)
+}
+
+func TestAnEarlierRunsClusterIsUsedAgainWhileThePropagatorHasIt(t *testing.T) {
+	t.Parallel()
+	p := &registrar{clusters: []propagator.Cluster{{ID: "old"}}}
+	id, made, err := register(t.Context(), &console.Step{}, testSettings(t), Options{Propagator: p, ClusterID: "old"})
+	require.NoError(t, err)
+	require.Equal(t, "old", id)
+	require.True(t, made)
+	require.Zero(t, p.created)
+
+	id, _, err = register(t.Context(), &console.Step{}, testSettings(t), Options{Propagator: p, ClusterID: "forgotten"})
+	require.NoError(t, err)
+	require.Equal(t, "new", id)
+}
+
+func TestAFailedRegistrationNamesTheCluster(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("refused")
+	_, _, err := register(t.Context(), &console.Step{}, testSettings(t), Options{Propagator: &registrar{err: refused}})
+	require.ErrorIs(t, err, refused)
+	require.ErrorContains(t, err, "register cluster unit")
+	_, _, err = register(t.Context(), &console.Step{}, testSettings(t), Options{})
+	require.ErrorContains(t, err, "no propagator is given, and no CLUSTER_ID")
+}

@@ -1,0 +1,303 @@
+package deploy
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	chartsvalues "github.com/cedana/cedana-e2e/charts-values"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// Layer is one source of values. Later layers win: maps are merged, anything else is replaced.
+type Layer struct {
+	// Source is what a person would look for: a file's name, or an environment variable's.
+	Source string
+	Values map[string]any
+}
+
+// variable maps an environment variable that Cedana's users know to the chart's value that it sets.
+type variable struct {
+	name string
+	path string
+	kind kind
+}
+
+type kind int
+
+const (
+	text kind = iota
+	number
+	boolean
+)
+
+// variables are those of Cedana's own suite that end up in the chart. Where both are set, an image's digest wins over
+// its tag in the chart itself.
+var variables = []variable{
+	{"CEDANA_CHECKPOINT_DIR", "config.checkpointDir", text},
+	{"CEDANA_CHECKPOINT_STREAMS", "config.checkpointStreams", number},
+	{"CEDANA_CHECKPOINT_COMPRESSION", "config.checkpointCompression", text},
+	{"CEDANA_CHECKPOINT_ASYNC", "config.checkpointAsync", boolean},
+	{"CEDANA_LOG_LEVEL", "config.logLevel", text},
+	{"CEDANA_PROFILING_ENABLED", "config.profiling", boolean},
+	{"CEDANA_METRICS_ENABLED", "config.metrics", boolean},
+	{"CEDANA_PLUGINS_BUILDS", "config.pluginsBuilds", text},
+	{"CEDANA_PLUGINS_CRIU_VERSION", "config.pluginsCriuVersion", text},
+	{"CEDANA_PLUGINS_CONTAINERD_RUNTIME_VERSION", "config.pluginsContainerdRuntimeVersion", text},
+	{"CEDANA_PLUGINS_GPU_VERSION", "config.pluginsGpuVersion", text},
+	{"CEDANA_PLUGINS_STREAMER_VERSION", "config.pluginsStreamerVersion", text},
+	// Text, because Helm turns a big number into 8.589934592e+09.
+	{"CEDANA_GPU_SHM_SIZE", "config.gpuShmSize", text},
+	{"CONTAINERD_ADDRESS", "hostConfig.containerdAddress", text},
+	{"CONTROLLER_REPO", "controllerManager.manager.image.repository", text},
+	{"CONTROLLER_TAG", "controllerManager.manager.image.tag", text},
+	{"CONTROLLER_DIGEST", "controllerManager.manager.image.digest", text},
+	{"HELPER_REPO", "daemonHelper.image.repository", text},
+	{"HELPER_TAG", "daemonHelper.image.tag", text},
+	{"HELPER_DIGEST", "daemonHelper.image.digest", text},
+}
+
+const (
+	helperImage  = "daemonHelper.image"
+	managerImage = "controllerManager.manager.image"
+)
+
+// replaces says whether the run itself gives this part of an image: on the local backend an image variable that is
+// meant for real Cedana must not change the stand-in's image.
+func (o Options) replaces(path string) bool {
+	return o.Helper.Repository != "" && strings.HasPrefix(path, helperImage) ||
+		o.Manager.Repository != "" && strings.HasPrefix(path, managerImage)
+}
+
+// secretPaths are the values that are never shown.
+var secretPaths = []string{"config.authToken", "config.awsSecretAccessKey"}
+
+// layers reads every layer in order: files of charts-values, HELM_VALUES, variables, and last what the run itself
+// knows. A bad variable is reported as settings.Problems, all of them at once.
+func layers(s *settings.Settings, opts Options, clusterID string) ([]Layer, error) {
+	names := []string{"base.yaml", string(s.Backend) + ".yaml"}
+	if s.CI {
+		names = append(names, "ci.yaml")
+	}
+	var out []Layer
+	for _, name := range names {
+		data, err := chartsvalues.Files.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read charts-values/%s: %w", name, err)
+		}
+		if out, err = appendYAML(out, "charts-values/"+name, data); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range s.HelmValues {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read values file of HELM_VALUES: %w", err)
+		}
+		if out, err = appendYAML(out, name, data); err != nil {
+			return nil, err
+		}
+	}
+	fromEnvironment, err := variableLayers(opts)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, fromEnvironment...)
+	return append(out, runLayers(s, opts, clusterID)...), nil
+}
+
+func appendYAML(to []Layer, source string, data []byte) ([]Layer, error) {
+	var values map[string]any
+	err := yaml.Unmarshal(data, &values, func(d *json.Decoder) *json.Decoder { d.UseNumber(); return d })
+	if err != nil {
+		return nil, fmt.Errorf("read values of %s: %w", source, err)
+	}
+	plain, _ := plainNumbers(values).(map[string]any)
+	return append(to, Layer{Source: source, Values: plain}), nil
+}
+
+// plainNumbers makes whole numbers int64. Helm's own reader makes all of them floats, and a template then writes
+// 8.589934592e+09 for 8589934592.
+func plainNumbers(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = plainNumbers(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = plainNumbers(v[i])
+		}
+	case json.Number:
+		if whole, err := v.Int64(); err == nil {
+			return whole
+		}
+		if float, err := v.Float64(); err == nil {
+			return float
+		}
+		return v.String()
+	}
+	return v
+}
+
+func variableLayers(opts Options) ([]Layer, error) {
+	var out []Layer
+	var problems settings.Problems
+	for _, v := range variables {
+		raw, ok := opts.lookup()(v.name)
+		if !ok || raw == "" || opts.replaces(v.path) {
+			continue
+		}
+		var value any = raw
+		var err error
+		switch v.kind {
+		case number:
+			if value, err = strconv.ParseInt(raw, 10, 64); err != nil {
+				problems = append(problems, settings.Problem{Name: v.name, Reason: fmt.Sprintf("%q is not a number", raw), Example: "4"})
+			}
+		case boolean:
+			if value, err = strconv.ParseBool(raw); err != nil {
+				problems = append(problems, settings.Problem{Name: v.name, Reason: fmt.Sprintf("%q is neither true nor false", raw), Example: "true"})
+			}
+		}
+		out = append(out, Layer{Source: v.name, Values: nested(v.path, value)})
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return out, nil
+}
+
+// runLayers is what only the run knows, last so that nothing overrides it.
+func runLayers(s *settings.Settings, opts Options, clusterID string) []Layer {
+	var out []Layer
+	add := func(source, path string, value any) {
+		out = append(out, Layer{Source: source, Values: nested(path, value)})
+	}
+	image := func(path string, i Image) {
+		if i.Repository != "" {
+			add("run", path, map[string]any{"repository": i.Repository, "tag": i.Tag})
+		}
+	}
+	image(helperImage, opts.Helper)
+	image(managerImage, opts.Manager)
+	add(sourceOf(opts.URLInCluster == "", "CEDANA_URL"), "config.url", urlInCluster(s, opts))
+	add(sourceOf(s.ClusterID != "", "CLUSTER_ID"), "config.clusterId", clusterID)
+	add(sourceOf(s.Token.Set(), "CEDANA_AUTH_TOKEN"), "config.authToken", opts.Token.Reveal())
+	return out
+}
+
+func sourceOf(given bool, name string) string {
+	if given {
+		return name
+	}
+	return "run"
+}
+
+// urlInCluster has a version, because Cedana's helper uses the address as it is, as the prefix of its own calls.
+func urlInCluster(s *settings.Settings, opts Options) string {
+	url := opts.URLInCluster
+	if url == "" {
+		url = s.URL
+	}
+	url = strings.TrimRight(url, "/")
+	if strings.HasSuffix(url, "/v1") || strings.HasSuffix(url, "/v2") {
+		return url
+	}
+	return url + "/v1"
+}
+
+func merged(all []Layer) map[string]any {
+	out := map[string]any{}
+	for _, l := range all {
+		out = mergeTables(out, l.Values)
+	}
+	return out
+}
+
+// mergeTables gives a map in which over wins; neither argument is changed. A null stays: for Helm it removes a
+// chart's default.
+func mergeTables(under, over map[string]any) map[string]any {
+	out := make(map[string]any, len(under)+len(over))
+	for k, v := range under {
+		out[k] = v
+	}
+	for k, v := range over {
+		if table, ok := v.(map[string]any); ok {
+			below, _ := out[k].(map[string]any)
+			v = mergeTables(below, table)
+		}
+		out[k] = v
+	}
+	return out
+}
+
+func nested(path string, value any) map[string]any {
+	parts := strings.Split(path, ".")
+	for _, part := range slices.Backward(parts) {
+		value = map[string]any{part: value}
+	}
+	return value.(map[string]any)
+}
+
+// Value is one final value and where it came from.
+type Value struct {
+	Path string
+	// Value is `***` for a secret.
+	Value  any
+	Source string
+}
+
+// Values are the final values in order of their paths, with secrets masked. clusterID may be empty where none is
+// known yet.
+func Values(s *settings.Settings, opts Options, clusterID string) ([]Value, error) {
+	all, err := layers(s, opts, clusterID)
+	if err != nil {
+		return nil, err
+	}
+	source := map[string]string{}
+	for _, l := range all {
+		for path := range leaves("", l.Values) {
+			source[path] = l.Source
+		}
+	}
+	var out []Value
+	for path, v := range leaves("", merged(all)) {
+		if slices.Contains(secretPaths, path) && v != "" {
+			v = settings.Secret("set").String()
+		}
+		out = append(out, Value{Path: path, Value: v, Source: source[path]})
+	}
+	slices.SortFunc(out, func(a, b Value) int { return strings.Compare(a.Path, b.Path) })
+	return out, nil
+}
+
+// leaves goes through the values that are not tables (an empty table counts as a value), with their paths.
+func leaves(prefix string, table map[string]any) func(yield func(string, any) bool) {
+	return func(yield func(string, any) bool) { walk(prefix, table, yield) }
+}
+
+func walk(prefix string, table map[string]any, yield func(string, any) bool) bool {
+	for k, v := range table {
+		path := k
+		if prefix != "" {
+			path = prefix + "." + k
+		}
+		below, ok := v.(map[string]any)
+		if ok && len(below) > 0 {
+			if !walk(path, below, yield) {
+				return false
+			}
+			continue
+		}
+		if !yield(path, v) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,129 @@
+package deploy
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+const canary = "canary-token-1b9d"
+
+func testSettings(t *testing.T) *settings.Settings {
+	t.Helper()
+	return &settings.Settings{
+		Backend: settings.BackendLocal, Token: "", CedanaNamespace: "cedana-system", ClusterName: "unit",
+		RunID: "1a2b3c4d", Home: t.TempDir(), DeployTimeout: wholeRun,
+	}
+}
+
+func noVariables(string) (string, bool) { return "", false }
+
+func variablesOf(m map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) { v, ok := m[name]; return v, ok }
+}
+
+func at(t *testing.T, values []Value, path string) Value {
+	t.Helper()
+	for _, v := range values {
+		if v.Path == path {
+			return v
+		}
+	}
+	require.Failf(t, "no such value", "%s", path)
+	return Value{}
+}
+
+func TestLaterLayersWinAndSayWhereTheyCameFrom(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	s.CI = true
+	file := filepath.Join(t.TempDir(), "mine.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("config:\n  checkpointCompression: lz4\n  checkpointDir: /mnt\n"), 0o600))
+	s.HelmValues = []string{file}
+	values, err := Values(s, Options{
+		URLInCluster: "http://propagator:1324", Token: canary,
+		Lookup: variablesOf(map[string]string{"CEDANA_CHECKPOINT_DIR": "s3://bucket", "CEDANA_CHECKPOINT_STREAMS": "4"}),
+	}, "id-1")
+	require.NoError(t, err)
+
+	require.Equal(t, Value{"config.metrics", false, "charts-values/base.yaml"}, at(t, values, "config.metrics"))
+	require.Equal(t, Value{"daemonHelper.image.imagePullPolicy", "IfNotPresent", "charts-values/local.yaml"}, at(t, values, "daemonHelper.image.imagePullPolicy"))
+	require.Equal(t, Value{"config.logLevel", "debug", "charts-values/ci.yaml"}, at(t, values, "config.logLevel"))
+	require.Equal(t, Value{"config.checkpointCompression", "lz4", file}, at(t, values, "config.checkpointCompression"))
+	require.Equal(t, Value{"config.checkpointDir", "s3://bucket", "CEDANA_CHECKPOINT_DIR"}, at(t, values, "config.checkpointDir"))
+	require.Equal(t, Value{"config.checkpointStreams", int64(4), "CEDANA_CHECKPOINT_STREAMS"}, at(t, values, "config.checkpointStreams"))
+	require.Equal(t, Value{"config.url", "http://propagator:1324/v1", "run"}, at(t, values, "config.url"))
+	require.Equal(t, Value{"config.clusterId", "id-1", "run"}, at(t, values, "config.clusterId"))
+	require.Equal(t, Value{"config.authToken", "***", "run"}, at(t, values, "config.authToken"))
+}
+
+func TestLiveRunTakesUrlAndTokenFromTheUsersVariables(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	s.Backend, s.URL, s.Token, s.ClusterID = settings.BackendLive, "https://ci.cedana.ai", canary, "given"
+	values, err := Values(s, Options{Lookup: noVariables}.withDefaults(s), s.ClusterID)
+	require.NoError(t, err)
+	require.Equal(t, Value{"config.url", "https://ci.cedana.ai/v1", "CEDANA_URL"}, at(t, values, "config.url"))
+	require.Equal(t, Value{"config.clusterId", "given", "CLUSTER_ID"}, at(t, values, "config.clusterId"))
+	require.Equal(t, Value{"config.authToken", "***", "CEDANA_AUTH_TOKEN"}, at(t, values, "config.authToken"))
+	require.Equal(t, Value{"hostConfig.disableIoUring", false, "charts-values/live.yaml"}, at(t, values, "hostConfig.disableIoUring"))
+}
+
+func TestABigNumberStaysAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	file := filepath.Join(t.TempDir(), "big.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("config:\n  gpuShmSize: 8589934592\n"), 0o600))
+	s.HelmValues = []string{file}
+	values, err := Values(s, Options{Lookup: noVariables}, "")
+	require.NoError(t, err)
+	require.Equal(t, int64(8589934592), at(t, values, "config.gpuShmSize").Value)
+}
+
+func TestAnImageVariableForRealCedanaDoesNotChangeTheStandIn(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	values, err := Values(s, Options{
+		Helper: Image{"cedana-e2e.local/cedana", "abc"},
+		Lookup: variablesOf(map[string]string{"HELPER_DIGEST": "sha256:1", "HELPER_TAG": "v1", "CONTROLLER_TAG": "v2"}),
+	}, "")
+	require.NoError(t, err)
+	require.Equal(t, "abc", at(t, values, "daemonHelper.image.tag").Value)
+	require.Equal(t, "v2", at(t, values, "controllerManager.manager.image.tag").Value)
+	for _, v := range values {
+		require.NotEqual(t, "daemonHelper.image.digest", v.Path)
+	}
+}
+
+func TestEveryBadVariableIsNamedAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := Values(testSettings(t), Options{Lookup: variablesOf(map[string]string{
+		"CEDANA_CHECKPOINT_STREAMS": "many", "CEDANA_METRICS_ENABLED": "perhaps",
+	})}, "")
+	var problems settings.Problems
+	require.ErrorAs(t, err, &problems)
+	require.Len(t, problems, 2)
+	require.ErrorContains(t, err, `CEDANA_CHECKPOINT_STREAMS: "many" is not a number`)
+	require.ErrorContains(t, err, `CEDANA_METRICS_ENABLED: "perhaps" is neither true nor false`)
+}
+
+func TestAMissingValuesFileIsNamed(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	s.HelmValues = []string{"/no/such.yaml"}
+	_, err := Values(s, Options{Lookup: noVariables}, "")
+	require.ErrorContains(t, err, "HELM_VALUES")
+	require.ErrorContains(t, err, "/no/such.yaml")
+}
+
+func TestMergingChangesNeitherSide(t *testing.T) {
+	t.Parallel()
+	under := map[string]any{"a": map[string]any{"b": 1, "c": 2}, "list": []any{1, 2}}
+	over := map[string]any{"a": map[string]any{"b": 3, "d": nil}, "list": []any{9}}
+	require.Equal(t, map[string]any{"a": map[string]any{"b": 3, "c": 2, "d": nil}, "list": []any{9}}, mergeTables(under, over))
+	require.Equal(t, map[string]any{"a": map[string]any{"b": 1, "c": 2}, "list": []any{1, 2}}, under)
+}

@@ -1,0 +1,117 @@
+package targets
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local/engine"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// doctorTimeout covers trying an engine with a container on a slow machine.
+const doctorTimeout = 2 * time.Minute
+
+// freeSpace is what a first run needs: module and build caches, node image, engine's copy of it.
+const freeSpace = 12 << 30
+
+// Doctor checks everything a run depends on and changes nothing. Its error counts what has to be done first; what a
+// run installs by itself is no problem.
+func Doctor(ctx context.Context) error {
+	con := console.Standard()
+	s, err := settings.Load(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, doctorTimeout, fmt.Errorf("no result within %s", doctorTimeout))
+	defer cancel()
+	findings := []engine.Finding{
+		{Name: "environment", OK: true, Detail: fmt.Sprintf("no bad variable; backend %s, cluster %s", s.Backend, s.ClusterName)},
+		platform(),
+		disk(s.Home),
+		debootstrap(s),
+	}
+	findings = append(findings, engine.Check(ctx, engineOptions(s, con))...)
+	if s.Backend == settings.BackendLive {
+		findings = append(findings, live(ctx, s))
+	}
+	bad := 0
+	for _, f := range findings {
+		if f.OK {
+			con.Ok("%s: %s", f.Name, f.Detail)
+			continue
+		}
+		bad++
+		con.Fail("%s: %s. To do: %s", f.Name, f.Detail, f.Remedy)
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d of %d checks want something done first", bad, len(findings))
+	}
+	return nil
+}
+
+func platform() engine.Finding {
+	f := engine.Finding{Name: "platform", Detail: runtime.GOOS + "/" + runtime.GOARCH, Remedy: "run on Linux, amd64 or arm64: CRIU exists nowhere else"}
+	f.OK = runtime.GOOS == "linux" && (runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64")
+	return f
+}
+
+func disk(home string) engine.Finding {
+	f := engine.Finding{Name: "disk space", Remedy: fmt.Sprintf("free %d GiB, or set E2E_HOME to a directory on another disk", freeSpace>>30)}
+	// The directory may not be there yet; the disk is its nearest parent's.
+	dir := home
+	for {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		f.Detail = fmt.Sprintf("cannot tell for %s: %v", dir, err)
+		return f
+	}
+	free := fs.Bavail * uint64(fs.Bsize)
+	f.Detail = fmt.Sprintf("%d GiB free for %s", free>>30, home)
+	f.OK = free >= freeSpace
+	return f
+}
+
+func debootstrap(s *settings.Settings) engine.Finding {
+	f := engine.Finding{Name: "node image", OK: true, Remedy: "run as root on Debian or Ubuntu the first time, or copy the directory " + s.Images() + " from a machine where it was made"}
+	if made, _ := filepath.Glob(filepath.Join(s.Images(), "*")); len(made) > 0 {
+		f.Detail = "made before, in " + s.Images()
+		return f
+	}
+	if path, err := exec.LookPath("debootstrap"); err == nil && os.Geteuid() == 0 {
+		f.Detail = "will be made with " + path
+		return f
+	}
+	if _, err := exec.LookPath("apt-get"); err == nil && os.Geteuid() == 0 {
+		f.Detail = "will be made; debootstrap will be installed for it"
+		return f
+	}
+	f.OK, f.Detail = false, "cannot be made here: that takes root and apt-get"
+	return f
+}
+
+func live(ctx context.Context, s *settings.Settings) engine.Finding {
+	f := engine.Finding{Name: "propagator", Remedy: "check CEDANA_URL and CEDANA_AUTH_TOKEN"}
+	api, err := propagator.New(s.URL, s.Token)
+	if err == nil {
+		var user string
+		if user, err = api.User(ctx); err == nil {
+			f.OK, f.Detail = true, fmt.Sprintf("%s knows this token as user %s", s.URL, user)
+			return f
+		}
+	}
+	f.Detail = err.Error()
+	return f
+}

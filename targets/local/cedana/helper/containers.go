@@ -1,0 +1,198 @@
+package helper
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Annotations that containerd's CRI plugin puts on every container.
+const (
+	annotationType      = "io.kubernetes.cri.container-type"
+	annotationName      = "io.kubernetes.cri.container-name"
+	annotationPodUID    = "io.kubernetes.cri.sandbox-uid"
+	annotationImageName = "io.kubernetes.cri.image-name"
+	typeContainer       = "container"
+)
+
+// container is a running container of a pod, as runc knows it.
+type container struct {
+	ID      string
+	Name    string
+	Image   string
+	Pid     int
+	Bundle  string
+	Created time.Time
+	Freezer freezer
+}
+
+// runcState is the part of runc's state.json that is of use here.
+type runcState struct {
+	ID          string            `json:"id"`
+	Pid         int               `json:"init_process_pid"`
+	Created     time.Time         `json:"created"`
+	CgroupPaths map[string]string `json:"cgroup_paths"`
+	Config      struct {
+		// Labels are the container's annotations, "key=value", and "bundle=" its bundle.
+		Labels []string `json:"labels"`
+	} `json:"config"`
+}
+
+func (s runcState) label(key string) string {
+	for _, label := range s.Config.Labels {
+		if value, ok := strings.CutPrefix(label, key+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// findContainers lists the running containers of the pod with that UID in a runc root, in the order of the pod's spec.
+func findContainers(root, uid string, pod *corev1.Pod) ([]container, error) {
+	entries, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("runc root %s does not exist on this node: containerd's is /run/containerd/runc/NAMESPACE, see RUNC_ROOT", root)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read runc root: %w", err)
+	}
+	var found []container
+	for _, entry := range entries {
+		c, err := readContainer(root, entry.Name(), uid)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			found = append(found, *c)
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("runc root %s has no running container of pod %s (uid %s)", root, podName(pod), uid)
+	}
+	return inSpecOrder(found, pod)
+}
+
+// readContainer returns nil for what is no running container of the pod. A container may go while its root is read.
+func readContainer(root, id, uid string) (*container, error) {
+	data, err := os.ReadFile(filepath.Join(root, id, "state.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read runc state: %w", err)
+	}
+	var s runcState
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, fmt.Errorf("read runc state of %s: %w", id, err)
+	}
+	if s.label(annotationPodUID) != uid || s.label(annotationType) != typeContainer || !alive(s.Pid) {
+		return nil, nil
+	}
+	f, err := newFreezer(s.CgroupPaths)
+	if err != nil {
+		return nil, fmt.Errorf("container %s: %w", s.label(annotationName), err)
+	}
+	return &container{
+		ID: id, Name: s.label(annotationName), Image: s.label(annotationImageName), Pid: s.Pid,
+		Bundle: s.label("bundle"), Created: s.Created, Freezer: f,
+	}, nil
+}
+
+// alive reports whether a process is there and no zombie.
+func alive(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, after, _ := strings.Cut(string(data), ") ")
+	return after != "" && after[0] != 'Z' && after[0] != 'X'
+}
+
+// inSpecOrder sorts containers as the pod's spec has them and misses none: a checkpoint without one of the pod's
+// containers is no checkpoint of the pod.
+func inSpecOrder(found []container, pod *corev1.Pod) ([]container, error) {
+	if pod == nil {
+		sort.Slice(found, func(i, j int) bool { return found[i].Name < found[j].Name })
+		return found, nil
+	}
+	byName := map[string]container{}
+	for _, c := range found {
+		byName[c.Name] = c
+	}
+	var ordered []container
+	for _, name := range longRunning(pod) {
+		c, ok := byName[name]
+		if !ok {
+			return nil, fmt.Errorf("container %s of pod %s is not running: a checkpoint would lack it", name, podName(pod))
+		}
+		ordered = append(ordered, c)
+		delete(byName, name)
+	}
+	for name := range byName {
+		return nil, fmt.Errorf("container %s of pod %s is not one of its long-running containers: an init container still at work or an ephemeral one cannot be restored", name, podName(pod))
+	}
+	return ordered, nil
+}
+
+// longRunning names the containers that run as long as the pod, in the order in which kubelet starts them: sidecars
+// (init containers that are always restarted), then the containers proper.
+func longRunning(pod *corev1.Pod) []string {
+	var names []string
+	for _, c := range pod.Spec.InitContainers {
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			names = append(names, c.Name)
+		}
+	}
+	for _, c := range pod.Spec.Containers {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// ownedVolumes says which emptyDir volumes go into whose archive: each into that of the first container that mounts it,
+// which is also the first to be restored.
+func ownedVolumes(pod *corev1.Pod) map[string][]string {
+	owned := map[string][]string{}
+	if pod == nil {
+		return owned
+	}
+	mounts := map[string][]corev1.VolumeMount{}
+	for _, c := range append(append([]corev1.Container{}, pod.Spec.InitContainers...), pod.Spec.Containers...) {
+		mounts[c.Name] = c.VolumeMounts
+	}
+	for _, v := range pod.Spec.Volumes {
+		if v.EmptyDir == nil {
+			continue
+		}
+		if owner := firstToMount(v.Name, longRunning(pod), mounts); owner != "" {
+			owned[owner] = append(owned[owner], v.Name)
+		}
+	}
+	return owned
+}
+
+func firstToMount(volume string, containers []string, mounts map[string][]corev1.VolumeMount) string {
+	for _, name := range containers {
+		for _, m := range mounts[name] {
+			if m.Name == volume {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+func podName(pod *corev1.Pod) string {
+	if pod == nil {
+		return "(unknown)"
+	}
+	return pod.Namespace + "/" + pod.Name
+}

@@ -1,0 +1,69 @@
+package runtime
+
+import "strings"
+
+// valueFlags are the flags of `runc` and of its `create` that take a value as an argument of their own.
+var (
+	globalValues = set("root", "log", "log-format", "criu", "rootless")
+	createValues = set("bundle", "b", "console-socket", "pid-file", "preserve-fds", "pidfd-socket")
+)
+
+func set(names ...string) map[string]bool {
+	out := map[string]bool{}
+	for _, name := range names {
+		out[name] = true
+	}
+	return out
+}
+
+// invocation is a runc command line, taken apart as far as the wrapper has to know it.
+type invocation struct {
+	// Globals are the arguments before the command, as they were.
+	Globals []string
+	Command string
+	// ID is the last argument that is no flag.
+	ID string
+	// Flags are the global's and the command's, by name without dashes; one without a value has "true".
+	Flags map[string]string
+}
+
+// parse reads a command line the way containerd's shim writes it: --flag value or --flag=value, flags before operands.
+func parse(args []string) invocation {
+	in := invocation{Flags: map[string]string{}}
+	values := globalValues
+	for i := 0; i < len(args); i++ {
+		name, isFlag := strings.CutPrefix(args[i], "-")
+		if !isFlag {
+			if in.Command == "" {
+				in.Globals, in.Command = args[:i], args[i]
+				if values = nil; in.Command == "create" {
+					values = createValues
+				}
+			} else {
+				in.ID = args[i]
+			}
+			continue
+		}
+		name, value, hasValue := strings.Cut(strings.TrimPrefix(name, "-"), "=")
+		switch {
+		case hasValue:
+		case values[name] && i+1 < len(args):
+			i++
+			value = args[i]
+		default:
+			value = "true"
+		}
+		in.Flags[name] = value
+	}
+	return in
+}
+
+// bundle is the container's bundle; runc's default is the current directory.
+func (in invocation) bundle() string {
+	for _, name := range []string{"bundle", "b"} {
+		if value := in.Flags[name]; value != "" {
+			return value
+		}
+	}
+	return "."
+}

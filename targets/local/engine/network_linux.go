@@ -1,0 +1,258 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// choosePool returns a pool that no route, interface or name server of this host touches, if possible the one that the
+// networks in the engine's data are from. The engine's own interfaces must be gone.
+func choosePool(o Options) (netip.Prefix, error) {
+	occupied, err := occupiedAddresses()
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("choose addresses for the private engine: %w", err)
+	}
+	return freePool(append(recallPools(o), pools...), occupied)
+}
+
+// rememberPool writes the pool down with the data, before all that were used with it before: RunDir's state is lost
+// with the next boot, or by a hand that tidies up.
+func rememberPool(o Options, pool netip.Prefix) error {
+	text := pool.String() + "\n"
+	for _, used := range recallPools(o) {
+		if used != pool {
+			text += used.String() + "\n"
+		}
+	}
+	if err := writeFile(o.dir("pools"), []byte(text)); err != nil {
+		return fmt.Errorf("remember the engine's addresses: %w", err)
+	}
+	return nil
+}
+
+// recallPools returns the pools that the data was used with, the last one first.
+func recallPools(o Options) []netip.Prefix {
+	data, err := os.ReadFile(o.dir("pools"))
+	if err != nil {
+		return nil
+	}
+	var used []netip.Prefix
+	for _, field := range strings.Fields(string(data)) {
+		// Only what can be ours: bridges are removed by this.
+		if pool, err := netip.ParsePrefix(field); err == nil && slices.Contains(pools, pool) {
+			used = append(used, pool)
+		}
+	}
+	return used
+}
+
+func occupiedAddresses() ([]netip.Prefix, error) {
+	// Table "unspec" as a filter means every table: VPNs have their own.
+	routes, err := netlink.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	var occupied []netip.Prefix
+	for _, route := range routes {
+		if prefix, ok := toPrefix(route.Dst); ok && prefix.Bits() > 1 { // shorter ones are default routes by halves
+			occupied = append(occupied, prefix)
+		}
+	}
+	addresses, err := netlink.AddrList(nil, unix.AF_INET)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	for _, address := range addresses {
+		if prefix, ok := toPrefix(address.IPNet); ok {
+			occupied = append(occupied, prefix)
+		}
+	}
+	// A name server behind the default route has no route of its own.
+	f, err := os.Open("/etc/resolv.conf")
+	if errors.Is(err, os.ErrNotExist) {
+		return occupied, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("read name servers: %w", err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) > 1 && fields[0] == "nameserver" {
+			if addr, err := netip.ParseAddr(fields[1]); err == nil && addr.Is4() {
+				occupied = append(occupied, netip.PrefixFrom(addr, 32))
+			}
+		}
+	}
+	return occupied, lines.Err()
+}
+
+func toPrefix(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false
+	}
+	addr, ok := netip.AddrFromSlice(n.IP)
+	ones, _ := n.Mask.Size()
+	return netip.PrefixFrom(addr.Unmap(), ones).Masked(), ok
+}
+
+// ensureBridge makes the bridge of the engine's default network: dockerd makes none but docker0.
+func ensureBridge(name string, pool netip.Prefix) error {
+	link, err := netlink.LinkByName(name)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = name
+		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+			return fmt.Errorf("make bridge %s: %w", name, err)
+		}
+		link, err = netlink.LinkByName(name)
+	}
+	if err != nil {
+		return fmt.Errorf("make bridge %s: %w", name, err)
+	}
+	address, _ := split(pool)
+	if err := netlink.AddrReplace(link, &netlink.Addr{IPNet: &net.IPNet{
+		IP: address.Addr().AsSlice(), Mask: net.CIDRMask(address.Bits(), 32)}}); err != nil {
+		return fmt.Errorf("give bridge %s the address %s: %w", name, address, err)
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("set bridge %s up: %w", name, err)
+	}
+	return nil
+}
+
+// removeBridges removes the engine's bridge and those of its other networks, which are known by their addresses.
+func removeBridges(name string, pools []netip.Prefix) (int, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return 0, fmt.Errorf("list network interfaces: %w", err)
+	}
+	n := 0
+	for _, link := range links {
+		if link.Type() != "bridge" {
+			continue
+		}
+		ours := link.Attrs().Name == name
+		if !ours {
+			addresses, err := netlink.AddrList(link, unix.AF_INET)
+			if err != nil {
+				return n, fmt.Errorf("list addresses of %s: %w", link.Attrs().Name, err)
+			}
+			for _, address := range addresses {
+				prefix, ok := toPrefix(address.IPNet)
+				ours = ours || ok && slices.ContainsFunc(pools, prefix.Overlaps)
+			}
+		}
+		if !ours {
+			continue
+		}
+		var missing netlink.LinkNotFoundError
+		if err := netlink.LinkDel(link); err != nil && !errors.As(err, &missing) && !errors.Is(err, unix.ENODEV) {
+			return n, fmt.Errorf("remove bridge %s: %w", link.Attrs().Name, err)
+		}
+		n++
+	}
+	return n, nil
+}
+
+type rule struct {
+	table, chain string
+	spec         []string
+}
+
+// rules let containers of the pool reach each other whatever the policy of FORWARD is (a Docker engine with iptables
+// on sets it to DROP), reach the world under the host's address, and get answers. They are in chains of their own, so
+// that they are found without knowing the pool.
+func rules(name string, pool netip.Prefix) []rule {
+	chain := chainName(name)
+	return []rule{
+		{"filter", chain, []string{"-s", pool.String(), "-j", "ACCEPT"}},
+		{"filter", chain, []string{"-d", pool.String(), "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"}},
+		{"filter", "FORWARD", []string{"-j", chain}},
+		{"nat", chain, []string{"-s", pool.String(), "!", "-d", pool.String(), "-j", "MASQUERADE"}},
+		{"nat", "POSTROUTING", []string{"-j", chain}},
+	}
+}
+
+func chainName(name string) string { return strings.ToUpper(name) }
+
+// ensureRules adds what is missing.
+func ensureRules(ctx context.Context, name string, pool netip.Prefix) error {
+	for _, r := range rules(name, pool) {
+		if _, err := iptables(ctx, append([]string{"-t", r.table, "-C", r.chain}, r.spec...)...); err == nil {
+			continue
+		}
+		if r.chain == chainName(name) && !hasChain(ctx, r.table, r.chain) {
+			if _, err := iptables(ctx, "-t", r.table, "-N", r.chain); err != nil {
+				return fmt.Errorf("add firewall chain %s: %w", r.chain, err)
+			}
+		}
+		if _, err := iptables(ctx, append([]string{"-t", r.table, "-I", r.chain}, r.spec...)...); err != nil {
+			return fmt.Errorf("add firewall rule to %s: %w", r.chain, err)
+		}
+	}
+	return nil
+}
+
+func replaceRules(ctx context.Context, name string, pool netip.Prefix) error {
+	if _, err := removeRules(ctx, name); err != nil {
+		return err
+	}
+	return ensureRules(ctx, name, pool)
+}
+
+func removeRules(ctx context.Context, name string) (removed bool, err error) {
+	if _, err := lookProgram("iptables"); err != nil {
+		return false, nil // then it cannot have been there when the engine was started
+	}
+	chain := chainName(name)
+	for table, parent := range map[string]string{"filter": "FORWARD", "nat": "POSTROUTING"} {
+		if !hasChain(ctx, table, chain) {
+			continue
+		}
+		for {
+			if _, err := iptables(ctx, "-t", table, "-C", parent, "-j", chain); err != nil {
+				break
+			}
+			if _, err := iptables(ctx, "-t", table, "-D", parent, "-j", chain); err != nil {
+				return removed, fmt.Errorf("remove firewall rule: %w", err)
+			}
+		}
+		for _, do := range []string{"-F", "-X"} {
+			if _, err := iptables(ctx, "-t", table, do, chain); err != nil {
+				return removed, fmt.Errorf("remove firewall chain %s: %w", chain, err)
+			}
+		}
+		removed = true
+	}
+	return removed, nil
+}
+
+func hasChain(ctx context.Context, table, chain string) bool {
+	_, err := iptables(ctx, "-t", table, "-S", chain)
+	return err == nil
+}
+
+func iptables(ctx context.Context, args ...string) (string, error) {
+	program, err := lookProgram("iptables")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.CommandContext(ctx, program, append([]string{"-w", "10"}, args...)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("iptables %s: %w: %s", strings.Join(args, " "), err, lastLines(out, 3))
+	}
+	return string(out), nil
+}

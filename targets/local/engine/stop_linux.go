@@ -1,0 +1,289 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/errdefs"
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	removeTimeout = 30 * time.Second
+	// patience is what dockerd gets to end by itself, deadPatience what one gets that is already known to be broken.
+	patience     = 15 * time.Second
+	deadPatience = 3 * time.Second
+	sweepTimeout = time.Minute
+)
+
+func stopPrivate(ctx context.Context, o Options) (stopped []string, err error) {
+	if len(absent([]string{o.RunDir, o.dir()})) == 2 {
+		return nil, nil
+	}
+	if os.Geteuid() != 0 {
+		if len(absent([]string{o.RunDir, o.dir("data")})) == 2 {
+			// No private engine can have been here; what a try of the system's engine left is the caller's own.
+			return nil, removeAll(o.dir())
+		}
+		return nil, fmt.Errorf("stop the private docker engine: needs root: run the command again as root")
+	}
+	unlock, err := lock(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	s, err := o.readState()
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		o.Progress.Step("%v: stopping what is found without it", err)
+	}
+	homes := []string{o.Home}
+	if s.Home != "" && s.Home != o.Home {
+		homes = append(homes, s.Home) // started with another E2E_HOME
+	}
+	hadData := len(absent([]string{o.dir("data")})) == 0 || len(homes) > 1
+	wait := deadPatience
+	if e, _, err := running(ctx, o); err == nil {
+		wait = patience
+		o.Progress.Step("stopping the private docker engine %s", e.Host)
+		if err := removeContainers(ctx, e); err != nil {
+			// They are killed below.
+			o.Progress.Step("private docker engine %s does not remove its containers (%v): killing them", e.Host, err)
+		}
+		stopped = append(stopped, "docker engine "+e.Host)
+	}
+	swept, err := sweep(ctx, o, s, wait)
+	stopped = append(stopped, swept...)
+	if err != nil {
+		return stopped, fmt.Errorf("stop the private docker engine: %w", err)
+	}
+	if err := removeRunDir(o); err != nil {
+		return stopped, err
+	}
+	for _, home := range homes {
+		if err := removeAll(filepath.Join(home, "engine")); err != nil {
+			return stopped, err
+		}
+	}
+	if hadData {
+		stopped = append(stopped, "its data "+o.dir())
+	}
+	return stopped, nil
+}
+
+// removeContainers takes away what dockerd would otherwise wait for, or start again.
+func removeContainers(ctx context.Context, e *Engine) error {
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	c, err := e.Client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	list, err := c.ContainerList(ctx, container.ListOptions{All: true})
+	if err != nil {
+		return fmt.Errorf("list containers: %w", err)
+	}
+	var g errgroup.Group
+	for _, item := range list {
+		g.Go(func() error {
+			err := c.ContainerRemove(ctx, item.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
+			if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
+				return fmt.Errorf("remove container %s: %w", strings.Join(item.Names, ","), err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// sweep ends and removes everything of a private engine but its data and what is remembered in RunDir, whatever state
+// it is in, and names what it found. The lock must be held.
+func sweep(ctx context.Context, o Options, s state, patience time.Duration) (found []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	note := func(n int, what string) {
+		if n > 0 {
+			found = append(found, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	sockets := shimSockets(o)
+	before, err := markedProcesses(o.RunDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := terminate(ctx, o, "dockerd", patience); err != nil {
+		return found, err
+	}
+	if err := terminate(ctx, o, "containerd", 5*time.Second); err != nil {
+		return found, err
+	}
+	killed, err := killAll(ctx, o)
+	note(max(len(before), killed), "processes")
+	if err != nil {
+		return found, err
+	}
+
+	roots := []string{o.RunDir, o.dir()}
+	if s.Home != "" {
+		roots = append(roots, filepath.Join(s.Home, "engine"))
+	}
+	n, err := unmountBelow(roots)
+	note(n, "mounts")
+	if err != nil {
+		return found, err
+	}
+
+	used := recallPools(o)
+	if s.Pool != "" {
+		pool, err := netip.ParsePrefix(s.Pool)
+		if err != nil {
+			return found, fmt.Errorf("read %s: %w", o.stateFile(), err)
+		}
+		used = append(used, pool)
+	}
+	n, err = removeBridges(instance(o.RunDir), used)
+	note(n, "network bridges")
+	if err != nil {
+		return found, err
+	}
+	removed, err := removeRules(ctx, instance(o.RunDir))
+	if removed {
+		found = append(found, "firewall rules")
+	}
+	if err != nil {
+		return found, err
+	}
+
+	groups, err := cgroupDirs(instance(o.RunDir))
+	if err != nil {
+		return found, err
+	}
+	for _, group := range groups {
+		if err := removeGroup(ctx, group); err != nil {
+			return found, err
+		}
+	}
+	for _, socket := range sockets {
+		if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return found, fmt.Errorf("remove shim socket: %w", err)
+		}
+	}
+	for _, dir := range s.Made {
+		// Only if it is empty: another engine may use it by now.
+		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+			return found, fmt.Errorf("remove %s: %w", dir, err)
+		}
+	}
+	return found, nil
+}
+
+// removeGroup removes a cgroup. The kernel needs a moment after its last process died.
+func removeGroup(ctx context.Context, group string) error {
+	for {
+		err := os.Remove(group)
+		if err == nil || errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if !errors.Is(err, syscall.EBUSY) {
+			return fmt.Errorf("remove cgroup: %w", err)
+		}
+		if ctxErr := sleep(ctx, 20*time.Millisecond); ctxErr != nil {
+			return fmt.Errorf("remove cgroup: %w (%w)", err, ctxErr)
+		}
+	}
+}
+
+// shimSockets are the addresses of the shims of containerd's tasks. They are in /run/containerd/s for every containerd
+// of the machine, and a killed shim leaves its own behind.
+func shimSockets(o Options) []string {
+	files, _ := filepath.Glob(filepath.Join(o.RunDir, "containerd", "io.containerd.runtime.v2.task", "*", "*", "address"))
+	var sockets []string
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue // the task ended meanwhile, and removed its socket
+		}
+		if path, ok := strings.CutPrefix(strings.TrimSpace(string(data)), "unix://"); ok {
+			sockets = append(sockets, path)
+		}
+	}
+	return sockets
+}
+
+// unmountBelow unmounts everything below the directories, the last mounted first.
+func unmountBelow(dirs []string) (int, error) {
+	n := 0
+	for {
+		mounts, err := mountsBelow(dirs)
+		if err != nil {
+			return n, err
+		}
+		if len(mounts) == 0 {
+			return n, nil
+		}
+		for i := len(mounts) - 1; i >= 0; i-- {
+			// EINVAL: it went with another one.
+			if err := unix.Unmount(mounts[i], unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, os.ErrNotExist) {
+				return n, fmt.Errorf("unmount %s: %w", mounts[i], err)
+			}
+			n++
+		}
+	}
+}
+
+func mountsBelow(dirs []string) ([]string, error) {
+	infos, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		for _, dir := range dirs {
+			if strings.HasPrefix(m.Mountpoint, dir+"/") {
+				return false, false
+			}
+		}
+		return true, false
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read mounts: %w", err)
+	}
+	paths := make([]string, len(infos))
+	for i, m := range infos {
+		paths[i] = m.Mountpoint
+	}
+	return paths, nil
+}
+
+// removeRunDir removes what the engine has in RunDir, and RunDir if nothing else is there.
+func removeRunDir(o Options) error {
+	for _, name := range []string{"docker.sock", "docker.pid", "exec", "containerd", "state.json"} {
+		if err := removeAll(filepath.Join(o.RunDir, name)); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(o.RunDir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the engine's run directory: %w", err)
+	}
+	return nil
+}
+
+// removeAll removes a directory tree unless something is mounted in it: what is mounted may be anyone's.
+func removeAll(path string) error {
+	mounts, err := mountsBelow([]string{path})
+	if err != nil {
+		return err
+	}
+	if len(mounts) > 0 {
+		return fmt.Errorf("remove %s: %s is mounted there; unmount it first", path, mounts[0])
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	return nil
+}

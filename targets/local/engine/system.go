@@ -1,0 +1,87 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/context/docker"
+	"github.com/docker/cli/cli/flags"
+	"github.com/docker/docker/client"
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/pflag"
+)
+
+// connectSystem finds the system's engine by the rules of the docker command, which k3d follows too, and asks it who
+// it is.
+func connectSystem(ctx context.Context, o Options) (*Engine, error) {
+	endpoint, options, err := systemEndpoint(o.DockerHost)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		Host:     endpoint.Host,
+		explicit: o.DockerHost != "",
+		Private:  endpoint.Host == o.privateHost(),
+		options:  append([]client.Opt{client.WithUserAgent("cedana-e2e")}, options...),
+	}
+	if _, err := e.identify(ctx); err != nil {
+		return nil, fmt.Errorf("ask docker engine %s: %w", e.Host, err)
+	}
+	return e, nil
+}
+
+// dockerCLI is held while docker's command library reads its configuration, which sets variables of its own.
+var dockerCLI sync.Mutex
+
+// systemEndpoint is the engine at host, or if that is empty the one that the docker command would use.
+func systemEndpoint(host string) (endpoint docker.Endpoint, options []client.Opt, err error) {
+	dockerCLI.Lock()
+	defer dockerCLI.Unlock()
+	cli, err := command.NewDockerCli(command.WithCombinedStreams(io.Discard))
+	if err != nil {
+		return endpoint, nil, fmt.Errorf("read docker's configuration: %w", err)
+	}
+	opts := flags.NewClientOptions()
+	set := pflag.NewFlagSet("docker", pflag.ContinueOnError)
+	opts.InstallFlags(set)
+	opts.SetDefaultOptions(set)
+	opts.LogLevel = logrus.GetLevel().String() // Initialize sets this globally
+	if host != "" {
+		opts.Hosts = []string{host}
+	}
+	if err := cli.Initialize(opts); err != nil {
+		return endpoint, nil, fmt.Errorf("read docker's configuration: %w", err)
+	}
+	endpoint = cli.DockerEndpoint()
+	if endpoint.Host == "" {
+		return endpoint, nil, fmt.Errorf("find the engine of docker context %q: it has no address; see `docker context ls`", cli.CurrentContext())
+	}
+	options, err = endpoint.ClientOpts()
+	if err != nil {
+		return endpoint, nil, fmt.Errorf("read docker's configuration for %s: %w", endpoint.Host, err)
+	}
+	return endpoint, options, nil
+}
+
+func ensureSystem(ctx context.Context, o Options) (*Engine, error) {
+	e, err := connectSystem(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if e.Private {
+		// The user points DOCKER_HOST at the private engine. It is looked after where it may be started again.
+		if o.Mode == Auto {
+			return nil, errors.New("the address is the private engine's")
+		}
+	}
+	a, err := tryOnce(ctx, o, e)
+	if err != nil {
+		return nil, err
+	}
+	e.MissingCapabilities = a.MissingCapabilities
+	return e, nil
+}

@@ -1,0 +1,196 @@
+package engine
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/client"
+	"github.com/docker/docker/errdefs"
+	"github.com/docker/docker/pkg/stdcopy"
+	"github.com/google/uuid"
+
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+const (
+	probeLabel   = settings.DockerLabel + ".probe"
+	probeTimeout = 60 * time.Second
+	// probeLives is the age at which an image of another probe is a leftover of a killed one. The containers remove
+	// themselves.
+	probeLives = 10 * time.Minute
+)
+
+// report is what the probe prints; see cmd/probe.
+type report struct {
+	Problems       []string `json:"problems"`
+	Bounding       string   `json:"bounding"`
+	LastCapability int      `json:"lastCapability"`
+}
+
+// try runs a privileged container from an image made on the spot and has it do, entered by exec, what a node does.
+// That the engine cannot is an answer; an error is when that could not be found out.
+func try(ctx context.Context, o Options, e *Engine) (answer, error) {
+	a := answer{Engine: e.Host, At: time.Now().UTC()}
+	program, err := build(ctx, o, "probe", probeSource, e.Arch)
+	if err != nil {
+		return a, err
+	}
+	c, err := e.Client()
+	if err != nil {
+		return a, err
+	}
+	defer c.Close()
+
+	runCtx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	r, runErr := runProbe(runCtx, c, program)
+	cleanErr := removeOldProbes(ctx, c)
+	if err := errors.Join(ctx.Err(), cleanErr); err != nil {
+		return a, errors.Join(runErr, err)
+	}
+	if runErr != nil {
+		if client.IsErrConnectionFailed(runErr) {
+			return a, runErr
+		}
+		a.Problems = []string{runErr.Error()}
+		return a, nil
+	}
+	a.OK, a.Problems = len(r.Problems) == 0, r.Problems
+	if a.OK {
+		if a.MissingCapabilities, err = missingCapabilities(r.Bounding, r.LastCapability); err != nil {
+			return a, fmt.Errorf("read the probe's report: %w", err)
+		}
+	}
+	return a, nil
+}
+
+func runProbe(ctx context.Context, c *client.Client, program string) (r report, err error) {
+	name := "cedana-e2e-probe-" + uuid.NewString()[:8]
+	ref := "cedana-e2e.local/probe:" + name
+	root, err := rootfs(program)
+	if err != nil {
+		return r, err
+	}
+	// The clean-up does its work even if the caller is interrupted.
+	cleanCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+
+	out, err := c.ImageImport(ctx, image.ImportSource{Source: root, SourceName: "-"}, ref, image.ImportOptions{
+		Changes: []string{`ENTRYPOINT ["/probe"]`, "LABEL " + settings.DockerLabel + "=true", "LABEL " + probeLabel + "=true"},
+	})
+	if err != nil {
+		return r, fmt.Errorf("import probe image: %w", err)
+	}
+	_, err = io.Copy(io.Discard, out)
+	if err = errors.Join(err, out.Close()); err != nil {
+		return r, fmt.Errorf("import probe image: %w", err)
+	}
+	defer func() {
+		if _, rmErr := c.ImageRemove(cleanCtx, ref, image.RemoveOptions{Force: true}); rmErr != nil && !errdefs.IsNotFound(rmErr) {
+			err = errors.Join(err, fmt.Errorf("remove probe image %s: %w", ref, rmErr))
+		}
+	}()
+
+	created, err := c.ContainerCreate(ctx,
+		&container.Config{Image: ref, Cmd: []string{"wait"}, Labels: map[string]string{settings.DockerLabel: "true", probeLabel: "true"}},
+		// AutoRemove: the probe ends by itself after a minute, so that a killed run leaves no container.
+		&container.HostConfig{Privileged: true, AutoRemove: true, NetworkMode: "none"}, nil, nil, name)
+	if err != nil {
+		return r, fmt.Errorf("create a privileged container: %w", err)
+	}
+	defer func() {
+		rmErr := c.ContainerRemove(cleanCtx, created.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
+		if rmErr != nil && !errdefs.IsNotFound(rmErr) && !errdefs.IsConflict(rmErr) { // conflict: it is being removed
+			err = errors.Join(err, fmt.Errorf("remove probe container %s: %w", name, rmErr))
+		}
+	}()
+	if err := c.ContainerStart(ctx, created.ID, container.StartOptions{}); err != nil {
+		return r, fmt.Errorf("start a privileged container: %w", err)
+	}
+	stdout, stderr, code, err := execIn(ctx, c, created.ID, []string{"/probe", "check"})
+	if err != nil {
+		return r, fmt.Errorf("exec into a privileged container: %w", err)
+	}
+	if err := json.Unmarshal(stdout, &r); err != nil || code != 0 {
+		return r, fmt.Errorf("exec into a privileged container: exit code %d: %s", code,
+			lastLines(bytes.TrimSpace(append(stdout, stderr...)), 3))
+	}
+	return r, nil
+}
+
+func execIn(ctx context.Context, c *client.Client, id string, cmd []string) (stdout, stderr []byte, code int, err error) {
+	ex, err := c.ContainerExecCreate(ctx, id, container.ExecOptions{Privileged: true, AttachStdout: true, AttachStderr: true, Cmd: cmd})
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	conn, err := c.ContainerExecAttach(ctx, ex.ID, container.ExecAttachOptions{})
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, conn.Close)
+	defer stop()
+	var o, e bytes.Buffer
+	if _, err := stdcopy.StdCopy(&o, &e, conn.Reader); err != nil {
+		return nil, nil, 0, errors.Join(ctx.Err(), err)
+	}
+	state, err := c.ContainerExecInspect(ctx, ex.ID)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	return o.Bytes(), e.Bytes(), state.ExitCode, nil
+}
+
+// rootfs is a root file system with one program.
+func rootfs(program string) (io.Reader, error) {
+	data, err := os.ReadFile(program)
+	if err != nil {
+		return nil, fmt.Errorf("read probe: %w", err)
+	}
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, dir := range []string{"dev/", "proc/", "sys/", "tmp/"} {
+		if err := w.WriteHeader(&tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
+			return nil, fmt.Errorf("pack probe: %w", err)
+		}
+	}
+	if err := w.WriteHeader(&tar.Header{Name: "probe", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(data))}); err != nil {
+		return nil, fmt.Errorf("pack probe: %w", err)
+	}
+	if _, err := w.Write(data); err != nil {
+		return nil, fmt.Errorf("pack probe: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("pack probe: %w", err)
+	}
+	return &b, nil
+}
+
+// removeOldProbes removes the images of probes that were killed before they could.
+func removeOldProbes(ctx context.Context, c *client.Client) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	images, err := c.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("label", probeLabel+"=true"))})
+	if err != nil {
+		return fmt.Errorf("list probe images: %w", err)
+	}
+	for _, i := range images {
+		if time.Since(time.Unix(i.Created, 0)) < probeLives {
+			continue
+		}
+		if _, err := c.ImageRemove(ctx, i.ID, image.RemoveOptions{Force: true}); err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("remove old probe image %s: %w", i.ID, err)
+		}
+	}
+	return nil
+}

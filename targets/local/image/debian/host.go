@@ -1,0 +1,103 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/local/image"
+)
+
+// hostPackage is a package that the host must have, and how to see that it does.
+type hostPackage struct {
+	name    string
+	present func() error
+}
+
+var (
+	needDebootstrap = hostPackage{"debootstrap", command("debootstrap")}
+	needDpkg        = hostPackage{"dpkg", command("dpkg-deb")}
+	needKeyring     = hostPackage{"debian-archive-keyring", func() error { _, err := os.Stat(keyring); return err }}
+)
+
+func command(name string) func() error {
+	return func() error { _, err := exec.LookPath(name); return err }
+}
+
+// keyringHint goes with errors about a release that is signed with a key this host does not know.
+const keyringHint = "\nthis host's debian-archive-keyring is older than the release: apt-get update, then apt-get install --only-upgrade debian-archive-keyring"
+
+// unknownKey reports whether that is what debootstrap's or apt's output complains about.
+func unknownKey(output string) bool {
+	for _, sign := range []string{"unknown key", "NO_PUBKEY", "Invalid Release signature", "Missing key"} {
+		if strings.Contains(output, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// ensureInstalled installs the packages that the host lacks, from its own distribution. That takes root; without, the error
+// says what to install.
+func ensureInstalled(ctx context.Context, progress image.Progress, packages ...hostPackage) error {
+	var missing []string
+	for _, p := range packages {
+		if p.present() != nil {
+			missing = append(missing, p.name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	names := strings.Join(missing, " ")
+	apt, err := exec.LookPath("apt-get")
+	if err != nil {
+		return fmt.Errorf("this host lacks %s and has no apt-get: install it with the host's package manager", names)
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("this host lacks %s: apt-get install %s as root", names, names)
+	}
+	progress.Step("install %s on this host", names)
+	var tries []error
+	// The lists may be absent or old: only then is updating them worth the time.
+	for _, update := range []bool{false, true} {
+		if update {
+			if err := run(ctx, progress, apt, "update", "-q"); err != nil {
+				return errors.Join(append(tries, err)...)
+			}
+		}
+		err := run(ctx, progress, apt, append([]string{"install", "-q", "-y", "--no-install-recommends"}, missing...)...)
+		if err == nil {
+			return nil
+		}
+		tries = append(tries, err)
+	}
+	return errors.Join(tries...)
+}
+
+func run(ctx context.Context, progress image.Progress, name string, args ...string) error {
+	return runIn(ctx, progress, "", name, args...)
+}
+
+// runIn runs a program in a directory, and puts the end of its output into the error.
+func runIn(ctx context.Context, progress image.Progress, dir, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
+	output := &lastLines{keep: 25}
+	cmd.Stdout, cmd.Stderr = output, output
+	what := filepath.Base(name) + " " + strings.Join(args, " ")
+	stop := image.Watch(progress, func(elapsed time.Duration) string {
+		return fmt.Sprintf("%s (%s): %s", what, elapsed, output.last())
+	})
+	defer stop()
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", what, err, output.text())
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package image
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// newRepository is a repository with a command that prints a library's greeting and an embedded file.
+func newRepository(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	write(t, root, map[string]string{
+		"go.mod":              "module " + ModulePath + "\n\ngo 1.26\n",
+		"cmd/hi/main.go":      "package main\n\nimport (\n\t_ \"embed\"\n\n\t\"" + ModulePath + "/lib\"\n)\n\n//go:embed data/name\nvar name string\n\nvar version string\n\nfunc main() { print(lib.Greeting, name, version) }\n",
+		"cmd/hi/data/name":    "world",
+		"lib/lib.go":          "package lib\n\nconst Greeting = \"hello \"\n",
+		"unrelated/thing.go":  "package unrelated\n",
+		"nested/go.mod":       "module nested\n\ngo 1.26\n",
+		"nested/main.go":      "package main\n\nfunc main() { print(\"nested\") }\n",
+		"cmd/hi/main_test.go": "package main\n",
+	})
+	return root
+}
+
+var hi = Program{Name: "hi", Package: "./cmd/hi", Flags: []string{"-ldflags=-s -w -X main.version=!"}}
+
+func storeOf(t *testing.T, root string, progress Progress) *Store {
+	t.Helper()
+	store := NewStore(t.TempDir(), progress)
+	store.root = func() (string, error) { return root, nil }
+	return store
+}
+
+func output(t *testing.T, binary Binary) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), binary.Path).CombinedOutput()
+	require.NoError(t, err)
+	return string(out)
+}
+
+func TestProgramIsBuiltAgainOnlyWhenItsSourcesChange(t *testing.T) {
+	t.Parallel()
+	root, heard := newRepository(t), &recorder{}
+	store := storeOf(t, root, heard)
+	build := func() Binary {
+		binary, err := store.Program(t.Context(), hi)
+		require.NoError(t, err)
+		return binary
+	}
+	first := build()
+	require.Equal(t, "hello world!", output(t, first))
+	require.Equal(t, []string{"compile hi"}, heard.take())
+
+	write(t, root, map[string]string{
+		"unrelated/thing.go":  "package unrelated // changed",
+		"cmd/hi/main_test.go": "package main // changed",
+		"README.md":           "new",
+	})
+	require.Equal(t, first, build())
+	require.Empty(t, heard.take(), "nothing that it is made of changed")
+
+	write(t, root, map[string]string{"lib/lib.go": "package lib\n\nconst Greeting = \"bye \"\n"})
+	require.Equal(t, "bye world!", output(t, build()))
+	write(t, root, map[string]string{"cmd/hi/data/name": "moon"})
+	require.Equal(t, "bye moon!", output(t, build()))
+	write(t, root, map[string]string{"lib/more.go": "package lib\n\nimport _ \"" + ModulePath + "/unrelated\"\n"})
+	build()
+	heard.take()
+	write(t, root, map[string]string{"unrelated/thing.go": "package unrelated // imported by now"})
+	build()
+	require.Equal(t, []string{"compile hi"}, heard.take(), "a package that became a dependency counts")
+
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "lib/more.go")))
+	require.Equal(t, "bye moon!", output(t, build()))
+}
+
+func TestProgramOfANestedModule(t *testing.T) {
+	t.Parallel()
+	binary, err := storeOf(t, newRepository(t), nil).Program(t.Context(), Program{Name: "nested", Module: "nested", Package: "."})
+	require.NoError(t, err)
+	require.Equal(t, "nested", output(t, binary))
+}
+
+func TestCompilersWordsAreInTheError(t *testing.T) {
+	t.Parallel()
+	root := newRepository(t)
+	write(t, root, map[string]string{"lib/lib.go": "package lib\n\nconst Greeting = missing\n"})
+	_, err := storeOf(t, root, nil).Program(t.Context(), hi)
+	require.ErrorContains(t, err, "build hi")
+	require.ErrorContains(t, err, "undefined: missing")
+}
+
+func TestUnknownPackageIsAnError(t *testing.T) {
+	t.Parallel()
+	_, err := storeOf(t, newRepository(t), nil).Program(t.Context(), Program{Name: "none", Package: "./cmd/none"})
+	require.ErrorContains(t, err, "cmd/none")
+}
+
+func TestStaticImageIsNamedAfterItsProgramAndSettings(t *testing.T) {
+	t.Parallel()
+	store := storeOf(t, newRepository(t), nil)
+	spec := Static{Name: "hi", Program: hi, Path: "/hi", Links: []string{"/bin/hello"}}
+	first, err := store.Static(t.Context(), spec)
+	require.NoError(t, err)
+	again, err := store.Static(t.Context(), spec)
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	spec.Cmd = []string{"loudly"}
+	other, err := store.Static(t.Context(), spec)
+	require.NoError(t, err)
+	require.NotEqual(t, first.Ref, other.Ref)
+}
+
+func TestRepositoryIsFoundFromInsideAPackage(t *testing.T) {
+	t.Parallel()
+	root, err := RepositoryRoot()
+	require.NoError(t, err)
+	require.FileExists(t, filepath.Join(root, "targets/local/image/program_test.go"))
+}
+
+func TestCompilerOutputIsSortedIntoProgressAndProblems(t *testing.T) {
+	t.Parallel()
+	out := &compilerOutput{}
+	require.Equal(t, "reading packages", out.state())
+	for _, piece := range []string{"go: downloading k8s.io/api v0.34.4\nk8s.io/", "api/core/v1\n", "# k8s.io/api/apps/v1\napps.go:1:2: undefined: x\n", "no newline"} {
+		_, err := out.Write([]byte(piece))
+		require.NoError(t, err)
+	}
+	require.Equal(t, "1 packages, now k8s.io/api/core/v1", out.state())
+	require.Equal(t, "# k8s.io/api/apps/v1\napps.go:1:2: undefined: x\nno newline", out.problems())
+}
+
+func TestLacksSysResource(t *testing.T) {
+	t.Parallel()
+	require.True(t, lacksSysResource("Name:\tx\nCapBnd:\t000001fffeffffff\n"))
+	require.False(t, lacksSysResource("Name:\tx\nCapBnd:\t000001ffffffffff\n"))
+	require.False(t, lacksSysResource(""))
+}

@@ -1,0 +1,220 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// kept is how many versions of one artifact stay in the cache: enough to go back and forth between two branches.
+const kept = 3
+
+// Store is the cache of what was made, under one home directory: `images/` has the tarballs of images, `build/` what
+// they are made of. Several processes may use one store at once: what two of them want is made once.
+type Store struct {
+	home     string
+	progress Progress
+	// root finds the repository that programs are built from.
+	root func() (string, error)
+}
+
+// NewStore returns the store in home, which is made when something is first put there. A nil progress is [Quiet].
+func NewStore(home string, progress Progress) *Store {
+	if progress == nil {
+		progress = Quiet{}
+	}
+	return &Store{home: home, progress: progress, root: RepositoryRoot}
+}
+
+// Progress is where the store's users say what they do.
+func (s *Store) Progress() Progress { return s.progress }
+
+// Image returns the tarball of the image NAME with this key, made by build unless it is there already.
+func (s *Store) Image(ctx context.Context, name, key string, build func(ctx context.Context) (v1.Image, error)) (Tarball, error) {
+	t := Tarball{Ref: Ref(name, key)}
+	var err error
+	t.Path, err = s.file(ctx, "images", name, key, ".tar", func(ctx context.Context, path string) error {
+		s.progress.Step("make image %s", t.Ref)
+		stop := Watch(s.progress, func(elapsed time.Duration) string { return fmt.Sprintf("make image %s (%s)", t.Ref, elapsed) })
+		defer stop()
+		img, err := build(ctx)
+		if err != nil {
+			return err
+		}
+		return Write(path, t.Ref, img)
+	})
+	if err != nil {
+		return Tarball{}, fmt.Errorf("make image %s: %w", t.Ref, err)
+	}
+	return t, nil
+}
+
+// HasImage reports whether any version of the image NAME is in the store.
+func (s *Store) HasImage(name string) (bool, error) {
+	entries, err := os.ReadDir(filepath.Join(s.home, "images"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("look for images of %s: %w", name, err)
+	}
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		key, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), ".tar"), name+"-")
+		return ok && isKey(key)
+	}), nil
+}
+
+// HasFile reports whether the file NAME with this key is in `build/`.
+func (s *Store) HasFile(name, key, ext string) bool {
+	_, err := os.Stat(s.path("build", name, key, ext))
+	return err == nil
+}
+
+// Write writes the image to a tarball under that name.
+func Write(path, ref string, img v1.Image) error {
+	tag, err := name.NewTag(ref)
+	if err != nil {
+		return fmt.Errorf("parse image name %s: %w", ref, err)
+	}
+	return tarball.WriteToFile(path, tag, img)
+}
+
+// File returns the path of the file NAME with this key in `build/`, made by build unless it is there already. build
+// writes to the path that it is given, which becomes the file only if build succeeds. It may be a directory as well.
+func (s *Store) File(ctx context.Context, name, key, ext string, build func(ctx context.Context, path string) error) (string, error) {
+	return s.file(ctx, "build", name, key, ext, build)
+}
+
+// Scratch makes an empty directory on the store's file system for one piece of work, and a function to remove it. The
+// caller is making the only artifact that needs a directory of this name, so it holds that one's lock, and what is
+// there under the name was left behind by a run that was killed.
+func (s *Store) Scratch(name string) (dir string, remove func() error, err error) {
+	parent := filepath.Join(s.home, "build")
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", nil, fmt.Errorf("make directory for %s: %w", name, err)
+	}
+	dir = filepath.Join(parent, "tmp-"+name)
+	if err := os.RemoveAll(dir); err != nil {
+		return "", nil, fmt.Errorf("remove what an interrupted run left behind: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", nil, fmt.Errorf("make directory for %s: %w", name, err)
+	}
+	return dir, func() error { return os.RemoveAll(dir) }, nil
+}
+
+func (s *Store) path(kind, name, key, ext string) string {
+	return filepath.Join(s.home, kind, name+"-"+key+ext)
+}
+
+func (s *Store) file(ctx context.Context, kind, name, key, ext string, build func(ctx context.Context, path string) error) (string, error) {
+	path := s.path(kind, name, key, ext)
+	if s.touch(path) {
+		return path, nil
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("make cache directory: %w", err)
+	}
+	unlock, err := s.lock(ctx, filepath.Join(dir, "."+name+".lock"), name)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if s.touch(path) { // another process made it while this one waited
+		return path, nil
+	}
+	tmp := path + ".tmp" // only the holder of the lock writes it; one left behind by a kill is overwritten
+	if err := os.RemoveAll(tmp); err != nil {
+		return "", fmt.Errorf("remove what an interrupted run left behind: %w", err)
+	}
+	if err := build(ctx, tmp); err != nil {
+		return "", errors.Join(err, os.RemoveAll(tmp))
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return "", errors.Join(fmt.Errorf("put %s in place: %w", filepath.Base(path), err), os.RemoveAll(tmp))
+	}
+	return path, s.prune(dir, name, ext)
+}
+
+// touch reports whether the file is there, and marks it as used now, which keeps prune away.
+func (s *Store) touch(path string) bool {
+	now := time.Now()
+	return os.Chtimes(path, now, now) == nil
+}
+
+// prune removes all but the newest versions of an artifact.
+func (s *Store) prune(dir, name, ext string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("prune cache: %w", err)
+	}
+	type version struct {
+		path string
+		used time.Time
+	}
+	var versions []version
+	for _, entry := range entries {
+		key, ok := strings.CutPrefix(strings.TrimSuffix(entry.Name(), ext), name+"-")
+		if !ok || !strings.HasSuffix(entry.Name(), ext) || !isKey(key) {
+			continue
+		}
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("prune cache: %w", err)
+		}
+		versions = append(versions, version{filepath.Join(dir, entry.Name()), info.ModTime()})
+	}
+	slices.SortFunc(versions, func(a, b version) int { return b.used.Compare(a.used) })
+	for _, old := range versions[min(kept, len(versions)):] {
+		if err := os.RemoveAll(old.path); err != nil {
+			return fmt.Errorf("prune cache: %w", err)
+		}
+	}
+	return nil
+}
+
+func isKey(s string) bool {
+	return len(s) == 16 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// lock takes the lock file, and says so when another process has it. The kernel lets go of it when its holder dies.
+func (s *Store) lock(ctx context.Context, path, name string) (unlock func(), err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open lock of %s: %w", name, err)
+	}
+	waited := time.Duration(0)
+	for {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { file.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			file.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		if waited%beat == 0 {
+			s.progress.Step("wait for another run that makes %s (%s)", name, waited)
+		}
+		const pause = 200 * time.Millisecond
+		waited += pause
+		select {
+		case <-ctx.Done():
+			file.Close()
+			return nil, fmt.Errorf("wait for another run that makes %s, which holds %s: %w", name, path, ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}

@@ -1,0 +1,113 @@
+// Command k3s is every Kubernetes program of a node built from source, in one binary: the control plane, the kubelet, kube-proxy,
+// kubectl, etcd and CoreDNS, and the supervisor (server, agent) that runs them the way k3s does.
+//
+// The program is chosen by the name it is called by (kubectl, kubelet, ...), else by its first argument (k3s kubectl ...).
+//
+// # Build
+//
+// From the repository's root, with VERSION being the version of k8s.io/kubernetes in go.mod and a suffix that says that this is not
+// k3s's own build:
+//
+//	CGO_ENABLED=0 GOGC=400 go build -C targets/local/node/kubernetes \
+//	    -gcflags=all=-dwarf=false -gcflags=std= \
+//	    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.34.4+source ..." \
+//	    -o OUT/k3s .
+//
+// build.json beside this file has the same, for the program that builds the node image. This is the largest compile of the project, and
+// the flags are about its time: debugging information that the linker would drop anyway is not made (a quarter of the compile's time),
+// the compiler collects garbage less often (a tenth), and the standard library and the paths are left as everywhere else so that they
+// are compiled once.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"k8s.io/component-base/version"
+
+	"github.com/cedana/cedana-e2e/node/kubernetes/options"
+	"github.com/cedana/cedana-e2e/node/kubernetes/supervisor"
+)
+
+// programs maps a program's name to its main function, which gets the arguments after the name and returns the exit code.
+var programs = map[string]func(args []string) int{
+	"agent":                   node(options.Agent, supervisor.RunAgent),
+	"coredns":                 coreDNS,
+	"ctr":                     ctr,
+	"etcd":                    etcd,
+	"kube-apiserver":          kubeAPIServer,
+	"kube-controller-manager": kubeControllerManager,
+	"kube-proxy":              kubeProxy,
+	"kube-scheduler":          kubeScheduler,
+	"kubectl":                 kubectl,
+	"kubelet":                 kubelet,
+	"server":                  node(options.Server, supervisor.RunServer),
+}
+
+func main() {
+	name, args := choose(os.Args)
+	if name == "--version" || name == "-v" {
+		fmt.Printf("k3s version %s (%.8s)\n", version.Get().GitVersion, version.Get().GitCommit)
+		return
+	}
+	run, ok := programs[name]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "k3s: unknown program %q: know %s\n", name, strings.Join(slices.Sorted(maps.Keys(programs)), ", "))
+		os.Exit(2)
+	}
+	os.Exit(run(args))
+}
+
+// choose returns the program's name and its arguments.
+func choose(argv []string) (string, []string) {
+	if len(argv) == 0 {
+		return "", nil
+	}
+	name := filepath.Base(argv[0])
+	if _, ok := programs[name]; ok {
+		return name, argv[1:]
+	}
+	if len(argv) == 1 {
+		return "", nil
+	}
+	return argv[1], argv[2:]
+}
+
+// node makes the main function of a role. Bad arguments are exit code 2, a node that fails is exit code 1.
+func node(role options.Role, run func(context.Context, *options.Options, *slog.Logger) error) func([]string) int {
+	return func(args []string) int {
+		if os.Getpid() == 1 {
+			code, err := supervisor.AsInit()
+			if err != nil {
+				fmt.Fprintf(os.Stderr, "k3s %s: %v\n", role, err)
+			}
+			return code
+		}
+		log := slog.New(slog.NewTextHandler(os.Stdout, nil))
+		hostname, err := os.Hostname()
+		if err != nil {
+			log.Error("read host name", "error", err)
+			return 1
+		}
+		o, err := options.Parse(role, args, os.Getenv, hostname)
+		if err != nil {
+			log.Error(err.Error())
+			return 2
+		}
+		ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
+		defer cancel()
+		if err := run(ctx, o, log); err != nil {
+			log.Error(err.Error())
+			return 1
+		}
+		return 0
+	}
+}

@@ -1,0 +1,147 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// startLimit bounds each wait of a node's start. A start takes seconds; a machine under load may take long, but not this long.
+const startLimit = 3 * time.Minute
+
+// stopLimit is how long a node's programs get to end in good order. Docker kills a container after 10 seconds.
+const stopLimit = 4 * time.Second
+
+// superviseUntilDone starts a node with run and waits until ctx ends (nil) or something does not stay up (its error); then it stops the
+// programs, group after group.
+func (c *crew) superviseUntilDone(ctx context.Context, log *slog.Logger, run func(context.Context, *sync.WaitGroup) error, groups [][]string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var background sync.WaitGroup
+	started := make(chan error, 1)
+	go func() { started <- run(ctx, &background) }()
+
+	var err error
+	running := true
+	for running {
+		select {
+		case err = <-started:
+			running = err == nil
+			started = nil
+		case err = <-c.failed:
+			running = false
+		case <-ctx.Done():
+			running = false
+		}
+	}
+	cancel()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	log.Info("Stopping")
+	stopping, done := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+	defer done()
+	c.stop(stopping, groups...)
+	if started != nil {
+		<-started // run ends soon: its context has
+	}
+	background.Wait()
+	return err
+}
+
+// control runs one of the supervisor's own controllers in the background, and again when it fails.
+func (c *crew) control(ctx context.Context, background *sync.WaitGroup, name string, run func(context.Context) error) {
+	background.Go(func() {
+		for {
+			err := run(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			c.log.Warn(name+": will try again", "error", err)
+			if pause(ctx, time.Second) != nil {
+				return
+			}
+		}
+	})
+}
+
+// startRuntime waits for containerd and gives it the node image's own images. The user's are imported in the background: they may be
+// many, and a pod waits for its own, not for all.
+func startRuntime(ctx context.Context, background *sync.WaitGroup, log *slog.Logger) error {
+	limited, cancel := limit(ctx)
+	defer cancel()
+	if err := waitListener(limited, "unix", ContainerdSocket); err != nil {
+		return fmt.Errorf("wait for containerd: %w", err)
+	}
+	log.Info("Containerd is now running")
+	if err := importImages(limited, bakedImages); err != nil {
+		return err
+	}
+	background.Go(func() {
+		if err := importImages(ctx, importedImages); err != nil && ctx.Err() == nil {
+			log.Error("import images", "error", err)
+		}
+	})
+	return nil
+}
+
+// limit bounds one wait of a node's start.
+func limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not done within %s", startLimit))
+}
+
+// waitPort waits until something listens on the node's TCP port.
+func waitPort(ctx context.Context, port int) error {
+	limited, cancel := limit(ctx)
+	defer cancel()
+	return waitListener(limited, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+}
+
+// waitListener waits until something accepts connections at address.
+func waitListener(ctx context.Context, network, address string) error {
+	for {
+		conn, err := net.DialTimeout(network, address, time.Second)
+		if err == nil {
+			return conn.Close()
+		}
+		if stop := pause(ctx, 20*time.Millisecond); stop != nil {
+			return fmt.Errorf("wait for %s: %w: last state: %w", address, stop, err)
+		}
+	}
+}
+
+// waitReady waits until the API server says that it is ready.
+func waitReady(ctx context.Context, config *rest.Config) error {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("create client: %w", err)
+	}
+	for {
+		err := client.Discovery().RESTClient().Get().AbsPath("/readyz").Timeout(2 * time.Second).Do(ctx).Error()
+		if err == nil {
+			return nil
+		}
+		if stop := pause(ctx, 50*time.Millisecond); stop != nil {
+			return fmt.Errorf("%w: last state: %w", stop, err)
+		}
+	}
+}
+
+// writeConfig writes the configuration files of a node's programs.
+func (w worker) writeConfig() error {
+	content, err := w.kubeletConfig()
+	if err != nil {
+		return err
+	}
+	if err := writeFile(kubeletConfigFile, content, 0o600); err != nil {
+		return fmt.Errorf("write kubelet configuration: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
+)
+
+// load requests one address without end, over connections that it keeps open as long as the other side does: those are
+// what a checkpoint has to cope with.
+type load struct {
+	config
+	client *http.Client
+
+	mu   sync.Mutex
+	seen report.Load
+}
+
+func newLoad(c config) *load {
+	return &load{
+		config: c,
+		client: &http.Client{
+			Timeout:   2 * time.Second,
+			Transport: &http.Transport{MaxIdleConnsPerHost: c.LoadWorkers},
+		},
+		seen: report.Load{URL: c.LoadURL},
+	}
+}
+
+func (l *load) start(ctx context.Context) {
+	for range l.LoadWorkers {
+		go func() {
+			ticks := time.NewTicker(l.LoadInterval)
+			defer ticks.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticks.C:
+					l.note(l.request(ctx))
+				}
+			}
+		}()
+	}
+}
+
+func (l *load) request(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, l.LoadURL, nil)
+	if err != nil {
+		return err
+	}
+	response, err := l.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return fmt.Errorf("read answer of %s: %w", l.LoadURL, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("get %s: %s", l.LoadURL, response.Status)
+	}
+	return nil
+}
+
+func (l *load) note(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.seen.Failed++
+		l.seen.LastError = err.Error()
+		return
+	}
+	l.seen.OK++
+	l.seen.LastOK = time.Now().Round(0)
+}
+
+// mux has GET /load, which answers report.Load, and GET /healthz, which is always well.
+func (l *load) mux() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/load", func(w http.ResponseWriter, _ *http.Request) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		writeJSON(w, l.seen)
+	})
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	return mux
+}

@@ -1,0 +1,93 @@
+// Go 1.24 and newer listen with Multipath TCP by default, whose sockets CRIU cannot dump ("inet: Unsupported proto
+// 262"). Any Go server that is to be checkpointed needs this line, or GODEBUG=multipathtcp=0.
+
+//go:debug multipathtcp=0
+
+// The counter is the pod under test: a small server whose whole state can be asked for over HTTP and compared before a
+// checkpoint and after a restore.
+//
+// It keeps a random nonce, a count that goes up every 100 ms, optional random memory, and files that it appends to
+// through descriptors held open since the start. See package report for what it tells about itself, and `mux` for
+// its paths.
+//
+// With COUNTER_LOAD_URL it is the other side instead: a client that requests that address without end and counts what
+// it gets.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+)
+
+// config is the counter's environment.
+type config struct {
+	Port string `env:"PORT, default=8080"`
+	// MemoryMiB of random bytes are held in memory.
+	MemoryMiB int `env:"COUNTER_MEMORY_MIB, default=0"`
+	// Log is the file on the root file system that is held open.
+	Log string `env:"COUNTER_LOG, default=/var/lib/counter/log"`
+	// Dir is where a volume is mounted; a second file, `log`, is held open there.
+	Dir string `env:"COUNTER_DIR"`
+
+	// LoadURL makes this a client; LoadWorkers connections each make a request every LoadInterval.
+	LoadURL      string        `env:"COUNTER_LOAD_URL"`
+	LoadWorkers  int           `env:"COUNTER_LOAD_WORKERS, default=2"`
+	LoadInterval time.Duration `env:"COUNTER_LOAD_INTERVAL, default=20ms"`
+}
+
+func main() {
+	// As process 1 of a container, a program that does not ask for SIGTERM never gets it.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := run(ctx, envconfig.OsLookuper(), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "counter:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, lookuper envconfig.Lookuper, out io.Writer) error {
+	var c config
+	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: lookuper}); err != nil {
+		return fmt.Errorf("read environment: %w", err)
+	}
+	if c.LoadURL != "" {
+		l := newLoad(c)
+		l.start(ctx)
+		return serve(ctx, c.Port, l.mux())
+	}
+	counter, err := newCounter(c, out)
+	if err != nil {
+		return err
+	}
+	counter.start(ctx)
+	return serve(ctx, c.Port, counter.mux())
+}
+
+// serve answers on the port until the context ends.
+func serve(ctx context.Context, port string, handler http.Handler) error {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("listen on PORT %q: not a port number", port)
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+port)
+	if err != nil {
+		return fmt.Errorf("listen on port %s: %w", port, err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	stopped := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stopped()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve port %s: %w", port, err)
+	}
+	return nil
+}

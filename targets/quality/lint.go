@@ -1,0 +1,89 @@
+package quality
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+)
+
+// Lint runs every linter and reports all that they find: gofmt, go vet and staticcheck for each module and build tag,
+// actionlint for the workflows, govulncheck where its data can be had. It returns an error that names the linters
+// that found something.
+func Lint(ctx context.Context, con *console.Console) error {
+	var found []error
+	lint := func(name string, check func(ctx context.Context, out io.Writer) error) {
+		err := con.Run(ctx, name, func(ctx context.Context, _ *console.Step) error { return check(ctx, con.Progress()) })
+		if err != nil {
+			found = append(found, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	lint("gofmt", gofmt)
+	for _, m := range modules {
+		for _, tag := range m.tags {
+			suffix := strings.TrimSuffix(" "+m.dir+" "+tag, " ")
+			lint("go vet"+suffix, func(ctx context.Context, out io.Writer) error {
+				return run(ctx, out, "go", "vet", "-C", m.dir, "-tags", tag, m.packages)
+			})
+			lint("staticcheck"+suffix, func(ctx context.Context, out io.Writer) error {
+				return run(ctx, out, "go", "tool", "-modfile", root("go.mod"), "staticcheck", "-tags", tag, m.dir+strings.TrimPrefix(m.packages, "."))
+			})
+		}
+	}
+	if workflows, _ := filepath.Glob(".github/workflows/*.yml"); len(workflows) > 0 {
+		lint("actionlint", func(ctx context.Context, out io.Writer) error {
+			return run(ctx, out, "go", append([]string{"tool", "actionlint"}, workflows...)...)
+		})
+	}
+	lint("govulncheck", func(ctx context.Context, out io.Writer) error { return govulncheck(ctx, con, out) })
+	return errors.Join(found...)
+}
+
+func root(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	return abs
+}
+
+// gofmt fails when a file of the project is not formatted; gofmt itself only lists them.
+func gofmt(ctx context.Context, out io.Writer) error {
+	var listed bytes.Buffer
+	if err := run(ctx, &listed, "gofmt", "-l", "magefile.go", "targets", "tests"); err != nil {
+		_, _ = out.Write(listed.Bytes())
+		return err
+	}
+	if listed.Len() > 0 {
+		return fmt.Errorf("not formatted, run gofmt -w: %s", strings.Join(strings.Fields(listed.String()), " "))
+	}
+	return nil
+}
+
+// govulncheck needs the vulnerability database; without a way to it there is nothing to check against, which is a
+// warning and no finding.
+func govulncheck(ctx context.Context, con *console.Console, out io.Writer) error {
+	var text bytes.Buffer
+	err := run(ctx, &text, "go", "tool", "govulncheck", "./...")
+	if err == nil {
+		return nil
+	}
+	for _, unreachable := range []string{"dial tcp", "no such host", "fetching vulnerabilities", "Could not resolve", "Forbidden"} {
+		if strings.Contains(text.String(), unreachable) && !strings.Contains(text.String(), "Vulnerability #") {
+			con.Warn("govulncheck did not check anything: its database cannot be reached (%s)", firstLine(text.String()))
+			return nil
+		}
+	}
+	_, _ = io.Copy(out, &text)
+	return err
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
+}

@@ -1,0 +1,226 @@
+package targets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/docker/docker/client"
+
+	"github.com/cedana/cedana-e2e/targets/cluster"
+	"github.com/cedana/cedana-e2e/targets/cluster/state"
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/deploy"
+	"github.com/cedana/cedana-e2e/targets/local/backend"
+	"github.com/cedana/cedana-e2e/targets/local/engine"
+	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/local/node"
+	"github.com/cedana/cedana-e2e/targets/local/workload"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// localChart is the stand-in's chart, from the project's root.
+const localChart = "targets/local/chart"
+
+// run is one run of a target: what each stage made, for the next.
+type run struct {
+	con      *console.Console
+	settings *settings.Settings
+
+	engine  *engine.Engine
+	docker  *client.Client
+	made    *cluster.Cluster
+	pods    workload.Set
+	standIn image.Tarball
+
+	// api is the propagator, url and token its address and token as this machine uses them.
+	api       *propagator.Client
+	url       string
+	token     settings.Secret
+	container string
+	clusterID string
+}
+
+// begin reads the settings; nothing is created before all of them are good.
+func begin(ctx context.Context) (*run, error) {
+	s, err := settings.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{con: console.Standard(), settings: s}
+	r.con.Step("backend %s, cluster %s, run %s", s.Backend, s.ClusterName, s.RunID)
+	return r, nil
+}
+
+func (r *run) end() {
+	if r.docker != nil {
+		// Nothing is lost with an idle HTTP connection.
+		_ = r.docker.Close()
+	}
+}
+
+// preflight asks a live propagator who we are before anything is created.
+func (r *run) preflight(ctx context.Context) error {
+	if r.settings.Backend != settings.BackendLive {
+		return nil
+	}
+	return r.con.Run(ctx, "check the propagator at "+r.settings.URL, func(ctx context.Context, step *console.Step) error {
+		api, err := propagator.New(r.settings.URL, r.settings.Token)
+		if err != nil {
+			return err
+		}
+		user, err := api.User(ctx)
+		if err != nil {
+			return err
+		}
+		step.Note("user %s", user)
+		r.api, r.url, r.token = api, r.settings.URL, r.settings.Token
+		return nil
+	})
+}
+
+// cluster makes the engine, the images and the cluster ready, in this order as far as they depend on each other.
+func (r *run) cluster(ctx context.Context) error {
+	s := r.settings
+	ctx, cancel := context.WithTimeoutCause(ctx, s.ClusterTimeout, fmt.Errorf("no success within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
+	defer cancel()
+	if err := r.preflight(ctx); err != nil {
+		return err
+	}
+	if err := r.ensureEngine(ctx); err != nil {
+		return err
+	}
+	var nodeImage node.Image
+	if err := r.con.Run(ctx, "make the images", func(ctx context.Context, step *console.Step) error {
+		work, ctx := errgroup.WithContext(ctx)
+		work.Go(func() (err error) {
+			nodeImage, err = node.Ensure(ctx, node.Options{
+				Home: s.Home, Flavour: node.Flavour(s.Node), K3sImage: s.K3sImage, Engine: r.docker, Progress: r.con,
+			})
+			return err
+		})
+		work.Go(func() (err error) {
+			r.pods, err = workload.Images(ctx, workload.Options{Home: s.Home, Progress: r.con})
+			return err
+		})
+		if s.Backend == settings.BackendLocal {
+			work.Go(func() (err error) {
+				r.standIn, err = standInImage(ctx, s, r.con)
+				return err
+			})
+		}
+		err := work.Wait()
+		step.Note("node from %s", nodeImage.Flavour)
+		return err
+	}); err != nil {
+		return err
+	}
+	made, err := cluster.Ensure(ctx, r.con, s, cluster.Options{Host: r.engine.Host, Image: nodeImage.Ref, Tools: nodeImage.Tools})
+	if err != nil {
+		return err
+	}
+	r.made = made
+	images := r.pods.All()
+	if s.Backend == settings.BackendLocal {
+		images = append(images, r.standIn)
+	}
+	return made.Images(ctx, r.con, images)
+}
+
+func (r *run) ensureEngine(ctx context.Context) error {
+	return r.con.Run(ctx, "find a Docker engine", func(ctx context.Context, step *console.Step) error {
+		e, err := engine.Ensure(ctx, engineOptions(r.settings, r.con))
+		if err != nil {
+			return err
+		}
+		return r.use(e, step)
+	})
+}
+
+// use takes the engine for this process and what it starts: k3d reads DOCKER_HOST.
+func (r *run) use(e *engine.Engine, step *console.Step) (err error) {
+	if err := e.Use(); err != nil {
+		return err
+	}
+	kind := "the system's"
+	if e.Private {
+		kind = "a private one"
+	}
+	step.Note("%s at %s, Docker %s", kind, e.Host, e.Version)
+	r.engine = e
+	r.docker, err = e.Client()
+	return err
+}
+
+func engineOptions(s *settings.Settings, con *console.Console) engine.Options {
+	return engine.Options{Mode: engine.Mode(s.Engine), Home: s.Home, Progress: con}
+}
+
+// standInImage is the stand-in's: one static binary, the propagator's as well as the manager's and the helper's.
+func standInImage(ctx context.Context, s *settings.Settings, con *console.Console) (image.Tarball, error) {
+	return image.NewStore(s.Home, con).Static(ctx, image.Static{
+		Name:    "cedana",
+		Program: image.Program{Name: "cedana", Package: "./targets/local/cedana/cmd/cedana"},
+		Path:    "/cedana",
+	})
+}
+
+// deploy starts the local propagator where it is wanted, and installs the chart.
+func (r *run) deploy(ctx context.Context) error {
+	s := r.settings
+	o := deploy.Options{Kubeconfig: r.made.Kubeconfig, Context: r.made.Context}
+	if s.Backend == settings.BackendLocal {
+		local, err := backend.Ensure(ctx, r.con, s, backend.Options{
+			Host: r.engine.Host, Network: r.made.Network, Image: r.standIn.Ref,
+			Load: func(ctx context.Context) error { return image.Load(ctx, r.docker, r.standIn, r.con) },
+		})
+		if err != nil {
+			return err
+		}
+		r.url, r.token, r.container = local.URL, local.Token, local.Container
+		if r.api, err = propagator.New(r.url, r.token); err != nil {
+			return err
+		}
+		repository, tag, _ := strings.Cut(r.standIn.Ref, ":")
+		picture := deploy.Image{Repository: repository, Tag: tag}
+		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = localChart, local.InClusterURL+"/v1", local.Token, picture, picture
+	}
+	st, err := state.Load(s.ClusterDir())
+	if err != nil {
+		return err
+	}
+	for _, registered := range st.Registered {
+		if registered.URL == r.url {
+			o.ClusterID = registered.ID
+		}
+	}
+	o.Propagator = r.api
+	o.Registered = func(id string) error {
+		return state.Update(s.ClusterDir(), func(st *state.State) { st.Register(state.Registration{URL: r.url, ID: id}) })
+	}
+	result, err := deploy.Run(ctx, r.con, s, o)
+	if err != nil {
+		return err
+	}
+	r.clusterID = result.ClusterID
+	return nil
+}
+
+// existingPropagator is the propagator that an earlier run left, or the live one.
+func existingPropagator(ctx context.Context, s *settings.Settings) (*propagator.Client, error) {
+	if s.Backend == settings.BackendLive {
+		return propagator.New(s.URL, s.Token)
+	}
+	local, err := backend.Find(ctx, s)
+	if errors.Is(err, backend.ErrNotFound) {
+		return nil, fmt.Errorf("find the local propagator of cluster %s: none runs: run `go tool mage deploy` first, or set CEDANA_AUTH_TOKEN to list those of %s", s.ClusterName, settings.DefaultURL)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return propagator.New(local.URL, local.Token)
+}

@@ -1,0 +1,87 @@
+// Package targets is what the Mage targets do: it ties the packages below it together and holds no logic of its own.
+package targets
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/checkpoints"
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/quality"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// E2E makes the cluster, deploys and runs the suite; what is there already is reused.
+func E2E(ctx context.Context) error {
+	r, err := begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.end()
+	if err := r.cluster(ctx); err != nil {
+		return err
+	}
+	if err := r.deploy(ctx); err != nil {
+		return err
+	}
+	return r.suite(ctx)
+}
+
+// Cluster makes the cluster usable and prints its kubeconfig file to stdout.
+func Cluster(ctx context.Context) error {
+	r, err := begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.end()
+	if err := r.cluster(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(r.con.Data(), r.settings.Kubeconfig())
+	return err
+}
+
+// Deploy makes the cluster usable and Cedana ready in it.
+func Deploy(ctx context.Context) error {
+	r, err := begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.end()
+	if err := r.cluster(ctx); err != nil {
+		return err
+	}
+	return r.deploy(ctx)
+}
+
+// ListCheckpoints prints the checkpoints that the propagator has.
+func ListCheckpoints(ctx context.Context) error {
+	con := console.Standard()
+	s, err := settings.Load(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, listTimeout, fmt.Errorf("no answer within %s", listTimeout))
+	defer cancel()
+	api, err := existingPropagator(ctx, s)
+	if err != nil {
+		return err
+	}
+	return checkpoints.List(ctx, con, api, s)
+}
+
+// listTimeout is for one request of data.
+const listTimeout = 30 * time.Second
+
+// Test runs the project's own tests.
+func Test(ctx context.Context) error {
+	s, err := settings.Load(ctx)
+	if err != nil {
+		return err
+	}
+	return quality.Test(ctx, console.Standard(), s.Artifacts)
+}
+
+// Lint runs the project's linters.
+func Lint(ctx context.Context) error { return quality.Lint(ctx, console.Standard()) }

@@ -1,0 +1,165 @@
+// Package pods builds the pods under test and says in words what state one is in.
+package pods
+
+import (
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// CounterPort and NginxPort are where the first container of each kind listens.
+const (
+	CounterPort = 8080
+	NginxPort   = 80
+)
+
+// PurposeAnnotation is on every pod under test; a restore has to keep it.
+const PurposeAnnotation = "e2e.cedana.ai/purpose"
+
+// Option changes a pod or, for the options that say so, its last container.
+type Option func(*corev1.Pod)
+
+// New is a pod without containers: it gets no token for the API, and goes at once when it is deleted. Its label app is
+// its name.
+func New(name string, opts ...Option) *corev1.Pod {
+	no, grace := false, int64(1)
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        name,
+			Labels:      map[string]string{"app": name},
+			Annotations: map[string]string{PurposeAnnotation: "checkpoint and restore, with spaces, \"quotes\" and ü"},
+		},
+		Spec: corev1.PodSpec{
+			AutomountServiceAccountToken: &no,
+			EnableServiceLinks:           &no,
+			// Not 0: that takes a pod out of the API before its processes have ended.
+			TerminationGracePeriodSeconds: &grace,
+		},
+	}
+	for _, opt := range opts {
+		opt(p)
+	}
+	return p
+}
+
+// Counter is a pod with one counter, named counter.
+func Counter(image string, opts ...Option) *corev1.Pod {
+	return New("counter", append([]Option{CounterContainer("counter", image, CounterPort)}, opts...)...)
+}
+
+// Nginx is a pod with one nginx, as its image has it, named nginx.
+func Nginx(image string, opts ...Option) *corev1.Pod {
+	return New("nginx", append([]Option{container(corev1.Container{
+		Name: "nginx", Image: image, ReadinessProbe: probe("/", NginxPort), Resources: requests("16Mi"),
+		Ports: []corev1.ContainerPort{{ContainerPort: NginxPort}},
+	})}, opts...)...)
+}
+
+// Load is a pod that requests url without end, named load: a counter in load mode.
+func Load(image, url string, opts ...Option) *corev1.Pod {
+	return New("load", append([]Option{CounterContainer("load", image, CounterPort), Env("COUNTER_LOAD_URL", url)}, opts...)...)
+}
+
+// CounterContainer adds a counter that listens on the port.
+func CounterContainer(name, image string, port int32) Option {
+	return container(corev1.Container{
+		Name: name, Image: image, ReadinessProbe: probe("/healthz", port), Resources: requests("16Mi"),
+		Ports: []corev1.ContainerPort{{ContainerPort: port}},
+		Env: []corev1.EnvVar{
+			{Name: "PORT", Value: strconv.Itoa(int(port))},
+			{Name: "E2E_MARK", Value: "kept for " + name},
+		},
+	})
+}
+
+// Named sets the pod's name; its label app too, unless Labelled comes later.
+func Named(name string) Option {
+	return func(p *corev1.Pod) {
+		p.Name = name
+		p.Labels["app"] = name
+	}
+}
+
+// Labelled sets a label.
+func Labelled(key, value string) Option { return func(p *corev1.Pod) { p.Labels[key] = value } }
+
+// Env sets a variable of the last container.
+func Env(name, value string) Option {
+	return func(p *corev1.Pod) {
+		c := last(p)
+		c.Env = append(c.Env, corev1.EnvVar{Name: name, Value: value})
+	}
+}
+
+// Memory makes the last container, a counter, hold that many MiB of random bytes.
+func Memory(mib int) Option { return Env("COUNTER_MEMORY_MIB", strconv.Itoa(mib)) }
+
+// EmptyDir mounts the pod's emptyDir of that name, which is made when the pod has none, into the last container.
+func EmptyDir(name, path string) Option {
+	return mount(corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}, path, false)
+}
+
+// ConfigMap mounts a config map of that name into the last container.
+func ConfigMap(name, path string) Option {
+	return mount(corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
+		ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}},
+	}}, path, true)
+}
+
+// Command replaces what the last container runs.
+func Command(command ...string) Option { return func(p *corev1.Pod) { last(p).Command = command } }
+
+// Ready replaces the path of the last container's readiness probe.
+func Ready(path string) Option {
+	return func(p *corev1.Pod) { last(p).ReadinessProbe.HTTPGet.Path = path }
+}
+
+func mount(volume corev1.Volume, path string, readOnly bool) Option {
+	return func(p *corev1.Pod) {
+		there := false
+		for _, v := range p.Spec.Volumes {
+			there = there || v.Name == volume.Name
+		}
+		if !there {
+			p.Spec.Volumes = append(p.Spec.Volumes, volume)
+		}
+		c := last(p)
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: volume.Name, MountPath: path, ReadOnly: readOnly})
+	}
+}
+
+func container(c corev1.Container) Option {
+	c.ImagePullPolicy = corev1.PullIfNotPresent
+	return func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, *c.DeepCopy()) }
+}
+
+func last(p *corev1.Pod) *corev1.Container { return &p.Spec.Containers[len(p.Spec.Containers)-1] }
+
+func probe(path string, port int32) *corev1.Probe {
+	return &corev1.Probe{
+		ProbeHandler:     corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(port)}},
+		PeriodSeconds:    1,
+		TimeoutSeconds:   2,
+		FailureThreshold: 3,
+	}
+}
+
+func requests(memory string) corev1.ResourceRequirements {
+	return corev1.ResourceRequirements{Requests: corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("5m"), corev1.ResourceMemory: resource.MustParse(memory),
+	}}
+}
+
+// Service is a service named as the pod's label app, that reaches it on the port.
+func Service(app string, port int32) *corev1.Service {
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: app},
+		Spec: corev1.ServiceSpec{
+			Selector: map[string]string{"app": app},
+			Ports:    []corev1.ServicePort{{Port: port, TargetPort: intstr.FromInt32(port)}},
+		},
+	}
+}

@@ -1,0 +1,92 @@
+package pods
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// RestoredName reports whether name can be that of a pod restored from original. Cedana's controller chooses the name;
+// what its own suite relies on is that it has "restored" in it and the original's name, less one "-restored" at its end.
+func RestoredName(name, original string) bool {
+	return strings.Contains(name, "restored") && strings.Contains(name, strings.TrimSuffix(original, "-restored"))
+}
+
+// Restored finds the pod restored from original among the pods that are there now and were not there before the
+// restore. It is nil as long as there is none. Another new pod beside it, whatever its name, is an error: a restore
+// makes one pod.
+func Restored(original string, before map[types.UID]bool, now []*corev1.Pod) (*corev1.Pod, error) {
+	var fresh []*corev1.Pod
+	for _, p := range now {
+		if !before[p.UID] {
+			fresh = append(fresh, p)
+		}
+	}
+	switch {
+	case len(fresh) == 0:
+		return nil, nil
+	case len(fresh) > 1:
+		return nil, fmt.Errorf("want one new pod, restored from %s; there are %d: %s", original, len(fresh), Names(fresh))
+	case !RestoredName(fresh[0].Name, original):
+		return nil, fmt.Errorf("want a new pod with %q and \"restored\" in its name; there is %s",
+			strings.TrimSuffix(original, "-restored"), fresh[0].Name)
+	}
+	return fresh[0], nil
+}
+
+// Names of pods, in their order.
+func Names(list []*corev1.Pod) string {
+	names := make([]string, 0, len(list))
+	for _, p := range list {
+		names = append(names, p.Name)
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// Lost is what of the source's labels, annotations and environment a restored pod does not have, in words; empty when
+// nothing is lost. A restored pod may have more.
+func Lost(source, restored *corev1.Pod) []string {
+	lost := lostKeys("label", source.Labels, restored.Labels)
+	lost = append(lost, lostKeys("annotation", source.Annotations, restored.Annotations)...)
+	for _, c := range source.Spec.Containers {
+		there := find(restored.Spec.Containers, c.Name)
+		if there == nil {
+			lost = append(lost, "container "+c.Name)
+			continue
+		}
+		env := map[string]string{}
+		for _, v := range there.Env {
+			env[v.Name] = v.Value
+		}
+		for _, v := range c.Env {
+			if got, ok := env[v.Name]; !ok || got != v.Value {
+				lost = append(lost, fmt.Sprintf("env %s=%q of container %s (seen %q)", v.Name, v.Value, c.Name, got))
+			}
+		}
+	}
+	return lost
+}
+
+func lostKeys(kind string, want, got map[string]string) []string {
+	var lost []string
+	for k, v := range want {
+		if g, ok := got[k]; !ok || g != v {
+			lost = append(lost, fmt.Sprintf("%s %s=%q (seen %q)", kind, k, v, g))
+		}
+	}
+	return lost
+}
+
+func find(containers []corev1.Container, name string) *corev1.Container {
+	for i := range containers {
+		if containers[i].Name == name {
+			return &containers[i]
+		}
+	}
+	return nil
+}
