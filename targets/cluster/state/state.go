@@ -33,7 +33,8 @@ type State struct {
 	Registered []Registration `json:"registered,omitempty"`
 }
 
-// Registration is a cluster that a run registered at a propagator, to be deleted there by `mage clean`.
+// Registration is a cluster that a run registered at a live propagator, to be deleted there by `mage clean`. The local
+// propagator's registrations go with it and are not remembered.
 type Registration struct {
 	// URL is the propagator's, as in settings.URL; ID is the cluster's id there, Name the name it was given.
 	URL  string `json:"url"`
