@@ -79,7 +79,8 @@ func inspect(ctx context.Context, e docker.Engine, cluster string) (existing, er
 	}
 	var foreign []docker.Object
 	for _, o := range theirs {
-		made := slices.ContainsFunc(ours, func(our docker.Object) bool { return our.Kind == o.Kind && our.ID == o.ID })
+		// Its own label tells, not the list of ours: another process of ours may have made it since.
+		made := o.Labels[settings.DockerLabel] == "true" && o.Cluster == cluster
 		seen := slices.ContainsFunc(foreign, func(f docker.Object) bool { return f.Kind == o.Kind && f.ID == o.ID })
 		if !made && !seen && o.Name != toolsNode(cluster) {
 			foreign = append(foreign, o)

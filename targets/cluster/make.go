@@ -18,7 +18,6 @@ import (
 	conf "github.com/k3d-io/k3d/v5/pkg/config/v1alpha5"
 	"github.com/k3d-io/k3d/v5/pkg/runtimes"
 	k3d "github.com/k3d-io/k3d/v5/pkg/types"
-	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
@@ -39,7 +38,7 @@ const (
 	// covers a node that was just started, on a slow machine.
 	reuseTimeout = 90 * time.Second
 	// lateMaking is how long the engine may take to carry out a request that was cancelled.
-	lateMaking = 300 * time.Millisecond
+	lateMaking = time.Second
 	// portAttempts is how often a new port is tried when somebody else took the free one just found.
 	portAttempts = 3
 	// tailLines of each node's log go into the error.
@@ -117,7 +116,11 @@ func (m *maker) bring(ctx context.Context, have existing, todo action) error {
 				return err
 			}
 			if todo == start {
-				if err := startNodes(ctx, rt, c, k3d.IntentClusterStart); err != nil {
+				gateway, err := m.hostGateway(ctx, c)
+				if err != nil {
+					return err
+				}
+				if err := startNodes(ctx, rt, c, gateway, k3d.IntentClusterStart); err != nil {
 					return err
 				}
 			}
@@ -148,21 +151,16 @@ func (m *maker) create(ctx context.Context, step *console.Step) error {
 		if err := k3dclient.ClusterPrep(ctx, rt, cfg); err != nil {
 			return err
 		}
-		// The real runtime, not ours: k3d answers for its own only. On Docker Desktop and Colima this runs the tools
-		// container.
-		gateway, err := k3dclient.GetHostIP(ctx, runtimes.Docker, &cfg.Cluster)
+		gateway, err := m.hostGateway(ctx, &cfg.Cluster)
 		if err != nil {
 			return err
 		}
-		for _, n := range cfg.Cluster.Nodes {
-			n.ExtraHosts = append(n.ExtraHosts, k3d.DefaultK3dInternalHostRecord+":"+gateway.String())
-		}
 		step.Set("making the node containers")
-		if err := k3dclient.ClusterCreate(ctx, rt, &cfg.Cluster, &cfg.ClusterCreateOpts); err != nil {
+		if err := createNodes(ctx, rt, cfg, gateway.String()); err != nil {
 			return err
 		}
 		step.Set("starting the nodes")
-		if err := startNodes(ctx, rt, &cfg.Cluster, k3d.IntentClusterCreate); err != nil {
+		if err := startNodes(ctx, rt, &cfg.Cluster, gateway, k3d.IntentClusterCreate); err != nil {
 			return err
 		}
 		return m.writeKubeconfig(ctx, rt, &cfg.Cluster, step)
@@ -209,36 +207,6 @@ func (m *maker) config(ctx context.Context, rt runtimes.Runtime, port int) (*con
 	return cfg, k3dconfig.ValidateClusterConfig(ctx, rt, *cfg)
 }
 
-// startNodes starts what does not run: servers one after the other, then all agents.
-func startNodes(ctx context.Context, rt runtimes.Runtime, c *k3d.Cluster, intent k3d.Intent) error {
-	gateway, err := k3dclient.GetHostIP(ctx, runtimes.Docker, c)
-	if err != nil {
-		return err
-	}
-	run := func(ctx context.Context, n *k3d.Node) error {
-		return k3dclient.NodeStart(ctx, rt, n, &k3d.NodeStartOpts{
-			Wait:            true,
-			NodeHooks:       n.HookActions,
-			EnvironmentInfo: &k3d.EnvironmentInfo{HostGateway: gateway},
-			Intent:          intent,
-		})
-	}
-	for _, n := range c.Nodes {
-		if n.Role == k3d.ServerRole {
-			if err := run(ctx, n); err != nil {
-				return err
-			}
-		}
-	}
-	agents, ctx := errgroup.WithContext(ctx)
-	for _, n := range c.Nodes {
-		if n.Role == k3d.AgentRole {
-			agents.Go(func() error { return run(ctx, n) })
-		}
-	}
-	return agents.Wait()
-}
-
 func (m *maker) writeKubeconfig(ctx context.Context, rt runtimes.Runtime, c *k3d.Cluster, step *console.Step) error {
 	// A container that was just started may not have written it yet.
 	return until(ctx, step, "the kubeconfig on the server", func(ctx context.Context) (bool, string, error) {
@@ -254,53 +222,52 @@ func (m *maker) writeKubeconfig(ctx context.Context, rt runtimes.Runtime, c *k3d
 	})
 }
 
-// rollback collects the nodes' logs and removes what was made, and returns the error to report.
+// rollback removes what was made, after collecting the nodes' logs, and returns the error to report. After Ctrl-C
+// there is time for the removal only.
 func (m *maker) rollback(ctx context.Context, cause error) error {
+	cancelled := ctx.Err() != nil
+	interrupted := errors.Is(ctx.Err(), context.Canceled)
 	limit := rollback
-	if ctx.Err() != nil {
+	if interrupted {
 		limit = rollbackAfterCancel
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	// Half of the time at most is for the logs.
-	logCtx, stop := context.WithTimeout(ctx, limit/2)
-	defer stop()
-	tail := m.tail(logCtx)
-	if err := m.save(logCtx); err != nil {
-		m.con.Warn("%v", err)
+	if !interrupted {
+		// The logs must not take the time that the removal needs.
+		logCtx, stop := context.WithTimeout(ctx, limit/2)
+		defer stop()
+		cause = fmt.Errorf("%w%s", cause, m.tail(logCtx))
+		if err := m.save(logCtx); err != nil {
+			m.con.Warn("%v", err)
+		}
 	}
 	name := m.settings.ClusterName
-	if err := m.removeAll(ctx, name); err != nil {
-		return fmt.Errorf("%w%s\nremove what was made of cluster %s: %w (next: `go tool mage clean`)", cause, tail, name, err)
+	if err := m.removeAll(ctx, name, cancelled); err != nil {
+		return fmt.Errorf("%w\nremove what was made of cluster %s: %w (next: `go tool mage clean`)", cause, name, err)
 	}
 	if err := m.forget(ctx); err != nil {
 		m.con.Warn("%v", err)
 	}
 	m.con.Step("what was made of cluster %s is removed", name)
-	return fmt.Errorf("%w%s", cause, tail)
+	return cause
 }
 
-// removeAll removes the cluster and looks again: a request that was cancelled here may still be carried out by the
-// engine, a container made after it was looked for.
-func (m *maker) removeAll(ctx context.Context, name string) error {
+// removeAll removes the cluster and, when requests were cancelled, keeps looking for a while: the engine may still
+// carry them out, and make a container after it was looked for.
+func (m *maker) removeAll(ctx context.Context, name string, cancelled bool) error {
+	quiet := time.Now().Add(lateMaking)
 	for {
 		if err := remove(ctx, m.engine, name); err != nil {
 			return err
 		}
+		if !cancelled || time.Now().After(quiet) {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(lateMaking):
-		}
-		have, err := inspect(ctx, m.engine, name)
-		if err != nil {
-			return err
-		}
-		late := slices.ContainsFunc(have.others, func(o docker.Object) bool {
-			return o.Kind != docker.Volume || o.Name == imageVolume(name)
-		})
-		if len(have.nodes) == 0 && !late {
-			return nil
+		case <-time.After(lateMaking / 5):
 		}
 	}
 }
@@ -317,7 +284,7 @@ func (m *maker) forget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(left) > 0 || st.Token.Set() || len(st.Registered) > 0 || len(st.Engines) > 1 {
+	if len(left) > 0 || st.Token.Set() || len(st.Elsewhere()) > 0 || len(st.Engines) > 1 {
 		return removeFile(m.settings.Kubeconfig())
 	}
 	if err := state.Remove(dir); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path"
@@ -26,6 +27,7 @@ const PublishedChart = "oci://registry-1.docker.io/cedana/cedana-helm"
 // chartRef is a chart to load: a path on disk, or an address. An oci:// address may have a tag, which is taken as it
 // is, or a version, of which the newest that fits is taken; with neither it is the latest.
 type chartRef struct {
+	files   fs.FS
 	path    string
 	address string
 	tag     string
@@ -34,6 +36,8 @@ type chartRef struct {
 
 func (r chartRef) String() string {
 	switch {
+	case r.files != nil:
+		return "of the local stand-in"
 	case r.path != "":
 		return r.path
 	case r.tag != "":
@@ -45,10 +49,11 @@ func (r chartRef) String() string {
 }
 
 // resolveChart reads HELM_CHART as Cedana's own suite does: a path if it is there, else a version of the published
-// chart; and besides, an oci:// or https:// address. fallback (a path or an address) is taken where it is empty.
-func resolveChart(given, fallback string) (chartRef, error) {
-	if given == "" {
-		given = fallback
+// chart; and besides, an oci:// or https:// address. Where it is empty builtin is taken, and where there is none the
+// newest published chart.
+func resolveChart(given string, builtin fs.FS) (chartRef, error) {
+	if given == "" && builtin != nil {
+		return chartRef{files: builtin}, nil
 	}
 	if given == "" {
 		return chartRef{address: PublishedChart}, nil
@@ -105,8 +110,8 @@ func addressOf(given string) (chartRef, error) {
 
 // loadChart reads a chart from disk, or fetches it. Nothing is kept on disk: Helm's own cache directory is not used.
 func loadChart(ctx context.Context, ref chartRef, opts Options) (*chart.Chart, error) {
-	if ref.path != "" {
-		c, err := loader.Load(ref.path)
+	if !ref.remote() {
+		c, err := readChart(ref)
 		if err != nil {
 			return nil, fmt.Errorf("load chart %s: %w", ref, err)
 		}
@@ -120,6 +125,27 @@ func loadChart(ctx context.Context, ref chartRef, opts Options) (*chart.Chart, e
 		return nil, fmt.Errorf("fetch chart %s: %w (HELM_CHART takes a path, a version, or an oci:// address; for a private registry run `helm registry login`)", ref, err)
 	}
 	return c, nil
+}
+
+func (r chartRef) remote() bool { return r.address != "" }
+
+func readChart(ref chartRef) (*chart.Chart, error) {
+	if ref.files == nil {
+		return loader.Load(ref.path)
+	}
+	var files []*loader.BufferedFile
+	err := fs.WalkDir(ref.files, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(ref.files, path)
+		files = append(files, &loader.BufferedFile{Name: path, Data: data})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return loader.LoadFiles(files)
 }
 
 func fetchChart(ctx context.Context, ref chartRef, opts Options) (*chart.Chart, error) {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -41,19 +42,23 @@ func TestHelmChartIsAPathAVersionOrAnAddress(t *testing.T) {
 		"https://host/c-1.0.0.tgz":        {address: "https://host/c-1.0.0.tgz"},
 		dir:                               {path: dir},
 	} {
-		got, err := resolveChart(given, "")
+		got, err := resolveChart(given, nil)
 		require.NoError(t, err, given)
 		require.Equal(t, want, got, given)
 	}
-	got, err := resolveChart("", dir)
+	builtin := fstest.MapFS{}
+	got, err := resolveChart("", builtin)
 	require.NoError(t, err)
-	require.Equal(t, chartRef{path: dir}, got, "the fallback is for an empty HELM_CHART")
+	require.Equal(t, chartRef{files: builtin}, got)
+	got, err = resolveChart(dir, builtin)
+	require.NoError(t, err)
+	require.Equal(t, chartRef{path: dir}, got, "HELM_CHART wins over the chart built in")
 }
 
 func TestAHelmChartThatIsNothingIsAProblemOfTheVariable(t *testing.T) {
 	t.Parallel()
 	for _, given := range []string{"./no/such/chart", "chart.tgz", "ftp://host/x"} {
-		_, err := resolveChart(given, "")
+		_, err := resolveChart(given, nil)
 		var problems settings.Problems
 		require.ErrorAs(t, err, &problems, given)
 		require.Equal(t, "HELM_CHART", problems[0].Name)
@@ -91,7 +96,7 @@ func TestAChartIsReadFromADirectoryAnArchiveAndAWebServer(t *testing.T) {
 	dir, archive := writeChart(t, "1.2.3")
 	server := httptest.NewServer(http.FileServer(http.Dir(filepath.Dir(archive))))
 	t.Cleanup(server.Close)
-	for _, ref := range []chartRef{{path: dir}, {path: archive}, {address: server.URL + "/" + filepath.Base(archive)}} {
+	for _, ref := range []chartRef{{files: os.DirFS(dir)}, {path: dir}, {path: archive}, {address: server.URL + "/" + filepath.Base(archive)}} {
 		c, err := loadChart(t.Context(), ref, Options{})
 		require.NoError(t, err, ref)
 		require.Equal(t, "1.2.3", c.Metadata.Version)
@@ -192,7 +197,7 @@ func TestALibraryChartAndABadKeyAreRefusedBeforeAnythingIsTouched(t *testing.T) 
 	s := testSettings(t)
 	s.HelmChart = dir
 	_, err := Run(t.Context(), quiet(), s, Options{Lookup: noVariables, Token: canary})
-	require.ErrorContains(t, err, "controllerManager.taintNodes (from charts-values/base.yaml)")
+	require.ErrorContains(t, err, "config.metrics (from charts-values/base.yaml)")
 	require.NotContains(t, err.Error(), canary)
 
 	library, err := loader.LoadDir(dir)

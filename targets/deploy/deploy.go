@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"helm.sh/helm/v3/pkg/release"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/mask"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -33,8 +35,8 @@ type Options struct {
 	// Kubeconfig and Context default to the settings' own cluster. The ambient ones are never used.
 	Kubeconfig string
 	Context    string
-	// Chart is the chart where HELM_CHART is not set: a directory, a .tgz or an address. Default: the published one.
-	Chart string
+	// Chart has the files of the chart that is installed where HELM_CHART is not set. Default: the published chart.
+	Chart fs.FS
 	// Propagator registers the cluster.
 	Propagator Registrar
 	// URLInCluster is the propagator's address as pods reach it. Default: the settings' URL.
@@ -95,12 +97,12 @@ type Result struct {
 // It takes at most the settings' DeployTimeout. Whatever can be checked is checked before anything is created.
 func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (Result, error) {
 	opts = opts.withDefaults(s)
-	mask := masker(opts.Token, opts.RegistryPassword)
+	mask := mask.New(opts.Token, opts.RegistryPassword)
 	result, err := run(ctx, con, s, opts, mask)
-	return result, mask.error(err)
+	return result, mask.Error(err)
 }
 
-func run(ctx context.Context, con *console.Console, s *settings.Settings, opts Options, mask mask) (Result, error) {
+func run(ctx context.Context, con *console.Console, s *settings.Settings, opts Options, mask mask.Mask) (Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.DeployTimeout,
 		fmt.Errorf("no success within E2E_DEPLOY_TIMEOUT=%s", s.DeployTimeout))
 	defer cancel()
@@ -138,7 +140,7 @@ func run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 	var applied *release.Release
 	if err := con.Run(ctx, "install Cedana with Helm", func(ctx context.Context, step *console.Step) error {
 		cfg, err := cluster.helm(s.CedanaNamespace, func(format string, args ...any) {
-			step.Set("%s", mask.text(fmt.Sprintf(format, args...)))
+			step.Set("%s", mask.Text(fmt.Sprintf(format, args...)))
 		})
 		if err != nil {
 			return err
@@ -178,10 +180,10 @@ func prepare(ctx context.Context, con *console.Console, s *settings.Settings, op
 		loaded, err = loadChart(ctx, ref, opts)
 		return err
 	}
-	if ref.path != "" {
-		err = load(ctx, nil)
-	} else {
+	if ref.remote() {
 		err = con.Run(ctx, "fetch chart "+ref.String(), load)
+	} else {
+		err = load(ctx, nil)
 	}
 	if err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"helm.sh/helm/v3/pkg/chart"
+
+	localchart "github.com/cedana/cedana-e2e/targets/local/chart"
 )
 
 func keyChart() *chart.Chart {
@@ -60,4 +62,18 @@ func TestAnUnknownKeyIsNamedWithItsSourceAndTheNearestKnownOne(t *testing.T) {
 func TestATemplateThatCannotBeParsedGivesNoKeys(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, references("broken", "{{ if .Values.a }}"))
+}
+
+func TestTheStandInsChartKnowsEveryValueOfTheLocalBackend(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	s.CI = true
+	all, err := layers(s, Options{
+		Lookup: noVariables, Token: canary, URLInCluster: "http://propagator:1324",
+		Helper: Image{"cedana-e2e.local/cedana", "1"}, Manager: Image{"cedana-e2e.local/cedana", "1"},
+	}, "id")
+	require.NoError(t, err)
+	c, err := readChart(chartRef{files: localchart.Files})
+	require.NoError(t, err)
+	require.NoError(t, unknownKeys(c, all))
 }

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/mask"
 )
 
 const (
@@ -63,7 +64,7 @@ type gate struct {
 	// instance is the label app.kubernetes.io/instance of the release's pods.
 	instance  string
 	workloads []workload
-	mask      mask
+	mask      mask.Mask
 	poll      time.Duration
 }
 

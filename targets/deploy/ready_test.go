@@ -16,6 +16,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/mask"
 )
 
 const testManifest = `---
@@ -77,7 +78,7 @@ func waiting(reason string) corev1.ContainerStatus {
 
 func testGate(objects ...runtime.Object) gate {
 	return gate{
-		client: fake.NewClientset(objects...), namespace: "cedana-system", instance: "cedana", mask: masker(canary),
+		client: fake.NewClientset(objects...), namespace: "cedana-system", instance: "cedana", mask: mask.New(canary),
 		poll: time.Millisecond, workloads: []workload{{"DaemonSet", "cedana-system", "cedana-helper"}},
 	}
 }

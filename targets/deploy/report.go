@@ -34,7 +34,7 @@ func (g gate) report(ctx context.Context, last look, reason error) error {
 		}
 	}
 	g.warnings(ctx, &b)
-	return fmt.Errorf("%w\n%s%s\nrun `mage deploy` again to go on from here, or `mage clean` to start over", reason, text, g.mask.text(b.String()))
+	return fmt.Errorf("%w\n%s%s\nrun `mage deploy` again to go on from here, or `mage clean` to start over", reason, text, g.mask.Text(b.String()))
 }
 
 func (g gate) logs(ctx context.Context, b *strings.Builder, pod string, c corev1.ContainerStatus) {

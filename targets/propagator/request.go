@@ -110,6 +110,10 @@ func (c *Client) retry(ctx context.Context, what string, try func() *tryError) e
 		if t == nil {
 			return struct{}{}, nil
 		}
+		if before := last; before != nil && ctx.Err() != nil {
+			// The deadline broke this attempt off; what the others met says more.
+			t.err = fmt.Errorf("%w; before that: %w", t.err, before)
+		}
 		last = t.err
 		if !t.again {
 			return struct{}{}, backoff.Permanent(t.err)
@@ -223,7 +227,10 @@ func (c *Client) statusError(k call, err *APIError, header http.Header) *tryErro
 		}
 		t.again, t.after = true, retryAfter(header)
 	default:
-		t.again = k.retry != nil && k.retry(err)
+		if k.retry != nil && k.retry(err) {
+			// Something is expected to turn up any moment: ask evenly, not ever more seldom.
+			t.again, t.after = true, 2*c.retryFirst
+		}
 	}
 	return t
 }

@@ -23,7 +23,7 @@ var modules = []struct {
 	// packages to test: all the module's own.
 	packages string
 }{
-	{dir: ".", tags: []string{"", "e2e", "mage"}, packages: "./..."},
+	{dir: ".", tags: []string{"", "e2e"}, packages: "./..."},
 	{dir: "targets/local/node/kubernetes", tags: []string{""}, packages: "./supervisor/..."},
 }
 

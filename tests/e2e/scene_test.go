@@ -18,9 +18,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/cedana/cedana-e2e/targets/artifacts"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
-	"github.com/cedana/cedana-e2e/tests/artifacts"
 	"github.com/cedana/cedana-e2e/tests/environment"
 	"github.com/cedana/cedana-e2e/tests/podwatch"
 )

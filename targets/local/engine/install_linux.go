@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -127,12 +128,17 @@ func install(ctx context.Context, o Options) (err error) {
 
 	// --no-remove: Docker's own packages conflict with the distribution's, and are not ours to take away.
 	args := []string{"install", "-y", "--no-install-recommends", "--no-remove", "docker.io", "iptables"}
-	if first := apt(ctx, o, wrap, args...); first != nil {
+	if _, first := apt(ctx, o, wrap, args...); first != nil {
 		// The package lists are missing or old.
-		if err := apt(ctx, o, wrap, "update"); err != nil {
+		updated, err := apt(ctx, o, wrap, "update")
+		if err != nil {
 			return fmt.Errorf("install docker.io: %w", errors.Join(first, err))
 		}
-		if err := apt(ctx, o, wrap, args...); err != nil {
+		if _, err := apt(ctx, o, wrap, args...); err != nil {
+			// An update that reached no mirror at all is a success to apt-get.
+			if said := complaints(updated); said != "" {
+				return fmt.Errorf("install docker.io: %w\n  apt-get update before that:\n%s", err, indent(said))
+			}
 			return fmt.Errorf("install docker.io: %w", err)
 		}
 	}
@@ -176,8 +182,19 @@ func forbidServices(o Options) (wrap []string, undo func() error, err error) {
 	return nil, func() error { return os.Remove(policyPath) }, nil
 }
 
-// apt runs apt-get to its end. The error has the last lines of its output.
-func apt(ctx context.Context, o Options, wrap []string, args ...string) error {
+// complaints are the last errors and warnings in apt-get's output.
+func complaints(out []byte) string {
+	var said []byte
+	for line := range bytes.Lines(out) {
+		if bytes.HasPrefix(line, []byte("W:")) || bytes.HasPrefix(line, []byte("E:")) {
+			said = append(said, line...)
+		}
+	}
+	return lastLines(said, 4)
+}
+
+// apt runs apt-get to its end and returns its output. The error has the last lines of that.
+func apt(ctx context.Context, o Options, wrap []string, args ...string) ([]byte, error) {
 	words := append(append([]string{}, wrap...), "apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Use-Pty=0")
 	words = append(words, args...)
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
@@ -208,7 +225,7 @@ func apt(ctx context.Context, o Options, wrap []string, args ...string) error {
 		if ctx.Err() != nil {
 			err = errors.Join(ctx.Err(), err)
 		}
-		return fmt.Errorf("apt-get %s: %w; the end of its output:\n%s", args[0], err, indent(lastLines(out, 8)))
+		return out, fmt.Errorf("apt-get %s: %w; the end of its output:\n%s", args[0], err, indent(lastLines(out, 8)))
 	}
-	return nil
+	return out, nil
 }

@@ -281,8 +281,13 @@ func startStockEngine(t *testing.T) string {
 	log, err := os.Create(dir + "/log")
 	require.NoError(t, err)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), "PATH="+searchPath(os.Getenv("PATH")))
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
+		if t.Failed() {
+			data, err := os.ReadFile(dir + "/log")
+			t.Logf("%s\n%v", lastLines(data, 10), err)
+		}
 		assert.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		assert.NoError(t, cmd.Wait())
 		_, err := unmountBelow([]string{dir})

@@ -319,8 +319,6 @@ func dockerdConfig(ctx context.Context, o Options, containerd string, pool netip
 		// in a container is found.
 		"exec-opts":     []string{"native.cgroupdriver=cgroupfs"},
 		"cgroup-parent": "/" + instance(o.RunDir),
-		// 20.10 would lower it, which needs CAP_SYS_RESOURCE.
-		"oom-score-adjust": 0,
 	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

@@ -168,3 +168,9 @@ func TestFreeSpaceIsThatOfWhereADirectoryWillBe(t *testing.T) {
 	require.NoError(t, err)
 	assert.InDelta(t, want, got, 1<<30)
 }
+
+func TestAptsComplaintsAreKept(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "W: Failed to fetch x\nE: no", complaints([]byte("Get:1 y\nW: Failed to fetch x\nReading\nE: no\n")))
+	assert.Empty(t, complaints([]byte("Get:1 y\n")))
+}

@@ -27,10 +27,11 @@ type Program struct {
 	Module string
 	// Package to build, relative to Module: `./cmd/x`, or `.`.
 	Package string
-	// Ldflags beside `-s -w`, such as `-X k8s.io/component-base/version.gitVersion=v1.34.4`.
-	Ldflags string
-	// Tags for the build.
-	Tags string
+	// Flags for `go build`; a Program without any is linked with `-s -w`. Paths are not trimmed: so what is compiled
+	// is shared with ordinary builds of the same packages, which on a small machine is minutes.
+	Flags []string
+	// Env is `KEY=value` for the compiler, beside the settings for a static Linux binary.
+	Env []string
 }
 
 // Binary is a built program.
@@ -41,7 +42,7 @@ type Binary struct {
 }
 
 // programRecipe is raised when the way that programs are built changes.
-const programRecipe = 1
+const programRecipe = 2
 
 // Program builds a static Linux binary for this machine's architecture, unless one of the same sources is there.
 // What the sources are is remembered from the last build (as a C compiler's dependency files do it), so that finding
@@ -71,7 +72,7 @@ func (s *Store) program(ctx context.Context, p Program) (Binary, error) {
 			}
 		}
 	}
-	current, err := p.listSources(ctx, root)
+	current, err := p.listSources(ctx, root, s.progress)
 	if err != nil {
 		return Binary{}, err
 	}
@@ -135,7 +136,8 @@ func (p Program) key(ctx context.Context, root string, dirs []sourceDir) (string
 	if err != nil {
 		return "", err
 	}
-	in := NewInputs("go program", programRecipe).Text("program", p.Module, p.Package, p.Ldflags, p.Tags).Text("go", toolchain)
+	in := NewInputs("go program", programRecipe).Text("program", p.Module, p.Package).
+		Text("flags", p.flags()...).Text("env", p.Env...).Text("go", toolchain)
 	module := filepath.Join(root, p.Module)
 	in.File("go.mod", filepath.Join(module, "go.mod"))
 	if _, err := os.Stat(filepath.Join(module, "go.sum")); err == nil {
@@ -149,14 +151,22 @@ func (p Program) key(ctx context.Context, root string, dirs []sourceDir) (string
 
 // listSources asks Go which directories of the repository the program is built from. Everything else is the standard
 // library or a module whose sum is in go.sum.
-func (p Program) listSources(ctx context.Context, root string) ([]sourceDir, error) {
-	cmd := p.command(ctx, root, "list", "-deps", "-f",
-		"{{if not .Standard}}{{.Dir}}\t{{len .EmbedFiles}}{{end}}", "-tags", p.Tags, p.Package)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+func (p Program) listSources(ctx context.Context, root string, progress Progress) ([]sourceDir, error) {
+	args := append([]string{"list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}\t{{len .EmbedFiles}}{{end}}"}, p.flags()...)
+	cmd := p.command(ctx, root, append(args, p.Package)...)
+	output := &compilerOutput{}
+	cmd.Stderr = output
+	// The first time it gets the modules.
+	stop := Watch(progress, func(elapsed time.Duration) string {
+		return fmt.Sprintf("list packages of %s (%s): %s", p.Name, elapsed, output.state())
+	})
 	out, err := cmd.Output()
+	stop()
 	if err != nil {
-		return nil, fmt.Errorf("list its packages: %w\n%s", err, strings.TrimSpace(stderr.String()))
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("list its packages: %w\n%s", err, output.problems())
 	}
 	dirs := []sourceDir{} // stays empty for a command of another module: its go.sum says it all
 	for line := range strings.Lines(string(out)) {
@@ -177,8 +187,8 @@ func (p Program) listSources(ctx context.Context, root string) ([]sourceDir, err
 func (p Program) build(ctx context.Context, root, path string, progress Progress) error {
 	progress.Step("compile %s", p.Name)
 	// -v names each package that is compiled: the only measure of how far a build has come.
-	cmd := p.command(ctx, root, "build", "-v", "-trimpath", "-buildvcs=false", "-tags", p.Tags,
-		"-ldflags", strings.TrimSpace("-s -w "+p.Ldflags), "-o", path, p.Package)
+	args := append([]string{"build", "-v", "-buildvcs=false"}, p.flags()...)
+	cmd := p.command(ctx, root, append(args, "-o", path, p.Package)...)
 	output := &compilerOutput{}
 	cmd.Stdout, cmd.Stderr = output, output
 	stop := Watch(progress, func(elapsed time.Duration) string {
@@ -195,10 +205,17 @@ func (p Program) build(ctx context.Context, root, path string, progress Progress
 	return nil
 }
 
+func (p Program) flags() []string {
+	if len(p.Flags) == 0 {
+		return []string{"-ldflags=-s -w"}
+	}
+	return p.Flags
+}
+
 func (p Program) command(ctx context.Context, root string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = filepath.Join(root, p.Module)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH, "GOWORK=off", "GO111MODULE=on")
+	cmd.Env = append(append(os.Environ(), p.Env...), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH, "GOWORK=off", "GO111MODULE=on")
 	// Compilers are children of go: the signal goes to all of them, then go has time to remove its work directory.
 	terminateGroup(cmd)
 	return cmd

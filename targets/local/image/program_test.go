@@ -26,7 +26,7 @@ func newRepository(t *testing.T) string {
 	return root
 }
 
-var hi = Program{Name: "hi", Package: "./cmd/hi", Ldflags: "-X main.version=!"}
+var hi = Program{Name: "hi", Package: "./cmd/hi", Flags: []string{"-ldflags=-s -w -X main.version=!"}}
 
 func storeOf(t *testing.T, root string, progress Progress) *Store {
 	t.Helper()
@@ -136,7 +136,7 @@ func TestCompilerOutputIsSortedIntoProgressAndProblems(t *testing.T) {
 
 func TestLacksSysResource(t *testing.T) {
 	t.Parallel()
-	require.True(t, LacksSysResource("Name:\tx\nCapBnd:\t000001fffeffffff\n"))
-	require.False(t, LacksSysResource("Name:\tx\nCapBnd:\t000001ffffffffff\n"))
-	require.False(t, LacksSysResource(""))
+	require.True(t, lacksSysResource("Name:\tx\nCapBnd:\t000001fffeffffff\n"))
+	require.False(t, lacksSysResource("Name:\tx\nCapBnd:\t000001ffffffffff\n"))
+	require.False(t, lacksSysResource(""))
 }

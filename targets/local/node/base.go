@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +23,9 @@ var packages = []string{
 	"bash", "ca-certificates", "conntrack", "containernetworking-plugins", "criu", "iproute2", "iptables", "jq",
 	"kmod", "mount", "procps", "runc", "socat", "tar",
 }
+
+// plugins of containernetworking-plugins that a node uses, of 70 MB of them. (k3s brings its own.)
+var plugins = []string{"firewall", "host-local", "loopback", "portmap", "ptp"}
 
 // baseRecipe is raised when what is done to the packages' files changes.
 const baseRecipe = 1
@@ -54,7 +58,8 @@ const (
 )
 
 func baseKey() (string, error) {
-	return image.NewInputs("node base", baseRecipe).Text("suite", debian.Suite).Text("packages", packages...).Key()
+	return image.NewInputs("node base", baseRecipe).Text("suite", debian.Suite).Text("packages", packages...).
+		Text("plugins", plugins...).Key()
 }
 
 // ensureBase returns the base layer, made with debootstrap unless it is there. That takes half a minute, root, and
@@ -138,12 +143,8 @@ func dropped(path string) bool {
 	switch dir {
 	case "var/cache/", "var/log/", "var/lib/apt/lists/", "debootstrap/", "dev/", "proc/", "sys/", "run/", "tmp/":
 		return true
-	case "usr/lib/cni/": // 70 MB, of which a node uses these
-		switch name {
-		case "firewall", "host-local", "loopback", "portmap", "ptp":
-			return false
-		}
-		return true
+	case "usr/lib/cni/":
+		return !slices.Contains(plugins, name)
 	}
 	switch path {
 	case "debootstrap", "etc/machine-id", "etc/hostname", "etc/resolv.conf", "etc/hosts", ".dockerenv":

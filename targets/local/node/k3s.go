@@ -27,7 +27,7 @@ const (
 	// k3sName is the image's name in the cache, k3sFiles that of the official image's files.
 	k3sName  = "node-k3s"
 	k3sFiles = "k3s-files"
-	// k3sRootfs in the repository has what is laid over Debian and k3s.
+	// k3sRootfs in the repository has what is laid over the rest with k3s alone.
 	k3sRootfs = "targets/local/node/k3s"
 	// k3sRecipe is raised when what is taken from the official image or how it is put together changes.
 	k3sRecipe = 1
@@ -154,9 +154,8 @@ func (k *k3sImage) build(ctx context.Context, store *image.Store, mirror string)
 	if err := work.Wait(); err != nil {
 		return image.Tarball{}, Image{}, err
 	}
-	rootfs := filepath.Join(root, k3sRootfs)
 	key, err := image.NewInputs(k3sName, k3sRecipe).Text("k3s", k.key).Text("base", debian.ID).Text("pause", pauseKey).
-		Tree("rootfs", rootfs).Key()
+		Tree("rootfs", filepath.Join(root, rootfs)).Tree("k3s rootfs", filepath.Join(root, k3sRootfs)).Key()
 	if err != nil {
 		return image.Tarball{}, Image{}, err
 	}
@@ -165,11 +164,14 @@ func (k *k3sImage) build(ctx context.Context, store *image.Store, mirror string)
 		if err != nil {
 			return nil, err
 		}
-		static, err := overlay(rootfs)
-		if err != nil {
-			return nil, err
+		for _, dir := range []string{rootfs, k3sRootfs} {
+			static, err := overlay(filepath.Join(root, dir))
+			if err != nil {
+				return nil, err
+			}
+			entries = append(entries, static...)
 		}
-		entries = append(append(entries, static...), image.File(pauseTarball, pauseTar, 0o644))
+		entries = append(entries, image.File(pauseTarball, pauseTar, 0o644))
 		return compose(debian, entries, config())
 	})
 	if err != nil {

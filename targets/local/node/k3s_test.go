@@ -184,6 +184,7 @@ func requireK3sNode(t *testing.T, img v1.Image) {
 	require.Contains(t, files["var/lib/rancher/k3s/agent/etc/containerd/config-v3.toml.tmpl"], "runtimes.'cedana'")
 	require.Contains(t, files["usr/bin/k3d-entrypoint-cedana.sh"], "containerd.sock")
 	require.NotEmpty(t, files[pauseTarball])
+	require.Contains(t, files["etc/criu/runc.conf"], "tcp-close")
 
 	config, err := img.ConfigFile()
 	require.NoError(t, err)

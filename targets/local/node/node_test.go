@@ -3,6 +3,7 @@ package node
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -60,7 +61,7 @@ func TestBaseLeavesOutWhatIsTheHostsOrOfNoUse(t *testing.T) {
 		require.True(t, dropped(path), path)
 	}
 	for _, path := range []string{
-		"usr/lib/cni", "usr/lib/cni/bridge", "usr/lib/cni/portmap", "var/lib/apt/lists", "dev", "proc", "tmp", "usr/bin/criu",
+		"usr/lib/cni", "usr/lib/cni/ptp", "usr/lib/cni/portmap", "var/lib/apt/lists", "dev", "proc", "tmp", "usr/bin/criu",
 		"usr/share/zoneinfo", "etc/ssl/certs", "var/lib/dpkg/status", "usr/share",
 	} {
 		require.False(t, dropped(path), path)
@@ -82,13 +83,24 @@ func TestBothFlavoursHaveOneKubernetes(t *testing.T) {
 	require.Regexp(t, `^v2\.`, versions["containerd"], "k3s 1.34 has containerd 2")
 }
 
-func TestKubernetesIsToldItsVersion(t *testing.T) {
+// Without being told, every client would see v0.0.0-master.
+func TestProgramsAreToldTheVersionsThatGoModAsksFor(t *testing.T) {
 	t.Parallel()
-	flags := kubernetesVersion("v1.34.4")
-	for _, want := range []string{
-		"-X k8s.io/component-base/version.gitVersion=v1.34.4", "-X k8s.io/component-base/version.gitMinor=34",
-		"-X k8s.io/client-go/pkg/version.gitVersion=v1.34.4",
-	} {
-		require.Contains(t, flags, want)
+	root, err := image.RepositoryRoot()
+	require.NoError(t, err)
+	programs, versions, err := sourcePrograms(root)
+	require.NoError(t, err)
+	paths := map[string]string{}
+	for _, p := range programs {
+		flags := strings.Join(p.Flags, " ")
+		paths[p.path] = flags
+		want := versions["containerd"]
+		if p.Module == kubernetesModule {
+			want = "k8s.io/component-base/version.gitVersion=" + versions["kubernetes"]
+		}
+		require.Contains(t, flags, want, p.Name)
+	}
+	for _, path := range []string{"usr/bin/k3s", "usr/bin/containerd", "usr/bin/containerd-shim-runc-v2", "usr/bin/ctr"} {
+		require.Contains(t, paths, path)
 	}
 }

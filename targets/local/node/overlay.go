@@ -29,6 +29,9 @@ func merged(file string) string {
 	return file
 }
 
+// rootfs in the repository has the files that are laid over Debian in both flavours.
+const rootfs = "targets/local/node/rootfs"
+
 // overlay are the entries of a directory of static files, where they belong on the node.
 func overlay(dir string) ([]image.Entry, error) {
 	entries, err := image.TreeEntries(dir)

@@ -2,12 +2,12 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/mod/modfile"
@@ -23,7 +23,6 @@ const sourceName = "node-source"
 const (
 	kubernetesModule = "targets/local/node/kubernetes"
 	containerdModule = "targets/local/node/containerd"
-	sourceRootfs     = "targets/local/node/rootfs"
 )
 
 // sourceRecipe is raised when the way that the parts are put together changes.
@@ -63,8 +62,8 @@ func buildSource(ctx context.Context, store *image.Store, mirror string) (image.
 		return image.Tarball{}, Image{}, err
 	}
 
-	rootfs := filepath.Join(root, sourceRootfs)
-	inputs := image.NewInputs(sourceName, sourceRecipe).Text("base", debian.ID).Text("pause", pauseKey).Tree("rootfs", rootfs)
+	inputs := image.NewInputs(sourceName, sourceRecipe).Text("base", debian.ID).Text("pause", pauseKey).
+		Tree("rootfs", filepath.Join(root, rootfs))
 	for i, binary := range binaries {
 		inputs.Text("program", programs[i].path, binary.Key).Text("links", programs[i].links...)
 	}
@@ -73,17 +72,20 @@ func buildSource(ctx context.Context, store *image.Store, mirror string) (image.
 		return image.Tarball{}, Image{}, err
 	}
 	node, err := store.Image(ctx, sourceName, key, func(context.Context) (v1.Image, error) {
-		entries, err := overlay(rootfs)
+		entries, err := overlay(filepath.Join(root, rootfs))
 		if err != nil {
 			return nil, err
 		}
+		entries = append(entries, image.File(pauseTarball, pauseTar, 0o644))
 		for i, p := range programs {
 			entries = append(entries, image.File(p.path, binaries[i].Path, 0o755))
 			for _, link := range p.links {
 				entries = append(entries, image.Link(link, filepath.Base(p.path)))
 			}
 		}
-		return compose(debian, append(entries, image.File(pauseTarball, pauseTar, 0o644)), config())
+		return compose(debian, entries, config(
+			// So that a bare `ctr` in the node is about Kubernetes, as k3s's is.
+			"CONTAINERD_ADDRESS=/run/k3s/containerd/containerd.sock", "CONTAINERD_NAMESPACE=k8s.io"))
 	})
 	if err != nil {
 		return image.Tarball{}, Image{}, err
@@ -113,46 +115,62 @@ type nodeProgram struct {
 	links []string
 }
 
-// sourcePrograms are the programs that are compiled, and their versions.
-func sourcePrograms(root string) ([]nodeProgram, map[string]string, error) {
-	kubernetes, err := requiredVersion(root, kubernetesModule, "k8s.io/kubernetes")
-	if err != nil {
-		return nil, nil, err
-	}
-	containerd, err := requiredVersion(root, containerdModule, "github.com/containerd/containerd/v2")
-	if err != nil {
-		return nil, nil, err
-	}
-	var programs []nodeProgram
-	for _, name := range []string{"containerd", "containerd-shim-runc-v2", "ctr"} {
-		programs = append(programs, nodeProgram{
-			Program: image.Program{
-				Name: name, Module: containerdModule, Package: "github.com/containerd/containerd/v2/cmd/" + name,
-				Ldflags: "-X github.com/containerd/containerd/v2/version.Version=" + containerd,
-			},
-			path: "usr/bin/" + name,
-		})
-	}
-	programs = append(programs, nodeProgram{
-		Program: image.Program{Name: "kubernetes", Module: kubernetesModule, Package: ".", Ldflags: kubernetesVersion(kubernetes)},
-		path:    "usr/bin/k3s",
-		links:   []string{"usr/bin/kubectl"},
-	})
-	return programs, map[string]string{"kubernetes": kubernetes, "containerd": containerd}, nil
+// buildFile in a module says how its programs are built.
+type buildFile struct {
+	Env map[string]string `json:"env"`
+	// Args are flags for `go build`.
+	Args []string `json:"args"`
+	// Programs by name, with their packages.
+	Programs map[string]string `json:"programs"`
 }
 
-// kubernetesVersion is what tells the programs their version. Upstream's build sets the same variables
-// (hack/lib/version.sh in k8s.io/kubernetes); without it every client sees v0.0.0-master.
-func kubernetesVersion(version string) string {
-	major, rest, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
-	minor, _, _ := strings.Cut(rest, ".")
-	var flags []string
-	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
-		for _, set := range []string{"gitVersion=" + version, "gitMajor=" + major, "gitMinor=" + minor} {
-			flags = append(flags, "-X "+pkg+"."+set)
+func readBuildFile(root, module string) (buildFile, error) {
+	path := filepath.Join(root, module, "build.json")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return buildFile{}, fmt.Errorf("read how to build: %w", err)
+	}
+	var b buildFile
+	if err := json.Unmarshal(content, &b); err != nil {
+		return buildFile{}, fmt.Errorf("read how to build: parse %s: %w", path, err)
+	}
+	return b, nil
+}
+
+// linksOf are the names beside a program by which it is called as well.
+var linksOf = map[string][]string{"k3s": {"usr/bin/kubectl"}}
+
+// sourcePrograms are the programs that are compiled, smallest first, so that the first signs of life come early, and
+// the versions that they are of.
+func sourcePrograms(root string) ([]nodeProgram, map[string]string, error) {
+	versions := map[string]string{}
+	var programs []nodeProgram
+	for _, module := range []struct{ name, dir, path string }{
+		{"containerd", containerdModule, "github.com/containerd/containerd/v2"},
+		{"kubernetes", kubernetesModule, "k8s.io/kubernetes"},
+	} {
+		version, err := requiredVersion(root, module.dir, module.path)
+		if err != nil {
+			return nil, nil, err
+		}
+		versions[module.name] = version
+		build, err := readBuildFile(root, module.dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		var env []string
+		for _, name := range slices.Sorted(maps.Keys(build.Env)) {
+			env = append(env, name+"="+build.Env[name])
+		}
+		for _, name := range slices.Sorted(maps.Keys(build.Programs)) {
+			programs = append(programs, nodeProgram{
+				Program: image.Program{Name: name, Module: module.dir, Package: build.Programs[name], Flags: build.Args, Env: env},
+				path:    "usr/bin/" + name,
+				links:   linksOf[name],
+			})
 		}
 	}
-	return strings.Join(flags, " ")
+	return programs, versions, nil
 }
 
 // requiredVersion is the version of a module that the go.mod in dir asks for.

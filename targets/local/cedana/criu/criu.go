@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -84,8 +85,13 @@ func (v Version) String() string { return fmt.Sprintf("%d.%d", v.Major, v.Minor)
 
 var (
 	errorLine = regexp.MustCompile(`Error \([^)]*\): (.*)$`)
+	// harmless are lines that CRIU writes in dumps that go well, too.
+	harmless = []string{"Can't setup RLIMIT_NOFILE for self"}
 	// consequences are lines that only say that something failed before.
-	consequences = []string{"Dumping FAILED", "Restoring FAILED", "Parasite exited with", "exited, status=", "killed by signal"}
+	consequences = []string{
+		"Dumping FAILED", "Restoring FAILED", "Dump files (pid", "Parasite exited with", "exited, status=", "killed by signal",
+		"cgroupd: recv req error",
+	}
 )
 
 // hints turn a known reason into what to do about it.
@@ -106,7 +112,7 @@ func Reason(log io.Reader) string {
 	scanner.Buffer(make([]byte, 64<<10), 1<<20)
 	for scanner.Scan() {
 		m := errorLine.FindStringSubmatch(scanner.Text())
-		if m == nil || len(reasons) == most || isConsequence(m[1]) && len(reasons) > 0 {
+		if m == nil || len(reasons) == most || containsAny(m[1], harmless) || len(reasons) > 0 && containsAny(m[1], consequences) {
 			continue
 		}
 		if reason := strings.TrimSpace(m[1]); len(reasons) == 0 || reasons[len(reasons)-1] != reason {
@@ -123,13 +129,8 @@ func Reason(log io.Reader) string {
 	return text
 }
 
-func isConsequence(reason string) bool {
-	for _, c := range consequences {
-		if strings.Contains(reason, c) {
-			return true
-		}
-	}
-	return false
+func containsAny(text string, parts []string) bool {
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
 }
 
 // ReasonFile is Reason of a file; a file that cannot be read has none.

@@ -61,6 +61,9 @@ func Main(ctx context.Context, args []string) error {
 	if err := envconfig.Process(ctx, &env); err != nil {
 		return fmt.Errorf("read environment: %w", err)
 	}
+	if env.URL == "" || !env.Token.Set() || env.ClusterID == "" || env.Node == "" {
+		return errors.New("read environment: CEDANA_URL, CEDANA_AUTH_TOKEN, CEDANA_CLUSTER_ID and CEDANA_NODE_NAME must not be empty")
+	}
 	if err := configureLog(env.LogLevel); err != nil {
 		return err
 	}

@@ -41,6 +41,9 @@ func Main(ctx context.Context, _ []string) error {
 	if err := envconfig.Process(ctx, &env); err != nil {
 		return fmt.Errorf("read environment: %w", err)
 	}
+	if env.URL == "" || !env.Token.Set() || env.ClusterID == "" {
+		return errors.New("read environment: CEDANA_URL, CEDANA_AUTH_TOKEN and CEDANA_CLUSTER_ID must not be empty")
+	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(env.LogLevel)); err != nil {
 		return fmt.Errorf("read CEDANA_LOG_LEVEL: %q, want debug, info, warn or error", env.LogLevel)

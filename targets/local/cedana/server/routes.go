@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"strings"
 
@@ -77,8 +78,8 @@ func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	add := func(prefix string, handlers map[string]handler) {
 		for pattern, h := range handlers {
-			method, path, _ := strings.Cut(pattern, " ")
-			mux.Handle(method+" "+prefix+path, s.answer(h))
+			method, rest, _ := strings.Cut(pattern, " ")
+			mux.Handle(method+" "+prefix+rest, s.answer(h))
 		}
 	}
 	add("/v1", s.api())
@@ -136,6 +137,11 @@ func (s *Server) middleware(mux *http.ServeMux) http.Handler {
 		if r.URL.Path != healthPath && !s.authorized(r) {
 			rec.Header().Set("WWW-Authenticate", "Bearer")
 			writeError(rec, &httpError{http.StatusUnauthorized, "invalid or missing API key"})
+			return
+		}
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+			// The mux would redirect, and a client would make a GET of its POST.
+			writeError(rec, badRequest("Invalid path %.200q: want %.200q", r.URL.Path, clean))
 			return
 		}
 		if _, pattern := mux.Handler(r); pattern == "" {
