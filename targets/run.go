@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,16 +16,15 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/deploy"
 	"github.com/cedana/cedana-e2e/targets/local/backend"
+	"github.com/cedana/cedana-e2e/targets/local/chart"
 	"github.com/cedana/cedana-e2e/targets/local/engine"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/local/node"
 	"github.com/cedana/cedana-e2e/targets/local/workload"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/suite"
 )
-
-// localChart is the stand-in's chart, from the project's root.
-const localChart = "targets/local/chart"
 
 // run is one run of a target: what each stage made, for the next.
 type run struct {
@@ -43,6 +43,9 @@ type run struct {
 	token     settings.Secret
 	container string
 	clusterID string
+
+	// phases are the stages so far with the time that each took.
+	phases []suite.Phase
 }
 
 // begin reads the settings; nothing is created before all of them are good.
@@ -54,6 +57,14 @@ func begin(ctx context.Context) (*run, error) {
 	r := &run{con: console.Standard(), settings: s}
 	r.con.Step("backend %s, cluster %s, run %s", s.Backend, s.ClusterName, s.RunID)
 	return r, nil
+}
+
+// stage does one stage of the run, takes its time, and keeps what is needed to understand its failure.
+func (r *run) stage(ctx context.Context, name string, do func(context.Context) error) error {
+	begin := time.Now()
+	err := do(ctx)
+	r.phases = append(r.phases, suite.Phase{Name: name, Took: time.Since(begin)})
+	return r.collect(ctx, err)
 }
 
 func (r *run) end() {
@@ -187,7 +198,7 @@ func (r *run) deploy(ctx context.Context) error {
 		}
 		repository, tag, _ := strings.Cut(r.standIn.Ref, ":")
 		picture := deploy.Image{Repository: repository, Tag: tag}
-		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = localChart, local.InClusterURL+"/v1", local.Token, picture, picture
+		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = chart.Files, local.InClusterURL+"/v1", local.Token, picture, picture
 	}
 	st, err := state.Load(s.ClusterDir())
 	if err != nil {

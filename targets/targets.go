@@ -19,10 +19,10 @@ func E2E(ctx context.Context) error {
 		return err
 	}
 	defer r.end()
-	if err := r.cluster(ctx); err != nil {
+	if err := r.stage(ctx, "make the cluster", r.cluster); err != nil {
 		return err
 	}
-	if err := r.deploy(ctx); err != nil {
+	if err := r.stage(ctx, "deploy Cedana", r.deploy); err != nil {
 		return err
 	}
 	return r.suite(ctx)
@@ -52,7 +52,7 @@ func Deploy(ctx context.Context) error {
 	if err := r.cluster(ctx); err != nil {
 		return err
 	}
-	return r.deploy(ctx)
+	return r.stage(ctx, "deploy Cedana", r.deploy)
 }
 
 // ListCheckpoints prints the checkpoints that the propagator has.

@@ -133,7 +133,7 @@ func (w *sweep) sweepCluster(ctx context.Context, name, dir string) {
 		w.con.Warn("%v: what it registered at a propagator is unknown", err)
 		st = &state.State{}
 	}
-	for _, r := range st.Registered {
+	for _, r := range st.Elsewhere() {
 		if err := w.deregister(ctx, r); err != nil {
 			w.leave(fmt.Sprintf("cluster %s (%s) registered at %s: %v", r.Name, r.ID, r.URL, err))
 			w.unfinished[name] = true

@@ -1,9 +1,10 @@
 // Package cluster makes and keeps the k3d cluster that the suite runs in. It is the only package that knows k3d.
 //
-// The k3d library is driven stage by stage instead of through its ClusterRun and ClusterStart: those start a tools
-// container that mounts the Docker socket's path (and so makes a directory where there is no socket), leave a
-// temporary file behind for each node, and sleep for three seconds on the way (pkg/client/cluster.go, hooks.go and
-// pkg/runtimes/docker/node.go of v5.9.0). What they add, the name host.k3d.internal, the nodes get when they are made.
+// The k3d library is driven stage by stage instead of through its ClusterRun: that starts a tools container which
+// mounts the Docker socket's path (and so makes a directory where there is no socket), leaves a temporary file behind
+// for each node, and sleeps for three seconds on the way (pkg/client/cluster.go, hooks.go and
+// pkg/runtimes/docker/node.go of v5.9.0). What it adds on top, the name host.k3d.internal, the nodes get when they are
+// made; pods do not see it.
 package cluster
 
 import (

@@ -20,6 +20,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -103,6 +104,8 @@ func TestARealClusterFromNothingToNothing(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Reused, again.Outcome)
 
+	testImages(t, b, c)
+
 	logs := t.TempDir()
 	require.NoError(t, c.Logs(t.Context(), logs))
 	assert.FileExists(t, filepath.Join(logs, c.Nodes[0]+".log"))
@@ -122,6 +125,24 @@ func TestARealClusterFromNothingToNothing(t *testing.T) {
 	assert.Empty(t, b.left(t), "a cluster that is not usable is removed")
 	assert.NoDirExists(t, b.settings.Home)
 	require.NoError(t, Delete(t.Context(), b.con, b.settings, ""))
+}
+
+// testImages makes an image of the smallest program there is and puts it on the nodes, twice.
+func testImages(t *testing.T, b *bench, c *Cluster) {
+	t.Helper()
+	tarball, err := image.NewStore(t.TempDir(), image.Quiet{}).Static(t.Context(), image.Static{
+		Name: "cluster-test", Program: image.Program{Package: "./targets/local/node/pause"}, Path: "/pause",
+	})
+	require.NoError(t, err)
+	require.NoError(t, c.Images(t.Context(), b.con, []image.Tarball{tarball}))
+	assert.Contains(t, b.said.String(), "put 1 image on 1 node: 1 imported")
+	b.said.Reset()
+	require.NoError(t, c.Images(t.Context(), b.con, []image.Tarball{tarball}))
+	assert.Empty(t, b.said.String(), "an image that is there is not imported again")
+
+	require.NoError(t, os.WriteFile(tarball.Path, []byte("no tarball"), 0o600))
+	err = c.Images(t.Context(), b.con, []image.Tarball{{Ref: "cedana-e2e.local/other:1", Path: tarball.Path}})
+	require.ErrorContains(t, err, "cedana-e2e.local/other:1")
 }
 
 func TestARealCreationThatIsInterruptedLeavesNothing(t *testing.T) {

@@ -18,7 +18,6 @@ import (
 	conf "github.com/k3d-io/k3d/v5/pkg/config/v1alpha5"
 	"github.com/k3d-io/k3d/v5/pkg/runtimes"
 	k3d "github.com/k3d-io/k3d/v5/pkg/types"
-	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
@@ -117,7 +116,11 @@ func (m *maker) bring(ctx context.Context, have existing, todo action) error {
 				return err
 			}
 			if todo == start {
-				if err := startNodes(ctx, rt, c, k3d.IntentClusterStart); err != nil {
+				gateway, err := m.hostGateway(ctx, c)
+				if err != nil {
+					return err
+				}
+				if err := startNodes(ctx, rt, c, gateway, k3d.IntentClusterStart); err != nil {
 					return err
 				}
 			}
@@ -148,21 +151,16 @@ func (m *maker) create(ctx context.Context, step *console.Step) error {
 		if err := k3dclient.ClusterPrep(ctx, rt, cfg); err != nil {
 			return err
 		}
-		// The real runtime, not ours: k3d answers for its own only. On Docker Desktop and Colima this runs the tools
-		// container.
-		gateway, err := k3dclient.GetHostIP(ctx, runtimes.Docker, &cfg.Cluster)
+		gateway, err := m.hostGateway(ctx, &cfg.Cluster)
 		if err != nil {
 			return err
 		}
-		for _, n := range cfg.Cluster.Nodes {
-			n.ExtraHosts = append(n.ExtraHosts, k3d.DefaultK3dInternalHostRecord+":"+gateway.String())
-		}
 		step.Set("making the node containers")
-		if err := k3dclient.ClusterCreate(ctx, rt, &cfg.Cluster, &cfg.ClusterCreateOpts); err != nil {
+		if err := createNodes(ctx, rt, cfg, gateway.String()); err != nil {
 			return err
 		}
 		step.Set("starting the nodes")
-		if err := startNodes(ctx, rt, &cfg.Cluster, k3d.IntentClusterCreate); err != nil {
+		if err := startNodes(ctx, rt, &cfg.Cluster, gateway, k3d.IntentClusterCreate); err != nil {
 			return err
 		}
 		return m.writeKubeconfig(ctx, rt, &cfg.Cluster, step)
@@ -207,36 +205,6 @@ func (m *maker) config(ctx context.Context, rt runtimes.Runtime, port int) (*con
 		return nil, err
 	}
 	return cfg, k3dconfig.ValidateClusterConfig(ctx, rt, *cfg)
-}
-
-// startNodes starts what does not run: servers one after the other, then all agents.
-func startNodes(ctx context.Context, rt runtimes.Runtime, c *k3d.Cluster, intent k3d.Intent) error {
-	gateway, err := k3dclient.GetHostIP(ctx, runtimes.Docker, c)
-	if err != nil {
-		return err
-	}
-	run := func(ctx context.Context, n *k3d.Node) error {
-		return k3dclient.NodeStart(ctx, rt, n, &k3d.NodeStartOpts{
-			Wait:            true,
-			NodeHooks:       n.HookActions,
-			EnvironmentInfo: &k3d.EnvironmentInfo{HostGateway: gateway},
-			Intent:          intent,
-		})
-	}
-	for _, n := range c.Nodes {
-		if n.Role == k3d.ServerRole {
-			if err := run(ctx, n); err != nil {
-				return err
-			}
-		}
-	}
-	agents, ctx := errgroup.WithContext(ctx)
-	for _, n := range c.Nodes {
-		if n.Role == k3d.AgentRole {
-			agents.Go(func() error { return run(ctx, n) })
-		}
-	}
-	return agents.Wait()
 }
 
 func (m *maker) writeKubeconfig(ctx context.Context, rt runtimes.Runtime, c *k3d.Cluster, step *console.Step) error {
@@ -316,7 +284,7 @@ func (m *maker) forget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(left) > 0 || st.Token.Set() || len(st.Registered) > 0 || len(st.Engines) > 1 {
+	if len(left) > 0 || st.Token.Set() || len(st.Elsewhere()) > 0 || len(st.Engines) > 1 {
 		return removeFile(m.settings.Kubeconfig())
 	}
 	if err := state.Remove(dir); err != nil {

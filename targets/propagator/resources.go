@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -47,27 +48,36 @@ type CheckpointFilter struct {
 // Checkpoints lists checkpoints. Not every server honours the cluster filter: rows whose info names another cluster
 // are dropped here; rows that name none stay.
 func (c *Client) Checkpoints(ctx context.Context, filter CheckpointFilter) ([]Checkpoint, error) {
+	rows, err := callList[Checkpoint](ctx, c, filter.call())
+	return slices.DeleteFunc(rows, filter.drops), err
+}
+
+// RawCheckpoints is Checkpoints with each row as the server sent it, with the fields that Checkpoint has not.
+func (c *Client) RawCheckpoints(ctx context.Context, filter CheckpointFilter) ([]json.RawMessage, error) {
+	rows, err := callList[json.RawMessage](ctx, c, filter.call())
+	return slices.DeleteFunc(rows, func(raw json.RawMessage) bool {
+		var row Checkpoint
+		return json.Unmarshal(raw, &row) == nil && filter.drops(row)
+	}), err
+}
+
+func (f CheckpointFilter) call() call {
 	query := url.Values{}
-	if len(filter.IDs) > 0 {
-		query.Set("ids", strings.Join(filter.IDs, ","))
+	if len(f.IDs) > 0 {
+		query.Set("ids", strings.Join(f.IDs, ","))
 	}
-	if filter.ClusterID != "" {
-		query.Set("cluster_id", filter.ClusterID)
+	if f.ClusterID != "" {
+		query.Set("cluster_id", f.ClusterID)
 	}
-	rows, err := callList[Checkpoint](ctx, c, call{
-		method: http.MethodGet, path: "/checkpoints", query: query, accept: asJSON, repeatable: true,
-	})
-	if err != nil || filter.ClusterID == "" {
-		return rows, err
+	return call{method: http.MethodGet, path: "/checkpoints", query: query, accept: asJSON, repeatable: true}
+}
+
+func (f CheckpointFilter) drops(row Checkpoint) bool {
+	if f.ClusterID == "" {
+		return false
 	}
-	kept := rows[:0]
-	for _, row := range rows {
-		var info CheckpointInfo
-		if json.Unmarshal(row.Info, &info) != nil || info.ClusterID == "" || info.ClusterID == filter.ClusterID {
-			kept = append(kept, row)
-		}
-	}
-	return kept, nil
+	var info CheckpointInfo
+	return json.Unmarshal(row.Info, &info) == nil && info.ClusterID != "" && info.ClusterID != f.ClusterID
 }
 
 // NewCheckpoint makes a checkpoint row and returns its id. An answer that is lost leaves a row behind that stays

@@ -22,7 +22,7 @@ type ExitError struct {
 }
 
 func (e *ExitError) Error() string {
-	text := fmt.Sprintf("%s: %s: exit status %d", e.Container, strings.Join(e.Argv, " "), e.Code)
+	text := fmt.Sprintf("%s in %s: exit status %d", e.Argv[0], e.Container, e.Code)
 	if e.Stderr != "" {
 		text += ": " + e.Stderr
 	}

@@ -20,6 +20,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sys/unix"
 )
 
 // modified is the time of every file in every layer, so that equal inputs give equal layers.
@@ -234,10 +235,10 @@ func archiveFile(out *tar.Writer, file, relative string, info fs.FileInfo, links
 	header.Typeflag, header.Size = tar.TypeReg, info.Size()
 	const capability = "security.capability"
 	value := make([]byte, 64)
-	n, err := syscall.Getxattr(file, capability, value)
+	n, err := unix.Getxattr(file, capability, value)
 	if err == nil {
 		header.PAXRecords = map[string]string{"SCHILY.xattr." + capability: string(value[:n])}
-	} else if !errors.Is(err, syscall.ENODATA) && !errors.Is(err, syscall.ENOTSUP) {
+	} else if !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) {
 		return fmt.Errorf("%s: read capabilities: %w", file, err)
 	}
 	if err := out.WriteHeader(header); err != nil {

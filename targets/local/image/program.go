@@ -72,7 +72,7 @@ func (s *Store) program(ctx context.Context, p Program) (Binary, error) {
 			}
 		}
 	}
-	current, err := p.listSources(ctx, root)
+	current, err := p.listSources(ctx, root, s.progress)
 	if err != nil {
 		return Binary{}, err
 	}
@@ -151,14 +151,22 @@ func (p Program) key(ctx context.Context, root string, dirs []sourceDir) (string
 
 // listSources asks Go which directories of the repository the program is built from. Everything else is the standard
 // library or a module whose sum is in go.sum.
-func (p Program) listSources(ctx context.Context, root string) ([]sourceDir, error) {
+func (p Program) listSources(ctx context.Context, root string, progress Progress) ([]sourceDir, error) {
 	args := append([]string{"list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}\t{{len .EmbedFiles}}{{end}}"}, p.flags()...)
 	cmd := p.command(ctx, root, append(args, p.Package)...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	output := &compilerOutput{}
+	cmd.Stderr = output
+	// The first time it gets the modules.
+	stop := Watch(progress, func(elapsed time.Duration) string {
+		return fmt.Sprintf("list packages of %s (%s): %s", p.Name, elapsed, output.state())
+	})
 	out, err := cmd.Output()
+	stop()
 	if err != nil {
-		return nil, fmt.Errorf("list its packages: %w\n%s", err, strings.TrimSpace(stderr.String()))
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("list its packages: %w\n%s", err, output.problems())
 	}
 	dirs := []sourceDir{} // stays empty for a command of another module: its go.sum says it all
 	for line := range strings.Lines(string(out)) {

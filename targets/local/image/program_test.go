@@ -136,7 +136,7 @@ func TestCompilerOutputIsSortedIntoProgressAndProblems(t *testing.T) {
 
 func TestLacksSysResource(t *testing.T) {
 	t.Parallel()
-	require.True(t, LacksSysResource("Name:\tx\nCapBnd:\t000001fffeffffff\n"))
-	require.False(t, LacksSysResource("Name:\tx\nCapBnd:\t000001ffffffffff\n"))
-	require.False(t, LacksSysResource(""))
+	require.True(t, lacksSysResource("Name:\tx\nCapBnd:\t000001fffeffffff\n"))
+	require.False(t, lacksSysResource("Name:\tx\nCapBnd:\t000001ffffffffff\n"))
+	require.False(t, lacksSysResource(""))
 }

@@ -46,6 +46,8 @@ func (s *Store) Image(ctx context.Context, name, key string, build func(ctx cont
 	var err error
 	t.Path, err = s.file(ctx, "images", name, key, ".tar", func(ctx context.Context, path string) error {
 		s.progress.Step("make image %s", t.Ref)
+		stop := Watch(s.progress, func(elapsed time.Duration) string { return fmt.Sprintf("make image %s (%s)", t.Ref, elapsed) })
+		defer stop()
 		img, err := build(ctx)
 		if err != nil {
 			return err
@@ -91,14 +93,19 @@ func (s *Store) File(ctx context.Context, name, key, ext string, build func(ctx 
 	return s.file(ctx, "build", name, key, ext, build)
 }
 
-// Scratch makes an empty directory on the store's file system for one piece of work, and a function to remove it.
+// Scratch makes an empty directory on the store's file system for one piece of work, and a function to remove it. The
+// caller is making the only artifact that needs a directory of this name, so it holds that one's lock, and what is
+// there under the name was left behind by a run that was killed.
 func (s *Store) Scratch(name string) (dir string, remove func() error, err error) {
 	parent := filepath.Join(s.home, "build")
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return "", nil, fmt.Errorf("make directory for %s: %w", name, err)
 	}
-	dir, err = os.MkdirTemp(parent, "tmp-"+name+"-")
-	if err != nil {
+	dir = filepath.Join(parent, "tmp-"+name)
+	if err := os.RemoveAll(dir); err != nil {
+		return "", nil, fmt.Errorf("remove what an interrupted run left behind: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", nil, fmt.Errorf("make directory for %s: %w", name, err)
 	}
 	return dir, func() error { return os.RemoveAll(dir) }, nil

@@ -11,7 +11,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -50,7 +49,8 @@ type Options struct {
 	// Progress may be nil.
 	Progress image.Progress
 
-	// canRunK3s says that this host can run k3s, see [canRunK3s]. Ensure finds out.
+	// canRunK3s is found out by Ensure. k3s asks for more than a host without CAP_SYS_RESOURCE can give, and its
+	// containerd's restrict_oom_score_adj, the remedy, cannot be set from outside.
 	canRunK3s bool
 }
 
@@ -75,11 +75,11 @@ func Ensure(ctx context.Context, o Options) (Image, error) {
 	if o.K3sImage == "" {
 		o.K3sImage = DefaultK3sImage
 	}
-	status, err := os.ReadFile("/proc/self/status")
+	lacks, err := image.LacksSysResource()
 	if err != nil {
-		return Image{}, fmt.Errorf("see whether this host has CAP_SYS_RESOURCE: %w", err)
+		return Image{}, err
 	}
-	o.canRunK3s = canRunK3s(string(status))
+	o.canRunK3s = !lacks
 	var tools, node image.Tarball
 	var made Image
 	work, workCtx := errgroup.WithContext(ctx)
@@ -157,7 +157,3 @@ const (
 	// pullTimeout is how long it has when k3s was asked for by name.
 	pullTimeout = 30 * time.Second
 )
-
-// canRunK3s reports whether k3s can run on a host with this /proc/self/status: it asks for more than a host without
-// CAP_SYS_RESOURCE can give, and its containerd's restrict_oom_score_adj, the remedy, cannot be set from outside.
-func canRunK3s(status string) bool { return !image.LacksSysResource(status) }

@@ -10,7 +10,6 @@ package workload
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"golang.org/x/sync/errgroup"
 
@@ -46,9 +45,9 @@ var counter = image.Static{
 // On a host without CAP_SYS_RESOURCE CRIU cannot read the limits of a process of another user (`Can't get rlimit 0`):
 // there nginx's worker is root as well, and the image has another name.
 func Images(ctx context.Context, o Options) (Set, error) {
-	status, err := os.ReadFile("/proc/self/status")
+	lacksSysResource, err := image.LacksSysResource()
 	if err != nil {
-		return Set{}, fmt.Errorf("see whether this host has CAP_SYS_RESOURCE: %w", err)
+		return Set{}, err
 	}
 	store := image.NewStore(o.Home, o.Progress)
 	var set Set
@@ -65,7 +64,7 @@ func Images(ctx context.Context, o Options) (Set, error) {
 		if set.Busybox, err = busybox(ctx, store, files); err != nil {
 			return err
 		}
-		set.Nginx, err = nginx(ctx, store, files, worker(string(status)))
+		set.Nginx, err = nginx(ctx, store, files, worker(lacksSysResource))
 		return err
 	})
 	if err := work.Wait(); err != nil {
@@ -74,9 +73,9 @@ func Images(ctx context.Context, o Options) (Set, error) {
 	return set, nil
 }
 
-// worker is the user of nginx's worker process on a host with this /proc/self/status.
-func worker(status string) string {
-	if image.LacksSysResource(status) {
+// worker is the user of nginx's worker process.
+func worker(lacksSysResource bool) string {
+	if lacksSysResource {
 		return "root"
 	}
 	return "www-data"

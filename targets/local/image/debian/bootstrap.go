@@ -48,7 +48,7 @@ func debootstrap(ctx context.Context, progress image.Progress, mirror, root stri
 		"--include="+strings.Join(packages, ","), Suite, root, mirror, script)
 	// Nothing here needs to survive a power cut half-way, so dpkg need not sync every file.
 	cmd.Env = append(os.Environ(), "DPKG_FORCE=unsafe-io", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setpgid: true}
+	cmd.SysProcAttr = ownMounts()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	output := &lastLines{keep: 25}

@@ -114,12 +114,23 @@ var refusedEnv = map[string]string{
 	"K3S_SELINUX":            refused["selinux"],
 }
 
+// refusedFiles are k3s's configuration files that this node cannot honour, with the reason.
+var refusedFiles = map[string]string{
+	"/etc/rancher/k3s/config.yaml":     refused["config"],
+	"/etc/rancher/k3s/registries.yaml": refused["private-registry"],
+}
+
 // Parse reads args, the arguments after "server" or "agent", and k3s's environment variables through getenv. A flag wins over its
 // variable. The host name is the default of the node name.
 func Parse(role Role, args []string, getenv func(string) string, hostname string) (*Options, error) {
 	for name, reason := range refusedEnv {
 		if getenv(name) != "" {
 			return nil, fmt.Errorf("read environment: %s is not supported on a node built from source: %s", name, reason)
+		}
+	}
+	for file, reason := range refusedFiles {
+		if _, err := os.Stat(file); err == nil {
+			return nil, fmt.Errorf("read configuration: %s is not supported on a node built from source: %s", file, reason)
 		}
 	}
 	fs := pflag.NewFlagSet("k3s "+string(role), pflag.ContinueOnError)

@@ -82,13 +82,11 @@ func (a *agent) prepare() error {
 }
 
 func (a *agent) run(ctx context.Context, background *sync.WaitGroup) error {
-	limited, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not done within %s", startLimit))
-	defer cancel()
 	if err := a.crew.start(containerdProgram()); err != nil {
 		return err
 	}
 	runtimeUp := make(chan error, 1)
-	go func() { runtimeUp <- startRuntime(limited, a.log) }()
+	go func() { runtimeUp <- startRuntime(ctx, background, a.log) }()
 
 	// No limit: the server may be down for long.
 	if err := a.trust(ctx); err != nil {

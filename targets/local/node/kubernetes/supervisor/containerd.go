@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"text/template"
-	"time"
 
 	_ "embed"
 )
@@ -29,6 +27,8 @@ type containerdConfig struct {
 	CNIConfigDir     string
 	CertsDir         string
 	RestrictOOMScore bool
+	// SystemdCgroup is always false; k3s's templates know it.
+	SystemdCgroup bool
 	// Cedana is false when the user's own template defines that runtime.
 	Cedana bool
 }
@@ -129,19 +129,6 @@ func containerdProgram() program {
 		name: "containerd",
 		path: "containerd",
 		args: []string{"--config", containerdConfigDir + "/config.toml"},
-	}
-}
-
-// waitSocket waits until something accepts connections on a Unix socket.
-func waitSocket(ctx context.Context, socket string) error {
-	for {
-		conn, err := net.DialTimeout("unix", socket, time.Second)
-		if err == nil {
-			return conn.Close()
-		}
-		if pauseErr := pause(ctx, 20*time.Millisecond); pauseErr != nil {
-			return fmt.Errorf("wait for %s: %w: last state: %w", socket, pauseErr, err)
-		}
 	}
 }
 

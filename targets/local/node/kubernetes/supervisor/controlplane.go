@@ -11,6 +11,9 @@ const (
 	etcdURL = "https://127.0.0.1:2379"
 	// etcdPeerURL is where a second member would talk to this one. There is none, but etcd wants the address.
 	etcdPeerURL = "https://127.0.0.1:2380"
+	// noListener turns off the controller manager's and the scheduler's own HTTPS server. Nobody asks them, and each would make an RSA
+	// key for it at every start, which takes up to a second.
+	noListener = "--secure-port=0"
 )
 
 // controlPlane makes the command lines of a server's programs.
@@ -43,13 +46,13 @@ func (c controlPlane) etcd() program {
 		"--peer-cert-file=" + c.ids.etcdServer.Cert,
 		"--peer-key-file=" + c.ids.etcdServer.Key,
 		// A member alone need not wait for others before it leads.
-		"--heartbeat-interval=10",
-		"--election-timeout=100",
+		"--heartbeat-interval=20",
+		"--election-timeout=200",
 		// A test cluster's data need not survive the machine's power cut, only the container's restart.
 		"--unsafe-no-fsync=true",
 		"--log-level=warn",
 	}
-	return program{name: "etcd", args: append(args, c.options.EtcdArgs...)}
+	return program{name: "etcd", memory: "200MiB", args: append(args, c.options.EtcdArgs...)}
 }
 
 func (c controlPlane) apiServer() program {
@@ -88,23 +91,19 @@ func (c controlPlane) apiServer() program {
 		"--service-cluster-ip-range=" + c.options.ServiceCIDR.String(),
 		"--profiling=false",
 	}
-	return program{name: "kube-apiserver", args: append(args, c.options.APIServerArgs...)}
+	return program{name: "kube-apiserver", memory: "700MiB", args: append(args, c.options.APIServerArgs...)}
 }
 
 func (c controlPlane) controllerManager() program {
-	kubeconfig := kubeconfigPath("controller-manager")
 	args := []string{
-		"--kubeconfig=" + kubeconfig,
-		"--authentication-kubeconfig=" + kubeconfig,
-		"--authorization-kubeconfig=" + kubeconfig,
-		"--bind-address=127.0.0.1",
+		"--kubeconfig=" + kubeconfigPath("controller-manager"),
+		noListener,
 		"--leader-elect=false",
 		"--use-service-account-credentials=true",
 		"--service-account-private-key-file=" + c.ids.serviceAccountKey,
 		"--root-ca-file=" + c.ids.cluster.CertFile(),
 		"--cluster-signing-cert-file=" + c.ids.cluster.CertFile(),
 		"--cluster-signing-key-file=" + c.ids.cluster.KeyFile(),
-		"--requestheader-client-ca-file=" + c.ids.frontProxy.CertFile(),
 		"--allocate-node-cidrs=true",
 		"--configure-cloud-routes=false",
 		"--cluster-cidr=" + c.options.ClusterCIDR.String(),
@@ -113,18 +112,15 @@ func (c controlPlane) controllerManager() program {
 		"--kube-api-burst=200",
 		"--profiling=false",
 	}
-	return program{name: "kube-controller-manager", args: append(args, c.options.ControllerManagerArgs...)}
+	return program{name: "kube-controller-manager", memory: "200MiB", args: append(args, c.options.ControllerManagerArgs...)}
 }
 
 func (c controlPlane) scheduler() program {
-	kubeconfig := kubeconfigPath("scheduler")
 	args := []string{
-		"--kubeconfig=" + kubeconfig,
-		"--authentication-kubeconfig=" + kubeconfig,
-		"--authorization-kubeconfig=" + kubeconfig,
-		"--bind-address=127.0.0.1",
+		"--kubeconfig=" + kubeconfigPath("scheduler"),
+		noListener,
 		"--leader-elect=false",
 		"--profiling=false",
 	}
-	return program{name: "kube-scheduler", args: append(args, c.options.SchedulerArgs...)}
+	return program{name: "kube-scheduler", memory: "150MiB", args: append(args, c.options.SchedulerArgs...)}
 }

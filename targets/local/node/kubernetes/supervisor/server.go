@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -16,9 +15,6 @@ import (
 	"github.com/cedana/cedana-e2e/node/kubernetes/options"
 	"github.com/cedana/cedana-e2e/node/kubernetes/pki"
 )
-
-// startLimit bounds each wait of a node's start. A start takes seconds; a machine under load may take long, but not this long.
-const startLimit = 3 * time.Minute
 
 // server runs a control plane and the node it is on.
 type server struct {
@@ -149,8 +145,6 @@ func (s *server) writeAdminKubeconfigs() error {
 // background.
 func (s *server) run(ctx context.Context, background *sync.WaitGroup) error {
 	plane, worker := s.plane(), s.worker()
-	limited, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not done within %s", startLimit))
-	defer cancel()
 
 	// The control plane and the container runtime do not need each other: start both.
 	for _, p := range []program{plane.etcd(), plane.apiServer(), containerdProgram()} {
@@ -158,20 +152,30 @@ func (s *server) run(ctx context.Context, background *sync.WaitGroup) error {
 			return err
 		}
 	}
-	runtimeUp := make(chan error, 1)
-	go func() { runtimeUp <- startRuntime(limited, s.log) }()
 	s.log.Info("Running kube-apiserver", "port", s.options.Port)
+	// The kubelet may come before the API server is ready: what a node may do needs no role, and it asks again soon.
+	kubeletUp := make(chan error, 1)
+	go func() {
+		err := startRuntime(ctx, background, s.log)
+		if err == nil {
+			err = waitPort(ctx, s.options.Port)
+		}
+		if err == nil {
+			err = s.crew.start(worker.kubelet())
+		}
+		kubeletUp <- err
+	}()
 
 	config, err := restConfig(kubeconfigPath("supervisor"))
 	if err != nil {
 		return err
 	}
+	limited, cancel := limit(ctx)
+	defer cancel()
 	if err := waitReady(limited, config); err != nil {
 		return fmt.Errorf("wait for kube-apiserver: %w: see %s", err, s.crew.logFile("kube-apiserver"))
 	}
-	if err := s.writeAdminKubeconfigs(); err != nil {
-		return err
-	}
+	// The others need the roles that the API server makes before it is ready; refused, they would wait for seconds.
 	programs := []program{plane.controllerManager(), plane.scheduler()}
 	if s.options.KubeProxy {
 		programs = append(programs, worker.kubeProxy())
@@ -181,10 +185,10 @@ func (s *server) run(ctx context.Context, background *sync.WaitGroup) error {
 			return err
 		}
 	}
-	if err := <-runtimeUp; err != nil {
+	if err := s.writeAdminKubeconfigs(); err != nil {
 		return err
 	}
-	if err := s.crew.start(worker.kubelet()); err != nil {
+	if err := <-kubeletUp; err != nil {
 		return err
 	}
 	client, err := kubernetes.NewForConfig(config)

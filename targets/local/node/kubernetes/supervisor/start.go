@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
+
+// startLimit bounds each wait of a node's start. A start takes seconds; a machine under load may take long, but not this long.
+const startLimit = 3 * time.Minute
 
 // stopLimit is how long a node's programs get to end in good order. Docker kills a container after 10 seconds.
 const stopLimit = 4 * time.Second
@@ -68,22 +72,49 @@ func (c *crew) control(ctx context.Context, background *sync.WaitGroup, name str
 	})
 }
 
-// startRuntime waits for containerd and gives it the node's images.
-func startRuntime(ctx context.Context, log *slog.Logger) error {
-	if err := waitSocket(ctx, ContainerdSocket); err != nil {
+// startRuntime waits for containerd and gives it the node image's own images. The user's are imported in the background: they may be
+// many, and a pod waits for its own, not for all.
+func startRuntime(ctx context.Context, background *sync.WaitGroup, log *slog.Logger) error {
+	limited, cancel := limit(ctx)
+	defer cancel()
+	if err := waitListener(limited, "unix", ContainerdSocket); err != nil {
 		return fmt.Errorf("wait for containerd: %w", err)
 	}
 	log.Info("Containerd is now running")
-	if err := importImages(ctx, bakedImages); err != nil {
+	if err := importImages(limited, bakedImages); err != nil {
 		return err
 	}
-	// The user's own images may be many; pods wait for theirs, not for all.
-	go func() {
-		if err := importImages(ctx, importedImages); err != nil {
+	background.Go(func() {
+		if err := importImages(ctx, importedImages); err != nil && ctx.Err() == nil {
 			log.Error("import images", "error", err)
 		}
-	}()
+	})
 	return nil
+}
+
+// limit bounds one wait of a node's start.
+func limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not done within %s", startLimit))
+}
+
+// waitPort waits until something listens on the node's TCP port.
+func waitPort(ctx context.Context, port int) error {
+	limited, cancel := limit(ctx)
+	defer cancel()
+	return waitListener(limited, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+}
+
+// waitListener waits until something accepts connections at address.
+func waitListener(ctx context.Context, network, address string) error {
+	for {
+		conn, err := net.DialTimeout(network, address, time.Second)
+		if err == nil {
+			return conn.Close()
+		}
+		if stop := pause(ctx, 20*time.Millisecond); stop != nil {
+			return fmt.Errorf("wait for %s: %w: last state: %w", address, stop, err)
+		}
+	}
 }
 
 // waitReady waits until the API server says that it is ready.

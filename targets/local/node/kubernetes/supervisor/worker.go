@@ -117,7 +117,7 @@ func (w worker) kubelet() program {
 	if len(w.options.NodeTaints) > 0 {
 		args = append(args, "--register-with-taints="+strings.Join(w.options.NodeTaints, ","))
 	}
-	return program{name: "kubelet", args: append(args, w.options.KubeletArgs...)}
+	return program{name: "kubelet", memory: "200MiB", args: append(args, w.options.KubeletArgs...)}
 }
 
 func (w worker) kubeProxy() program {
@@ -137,5 +137,5 @@ func (w worker) kubeProxy() program {
 	if !w.host.adjustOOM {
 		args = append(args, "--oom-score-adj=0")
 	}
-	return program{name: "kube-proxy", args: append(args, w.options.KubeProxyArgs...)}
+	return program{name: "kube-proxy", memory: "150MiB", args: append(args, w.options.KubeProxyArgs...)}
 }

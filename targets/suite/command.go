@@ -1,0 +1,199 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/mask"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// testPackage is where the tests are, below the repository.
+const testPackage = "tests/e2e"
+
+// grace is how long the tests have to end after an interrupt. mage itself ends 5 s after one.
+const grace = 3 * time.Second
+
+// compile builds the test program, apart from running it: `go test` would link it anew each time (4 s), while this
+// does nothing when it is up to date (1 s), and the time limit of the tests is theirs alone.
+func compile(ctx context.Context, s *settings.Settings, opts Options, output io.WriteCloser) (string, error) {
+	defer output.Close()
+	binary := filepath.Join(s.ClusterDir(), "e2e.test")
+	if err := os.MkdirAll(filepath.Dir(binary), 0o700); err != nil {
+		return "", fmt.Errorf("make cluster directory: %w", err)
+	}
+	cmd := command(ctx, "go", "test", "-c", "-vet=off", "-tags", "e2e", "-o", binary, "./"+testPackage)
+	cmd.Dir = opts.Dir
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := run(ctx, cmd); err != nil {
+		return "", fmt.Errorf("compile the tests in %s: %w", filepath.Join(opts.Dir, testPackage), err)
+	}
+	return binary, nil
+}
+
+// command is a program in a process group of its own, which is interrupted when ctx ends. A Ctrl-C at the terminal
+// does not reach it by itself: mage's context does.
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return signalGroup(cmd, syscall.SIGINT) }
+	cmd.WaitDelay = grace
+	return cmd
+}
+
+// run waits for the program, and then ends whatever is left of its group: a test program does not always die with
+// the gotestsum that started it.
+func run(ctx context.Context, cmd *exec.Cmd) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	err := cmd.Wait()
+	if killErr := signalGroup(cmd, syscall.SIGKILL); killErr != nil {
+		err = errors.Join(err, fmt.Errorf("end what %s left running: %w", cmd.Path, killErr))
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func signalGroup(cmd *exec.Cmd, sig syscall.Signal) error {
+	if err := syscall.Kill(-cmd.Process.Pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}
+
+// timeoutError is the end of the time for the tests.
+type timeoutError struct{ limit time.Duration }
+
+func (e *timeoutError) Error() string {
+	return fmt.Sprintf("not done within E2E_SUITE_TIMEOUT=%s", e.limit)
+}
+
+// limits are the time that the test program gives itself and, above it, the time after which it is ended from
+// outside. The test program's own end has all goroutines in its output, so it should come first.
+func limits(whole time.Duration) (inner, outer time.Duration) {
+	return whole - min(30*time.Second, whole/3), whole
+}
+
+func runTests(ctx context.Context, con *console.Console, step *console.Step, s *settings.Settings, opts Options, m mask.Mask, binary string, report *Report) (err error) {
+	whole := s.SuiteTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		whole = min(whole, time.Until(deadline))
+	}
+	inner, outer := limits(whole)
+	ctx, cancel := context.WithTimeoutCause(ctx, outer, &timeoutError{s.SuiteTimeout})
+	defer cancel()
+
+	// gotestsum's files have the tests' output as it is: they are masked on their way to the artifacts.
+	raw, err := os.MkdirTemp(s.ClusterDir(), "run-")
+	if err != nil {
+		return fmt.Errorf("make directory for results: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(raw)) }()
+
+	output := m.Writer(con.Progress())
+	cmd := command(ctx, "go", gotestsum(s, opts, raw, binary, inner)...)
+	cmd.Dir = filepath.Join(opts.Dir, testPackage)
+	cmd.Env = append(os.Environ(), environment(s, opts)...)
+	cmd.Stdout, cmd.Stderr = output, output
+
+	followed := follow(filepath.Join(raw, eventsFile), report, step)
+	runErr := run(ctx, cmd)
+	err = errors.Join(runErr, followed(), output.Close())
+	for _, name := range []string{junitFile, eventsFile} {
+		if publishErr := publish(filepath.Join(raw, name), filepath.Join(s.Artifacts, name), m); publishErr != nil && runErr == nil {
+			err = errors.Join(err, publishErr)
+		}
+	}
+	return err
+}
+
+// gotestsum's arguments for `go`. It is given the compiled test program as a raw command, through test2json, which is
+// what `go test -json` does.
+func gotestsum(s *settings.Settings, opts Options, raw, binary string, limit time.Duration) []string {
+	format := "testname"
+	if opts.Getenv("GITHUB_ACTIONS") == "true" {
+		format = "github-actions"
+	}
+	args := []string{
+		"tool", "gotestsum", "--format", format, "--format-hide-empty-pkg", "--hide-summary", "skipped",
+		"--junitfile", filepath.Join(raw, junitFile), "--junitfile-project-name", "cedana-e2e",
+		"--jsonfile", filepath.Join(raw, eventsFile), "--raw-command", "--",
+		"go", "tool", "test2json", "-t", "-p", testPackage,
+		binary, "-test.v=test2json", "-test.paniconexit0", "-test.count=1",
+		"-test.timeout=" + limit.String(), "-test.parallel=" + strconv.Itoa(s.Parallel),
+	}
+	if s.Run != "" {
+		args = append(args, "-test.run="+s.Run)
+	}
+	return args
+}
+
+// environment is what the tests read, over this process's own. Secrets go this way and never by argument.
+func environment(s *settings.Settings, opts Options) []string {
+	keep := "0"
+	if s.Keep {
+		keep = "1"
+	}
+	return []string{
+		"E2E_BACKEND=" + string(s.Backend),
+		"CEDANA_URL=" + opts.URL,
+		"CEDANA_AUTH_TOKEN=" + opts.Token.Reveal(),
+		"CLUSTER_ID=" + opts.ClusterID,
+		"CLUSTER_NAME=" + s.ClusterName,
+		"E2E_KUBECONFIG=" + opts.Kubeconfig,
+		"E2E_KUBECONTEXT=" + opts.Context,
+		"CEDANA_NAMESPACE=" + s.CedanaNamespace,
+		"NAMESPACE=" + s.Namespace,
+		"RUNC_ROOT=" + s.RuncRoot,
+		"E2E_RUN_ID=" + s.RunID,
+		"E2E_ARTIFACTS=" + s.Artifacts,
+		"E2E_KEEP=" + keep,
+		"E2E_IMAGE_NGINX=" + opts.Nginx,
+		"E2E_IMAGE_COUNTER=" + opts.Counter,
+		"E2E_IMAGE_BUSYBOX=" + opts.Busybox,
+		"E2E_POD_TIMEOUT=" + s.PodTimeout.String(),
+		"E2E_CHECKPOINT_TIMEOUT=" + s.CheckpointTimeout.String(),
+		"E2E_RESTORE_TIMEOUT=" + s.RestoreTimeout.String(),
+	}
+}
+
+// publish copies a file with its secrets masked.
+func publish(from, to string, m mask.Mask) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("keep %s: %w", filepath.Base(to), err)
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return fmt.Errorf("keep %s: %w", filepath.Base(to), err)
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	masked := m.Writer(out)
+	if _, err := io.Copy(masked, in); err != nil {
+		return fmt.Errorf("keep %s: %w", filepath.Base(to), err)
+	}
+	return masked.Close()
+}
+
+// trimmed is a test's log line without the place it was written at.
+func trimmed(line string) string {
+	line = strings.TrimSpace(line)
+	if place, rest, ok := strings.Cut(line, ": "); ok && strings.Contains(place, ".go:") && !strings.Contains(place, " ") {
+		return rest
+	}
+	return line
+}

@@ -1,0 +1,189 @@
+package suite
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// Report is what is known of a run.
+type Report struct {
+	Backend settings.Backend
+	URL     string
+	Phases  []Phase
+	// Tests are those at the top, in the order in which they began.
+	Tests  []*Test
+	byName map[string]*Test
+}
+
+// Test is one test's result.
+type Test struct {
+	Name    string
+	Outcome Outcome
+	Took    time.Duration
+	// Reason is the last line that a skipped or failed test wrote.
+	Reason string
+}
+
+// Outcome of a test.
+type Outcome string
+
+const (
+	passed      Outcome = "passed"
+	failed      Outcome = "failed"
+	skipped     Outcome = "skipped"
+	interrupted Outcome = "not finished"
+)
+
+// event is a line of test2json: https://pkg.go.dev/cmd/test2json.
+type event struct {
+	Action  string
+	Test    string
+	Elapsed float64
+	Output  string
+}
+
+// add takes one event. Subtests count with the test they belong to.
+func (r *Report) add(e event) {
+	if e.Test == "" {
+		return
+	}
+	top, _, isPart := strings.Cut(e.Test, "/")
+	if r.byName == nil {
+		r.byName = map[string]*Test{}
+	}
+	t := r.byName[top]
+	if t == nil {
+		t = &Test{Name: top, Outcome: interrupted}
+		r.byName[top] = t
+		r.Tests = append(r.Tests, t)
+	}
+	if e.Action == "output" {
+		if line := trimmed(e.Output); line != "" && !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "===") {
+			t.Reason = line
+		}
+		return
+	}
+	if isPart {
+		return
+	}
+	switch e.Action {
+	case "pass":
+		t.Outcome = passed
+	case "fail":
+		t.Outcome = failed
+	case "skip":
+		t.Outcome = skipped
+	default:
+		return
+	}
+	t.Took = time.Duration(e.Elapsed * float64(time.Second))
+}
+
+func (r *Report) names(o Outcome) []string {
+	var out []string
+	for _, t := range r.Tests {
+		if t.Outcome == o {
+			out = append(out, t.Name)
+		}
+	}
+	return out
+}
+
+// Counts is the run in one line, such as "7 passed, 0 failed, 3 skipped".
+func (r *Report) Counts() string {
+	text := fmt.Sprintf("%d passed, %d failed, %d skipped", len(r.names(passed)), len(r.names(failed)), len(r.names(skipped)))
+	if n := len(r.names(interrupted)); n > 0 {
+		text += fmt.Sprintf(", %d not finished", n)
+	}
+	return text
+}
+
+// followEvery is how often the file of events is looked at.
+const followEvery = 200 * time.Millisecond
+
+// follow reads events while they are written and tells the step which tests are running. The function that it returns
+// reads the rest and stops; only after it the report may be used by others.
+func follow(path string, report *Report, step *console.Step) (stop func() error) {
+	done := make(chan struct{})
+	var err error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var source eventFile
+		defer source.close()
+		for last := false; ; {
+			if err = source.read(path, report.add); err != nil {
+				return
+			}
+			if running := report.names(interrupted); len(running) > 0 {
+				step.Set("%s; running or waiting: %s", report.Counts(), strings.Join(running, ", "))
+			}
+			if last {
+				return
+			}
+			select {
+			case <-done:
+				last = true
+			case <-time.After(followEvery):
+			}
+		}
+	})
+	return func() error {
+		close(done)
+		wg.Wait()
+		return err
+	}
+}
+
+// eventFile reads a file that another process is still writing.
+type eventFile struct {
+	file *os.File
+	in   *bufio.Reader
+	rest []byte
+}
+
+// read hands on all whole lines that are there now. A file that is not there yet has none.
+func (f *eventFile) read(path string, add func(event)) error {
+	if f.file == nil {
+		file, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read test events: %w", err)
+		}
+		f.file, f.in = file, bufio.NewReader(file)
+	}
+	for {
+		line, err := f.in.ReadBytes('\n')
+		f.rest = append(f.rest, line...)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read test events: %w", err)
+		}
+		var e event
+		if err := json.Unmarshal(f.rest, &e); err != nil {
+			return fmt.Errorf("read test events: %w", err)
+		}
+		f.rest = nil
+		add(e)
+	}
+}
+
+func (f *eventFile) close() {
+	if f.file != nil {
+		f.file.Close()
+	}
+}

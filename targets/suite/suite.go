@@ -1,0 +1,196 @@
+// Package suite runs the end-to-end tests, keeps what is needed to understand a failure, and says what a run means.
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/mask"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// Options is what a run needs beside the settings.
+type Options struct {
+	// Dir is the repository. Default: the working directory, which under mage is the repository.
+	Dir string
+	// URL and Token of the propagator, and the cluster's id there.
+	URL       string
+	Token     settings.Secret
+	ClusterID string
+	// Kubeconfig and Context default to the settings' own cluster.
+	Kubeconfig string
+	Context    string
+	// Nginx, Counter and Busybox are the images of the pods under test.
+	Nginx, Counter, Busybox string
+	// Sources are what Collect keeps besides the cluster's own objects, when the run fails.
+	Sources []Source
+	// Phases are what was done before the tests, for the summary.
+	Phases []Phase
+	// Getenv reads GITHUB_ACTIONS and GITHUB_STEP_SUMMARY. Default: os.Getenv.
+	Getenv func(name string) string
+}
+
+// Phase is a part of the whole run and the time it took.
+type Phase struct {
+	Name string
+	Took time.Duration
+}
+
+func (o Options) withDefaults(s *settings.Settings) Options {
+	if o.Dir == "" {
+		o.Dir = "."
+	}
+	if o.Kubeconfig == "" {
+		o.Kubeconfig = s.Kubeconfig()
+	}
+	if o.Context == "" {
+		o.Context = s.KubeContext()
+	}
+	if o.URL == "" {
+		o.URL = s.URL
+	}
+	if !o.Token.Set() {
+		o.Token = s.Token
+	}
+	if o.ClusterID == "" {
+		o.ClusterID = s.ClusterID
+	}
+	if o.Getenv == nil {
+		o.Getenv = os.Getenv
+	}
+	return o
+}
+
+// What a run leaves in the artifacts directory.
+const (
+	junitFile   = "junit.xml"
+	eventsFile  = "test.json"
+	summaryFile = "summary.md"
+	// FailureDir is where Collect writes.
+	FailureDir = "failure"
+)
+
+// collectTimeout bounds the collection of artifacts after a failure.
+const collectTimeout = time.Minute
+
+// Run compiles and runs the tests, within the settings' SuiteTimeout without the compilation. Output goes to the
+// console's progress as it comes; a summary goes to the console's data and to $GITHUB_STEP_SUMMARY. The error names
+// the tests that failed; a run in which no test passed is an error too.
+func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (err error) {
+	opts = opts.withDefaults(s)
+	m := mask.New(opts.Token)
+	defer func() { err = m.Error(err) }()
+	if err := prepareArtifacts(s.Artifacts); err != nil {
+		return err
+	}
+
+	begin := time.Now()
+	var binary string
+	if err := con.Run(ctx, "compile the tests", func(ctx context.Context, step *console.Step) error {
+		binary, err = compile(ctx, s, opts, m.Writer(con.Progress()))
+		return err
+	}); err != nil {
+		return err
+	}
+	phases := append(opts.Phases[:len(opts.Phases):len(opts.Phases)], Phase{"compile the tests", time.Since(begin)})
+
+	begin = time.Now()
+	report := &Report{Backend: s.Backend, URL: opts.URL}
+	runErr := con.Run(ctx, "run the tests", func(ctx context.Context, step *console.Step) error {
+		err := runTests(ctx, con, step, s, opts, m, binary, report)
+		step.Note("%s", report.Counts())
+		return err
+	})
+	report.Phases = append(phases, Phase{"run the tests", time.Since(begin)})
+	verdict := report.verdict(runErr, s)
+
+	// What follows is done for an interrupted run too, which mage lets live for 5 s more.
+	after := context.WithoutCancel(ctx)
+	if verdict != nil && context.Cause(ctx) != context.Canceled {
+		verdict = errors.Join(verdict, Collect(after, con, s, opts))
+	}
+	if err := report.publish(con, s, opts.Getenv("GITHUB_STEP_SUMMARY"), m, verdict); err != nil {
+		verdict = errors.Join(verdict, err)
+	}
+	if err := sweep(s.Artifacts, m); err != nil {
+		verdict = errors.Join(verdict, err)
+	}
+	return verdict
+}
+
+// prepareArtifacts makes the directory and removes what an earlier run left of what this one writes. Anything else
+// in it stays: the directory is the user's.
+func prepareArtifacts(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make artifacts directory: %w", err)
+	}
+	for _, name := range []string{junitFile, eventsFile, summaryFile, FailureDir} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("remove artifacts of an earlier run: %w", err)
+		}
+	}
+	return nil
+}
+
+// verdict is the error of the run: nil only when tests passed and none failed.
+func (r *Report) verdict(runErr error, s *settings.Settings) error {
+	failed := r.names(failed)
+	interrupted := r.names(interrupted)
+	switch {
+	case len(failed) > 0 || len(interrupted) > 0:
+		text := fmt.Sprintf("run the tests: %s", r.Counts())
+		if len(failed) > 0 {
+			text += "; failed: " + strings.Join(failed, ", ")
+		}
+		if len(interrupted) > 0 {
+			text += "; not finished: " + strings.Join(interrupted, ", ")
+		}
+		text += fmt.Sprintf("; see %s; one test again: E2E_RUN=%s go tool mage e2e", s.Artifacts, append(failed, interrupted...)[0])
+		if cause := interruption(runErr); cause != nil {
+			return fmt.Errorf("%s: %w", text, cause)
+		}
+		return errors.New(text)
+	case runErr != nil:
+		return fmt.Errorf("run the tests: %w; what they wrote is above and in %s", runErr, filepath.Join(s.Artifacts, eventsFile))
+	case len(r.Tests) == 0:
+		return fmt.Errorf("run the tests: none has a name that matches E2E_RUN=%s; `go test -tags e2e -list . ./tests/e2e` lists them", s.Run)
+	case len(r.names(passed)) == 0:
+		return fmt.Errorf("run the tests: all %d were skipped, so nothing was tested: %s", len(r.Tests), r.Tests[0].Reason)
+	}
+	return nil
+}
+
+// interruption is the reason the run was ended from outside, if it was.
+func interruption(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(*timeoutError)) {
+		return err
+	}
+	return nil
+}
+
+// sweep masks whatever secret got into a file in spite of all: the tests and the sources write files of their own.
+func sweep(dir string, m mask.Mask) error {
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if masked := m.Text(string(data)); masked != string(data) {
+			return os.WriteFile(path, []byte(masked), 0o644)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("mask secrets in artifacts: %w", err)
+	}
+	return nil
+}

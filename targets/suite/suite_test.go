@@ -1,0 +1,231 @@
+package suite
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+const canary = "canary-token-1b9d"
+
+// fixture runs the small suite in testdata with the real go and gotestsum.
+type fixture struct {
+	settings       *settings.Settings
+	options        Options
+	progress, data bytes.Buffer
+	stepSummary    string
+}
+
+func newFixture(t *testing.T, run string) *fixture {
+	t.Helper()
+	dir := t.TempDir()
+	f := &fixture{stepSummary: filepath.Join(dir, "step-summary")}
+	f.settings = &settings.Settings{
+		Backend: settings.BackendLocal, ClusterName: "unit", Namespace: "cedana-e2e", RuncRoot: "/run/containerd/runc/k8s.io",
+		RunID: "1a2b3c4d", Home: filepath.Join(dir, "home"), Artifacts: filepath.Join(dir, "artifacts"),
+		SuiteTimeout: time.Minute, PodTimeout: time.Second, Parallel: 2, Run: run, CedanaNamespace: "cedana-system",
+	}
+	f.options = Options{
+		Dir: "testdata/sample", URL: "http://127.0.0.1:1", Token: canary, ClusterID: "cluster-id",
+		Nginx: "nginx:1", Counter: "counter:1", Busybox: "busybox:1",
+		Phases: []Phase{{"create the cluster", 7470 * time.Millisecond}},
+		Getenv: func(name string) string { return map[string]string{"GITHUB_STEP_SUMMARY": f.stepSummary}[name] },
+	}
+	return f
+}
+
+func (f *fixture) run(ctx context.Context) error {
+	return Run(ctx, console.New(&f.progress, &f.data), f.settings, f.options)
+}
+
+func (f *fixture) artifact(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(f.settings.Artifacts, name))
+	require.NoError(t, err)
+	return string(data)
+}
+
+func TestAGreenRunSaysWhatItIsWorth(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestPasses|TestSkipped")
+	require.NoError(t, f.run(t.Context()))
+	require.Contains(t, f.data.String(), "1 passed, 0 failed, 1 skipped")
+	require.Contains(t, f.data.String(), "it says nothing about Cedana itself")
+	require.Regexp(t, `TestSkipped +skipped +\S+ +needs a second node: E2E_AGENTS=1`, f.data.String())
+	require.Regexp(t, `create the cluster +7.47s`, f.data.String())
+	require.Contains(t, f.progress.String(), "TestPasses")
+
+	summary, err := os.ReadFile(f.stepSummary)
+	require.NoError(t, err)
+	require.Contains(t, string(summary), "## ✅ cedana-e2e: 1 passed, 0 failed, 1 skipped")
+	require.Equal(t, string(summary), f.artifact(t, "summary.md"))
+	var junit struct {
+		Tests int `xml:"tests,attr"`
+	}
+	require.NoError(t, xml.Unmarshal([]byte(f.artifact(t, "junit.xml")), &junit))
+	require.Equal(t, 3, junit.Tests, "a test, its part, and the skipped one")
+	require.Contains(t, f.artifact(t, "test.json"), `"Action":"pass"`)
+	require.NoDirExists(t, filepath.Join(f.settings.Artifacts, "failure"))
+
+	left, err := filepath.Glob(filepath.Join(f.settings.ClusterDir(), "run-*"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestTheTestsAreToldEverythingByTheirEnvironment(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestPrintsItsEnvironment")
+	require.NoError(t, f.run(t.Context()))
+	for _, want := range []string{
+		"E2E_BACKEND=local", "CEDANA_URL=http://127.0.0.1:1", "CLUSTER_ID=cluster-id", "E2E_KUBECONTEXT=k3d-unit",
+		"E2E_KUBECONFIG=" + f.settings.Kubeconfig(), "NAMESPACE=cedana-e2e", "RUNC_ROOT=/run/containerd/runc/k8s.io",
+		"E2E_RUN_ID=1a2b3c4d", "E2E_IMAGE_NGINX=nginx:1", "E2E_IMAGE_COUNTER=counter:1", "E2E_IMAGE_BUSYBOX=busybox:1", "E2E_POD_TIMEOUT=1s",
+	} {
+		require.Contains(t, f.artifact(t, "test.json"), want)
+	}
+}
+
+func TestARedRunNamesTheTestsAndKeepsWhatItCan(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestPasses|TestFails")
+	f.options.Sources = []Source{
+		{"node logs", func(_ context.Context, dir string) error {
+			return os.WriteFile(filepath.Join(dir, "node.log"), []byte("log with "+canary), 0o600)
+		}},
+		{"the propagator's log", func(context.Context, string) error { return errors.New("it is gone, with " + canary) }},
+	}
+	err := f.run(t.Context())
+	require.ErrorContains(t, err, "1 passed, 1 failed, 0 skipped; failed: TestFails")
+	require.ErrorContains(t, err, "E2E_RUN=TestFails go tool mage e2e")
+	require.Equal(t, "log with ***", f.artifact(t, "failure/node.log"))
+	require.Contains(t, f.progress.String(), "collect the propagator's log: it is gone, with ***")
+	require.Contains(t, f.progress.String(), "read kubeconfig", "there is no cluster, which is said")
+	require.Contains(t, f.artifact(t, "summary.md"), "## ❌ cedana-e2e: 1 passed, 1 failed, 0 skipped")
+	require.Contains(t, f.artifact(t, "summary.md"), `the counter \| went back`)
+}
+
+func TestTheTokenIsInNothingThatARunLeaves(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestLeaksTheToken")
+	err := f.run(t.Context())
+	require.ErrorContains(t, err, "failed: TestLeaksTheToken")
+	require.NotContains(t, err.Error(), canary)
+	require.NotContains(t, f.progress.String(), canary)
+	require.NotContains(t, f.progress.String(), "Y2FuYXJ5LXRva2VuLTFiOWQ=")
+	require.Contains(t, f.progress.String(), "failed with ***")
+	require.NotContains(t, f.data.String(), canary)
+	require.Equal(t, "written ***", f.artifact(t, "mine.txt"))
+	for _, dir := range []string{f.settings.Artifacts, f.settings.ClusterDir(), filepath.Dir(f.stepSummary)} {
+		require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			require.NotContains(t, string(data), canary, path)
+			return err
+		}))
+	}
+}
+
+func TestARunThatTestsNothingIsNotGreen(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestNoSuchThing")
+	require.ErrorContains(t, f.run(t.Context()), "none has a name that matches E2E_RUN=TestNoSuchThing")
+	f = newFixture(t, "TestSkipped")
+	require.ErrorContains(t, f.run(t.Context()), "all 1 were skipped, so nothing was tested: needs a second node")
+}
+
+func TestTestsThatDoNotCompileAreToldApart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "")
+	f.options.Dir = "testdata/broken"
+	require.ErrorContains(t, f.run(t.Context()), "compile the tests in testdata/broken/tests/e2e")
+	require.Contains(t, f.progress.String(), "undefined: missing")
+}
+
+func TestATestThatHangsIsEndedByItsOwnDeadline(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestSleeps")
+	f.settings.SuiteTimeout = 6 * time.Second
+	err := f.run(t.Context())
+	require.ErrorContains(t, err, "TestSleeps")
+	require.Contains(t, f.progress.String(), "panic: test timed out after 4s")
+	require.Contains(t, f.progress.String(), "goroutine ")
+}
+
+func TestAnInterruptEndsEveryProcessOfTheRun(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestSleeps")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	pidFile := filepath.Join(f.settings.Artifacts, "pid")
+	go func() {
+		for ctx.Err() == nil {
+			if data, err := os.ReadFile(pidFile); err == nil && len(data) > 0 {
+				cancel()
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	err := f.run(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "TestSleeps")
+	pid, err := strconv.Atoi(f.artifact(t, "pid"))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }, 5*time.Second, 20*time.Millisecond,
+		"the test program %d is still there", pid)
+	require.FileExists(t, filepath.Join(f.settings.Artifacts, "summary.md"))
+	require.NoDirExists(t, filepath.Join(f.settings.Artifacts, "failure"), "there is no time to collect")
+}
+
+func TestTheInnerLimitIsTheSmaller(t *testing.T) {
+	t.Parallel()
+	for whole, want := range map[time.Duration]time.Duration{
+		10 * time.Minute: 9*time.Minute + 30*time.Second, 9 * time.Second: 6 * time.Second,
+	} {
+		inner, outer := limits(whole)
+		require.Equal(t, want, inner)
+		require.Equal(t, whole, outer)
+	}
+}
+
+func TestNoSecretIsInAnArgument(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestX")
+	require.NotContains(t, gotestsum(f.settings, f.options, "/raw", "/e2e.test", time.Minute), canary)
+	require.Contains(t, environment(f.settings, f.options), "CEDANA_AUTH_TOKEN="+canary)
+}
+
+func TestEventsAreReadInWholeLinesWhileTheFileGrows(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "events")
+	var source eventFile
+	var got []event
+	read := func() error { return source.read(path, func(e event) { got = append(got, e) }) }
+	require.NoError(t, read(), "not there yet")
+	file, err := os.Create(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { file.Close(); source.close() })
+	for _, part := range []string{`{"Action":"run",`, `"Test":"A"}` + "\n" + `{"Action":"pass","Test":"A","Elapsed":1.5}` + "\n", "{"} {
+		_, err = io.WriteString(file, part)
+		require.NoError(t, err)
+		require.NoError(t, read())
+	}
+	require.Equal(t, []event{{Action: "run", Test: "A"}, {Action: "pass", Test: "A", Elapsed: 1.5}}, got)
+	_, err = io.WriteString(file, "no JSON\n")
+	require.NoError(t, err)
+	require.ErrorContains(t, read(), "read test events")
+}

@@ -1,0 +1,101 @@
+package suite
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/mask"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// meaning says what a run is worth. It is printed for every run: a green one on the local backend must not be taken
+// for a statement about Cedana.
+func (r *Report) meaning() string {
+	if r.Backend == settings.BackendLive {
+		return fmt.Sprintf("Live backend: Cedana at %s made and restored these checkpoints.", r.URL)
+	}
+	return "Local backend: the propagator, manager and helper were this project's stand-in. Green means that the tests, the " +
+		"targets and this machine work; it says nothing about Cedana itself. For that set CEDANA_AUTH_TOKEN."
+}
+
+// publish writes the summary: as text to the console's data, as Markdown to the artifacts and to the
+// file stepSummary ($GITHUB_STEP_SUMMARY) if there is one.
+func (r *Report) publish(con *console.Console, s *settings.Settings, stepSummary string, m mask.Mask, verdict error) error {
+	if err := r.text(con.Data(), m); err != nil {
+		return fmt.Errorf("print summary: %w", err)
+	}
+	markdown := r.markdown(m, verdict)
+	if err := os.WriteFile(filepath.Join(s.Artifacts, summaryFile), []byte(markdown), 0o644); err != nil {
+		return fmt.Errorf("write summary: %w", err)
+	}
+	if stepSummary == "" {
+		return nil
+	}
+	f, err := os.OpenFile(stepSummary, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("write $GITHUB_STEP_SUMMARY: %w", err)
+	}
+	defer f.Close()
+	if _, err := io.WriteString(f, markdown); err != nil {
+		return fmt.Errorf("write $GITHUB_STEP_SUMMARY: %w", err)
+	}
+	return nil
+}
+
+func (r *Report) text(to io.Writer, m mask.Mask) error {
+	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "TEST\tOUTCOME\tTOOK\tREASON")
+	for _, t := range r.Tests {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.Name, t.Outcome, round(t.Took), m.Text(t.reason()))
+	}
+	fmt.Fprintln(table, "\t\t\t")
+	for _, p := range r.Phases {
+		fmt.Fprintf(table, "%s\t\t%s\t\n", p.Name, round(p.Took))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(to, "\n%s\n%s\n", r.Counts(), r.meaning())
+	return err
+}
+
+func (r *Report) markdown(m mask.Mask, verdict error) string {
+	var b strings.Builder
+	mark := "✅"
+	if verdict != nil {
+		mark = "❌"
+	}
+	fmt.Fprintf(&b, "## %s cedana-e2e: %s\n\n%s\n\n", mark, r.Counts(), r.meaning())
+	if verdict != nil {
+		fmt.Fprintf(&b, "```\n%s\n```\n\n", strings.ReplaceAll(m.Text(verdict.Error()), "```", "'''"))
+	}
+	fmt.Fprint(&b, "| test | outcome | took | reason |\n|---|---|---:|---|\n")
+	for _, t := range r.Tests {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", t.Name, t.Outcome, round(t.Took), strings.ReplaceAll(m.Text(t.reason()), "|", `\|`))
+	}
+	fmt.Fprint(&b, "\n| phase | took |\n|---|---:|\n")
+	for _, p := range r.Phases {
+		fmt.Fprintf(&b, "| %s | %s |\n", p.Name, round(p.Took))
+	}
+	return b.String() + "\n"
+}
+
+// reason is shown for what did not pass.
+func (t *Test) reason() string {
+	if t.Outcome == passed {
+		return ""
+	}
+	const most = 160
+	if runes := []rune(t.Reason); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return t.Reason
+}
+
+func round(d time.Duration) string { return d.Round(10 * time.Millisecond).String() }
