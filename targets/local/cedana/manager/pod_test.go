@@ -29,11 +29,15 @@ func request(t *testing.T, change func(*corev1.Pod)) *work.Restore {
 			ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: "m"}},
 		},
 		Spec: corev1.PodSpec{
-			NodeName:            "node-1",
-			NodeSelector:        map[string]string{"disk": "fast"},
-			ServiceAccountName:  "sa",
-			InitContainers:      []corev1.Container{{Name: "once"}, {Name: "sidecar", RestartPolicy: &always}},
-			Containers:          []corev1.Container{{Name: "nginx", Image: "i"}},
+			NodeName:           "node-1",
+			NodeSelector:       map[string]string{"disk": "fast"},
+			ServiceAccountName: "sa",
+			InitContainers:     []corev1.Container{{Name: "once"}, {Name: "sidecar", RestartPolicy: &always}},
+			Containers: []corev1.Container{{
+				Name: "nginx", Image: "i",
+				ReadinessProbe: &corev1.Probe{InitialDelaySeconds: 30, PeriodSeconds: 2},
+				LivenessProbe:  &corev1.Probe{InitialDelaySeconds: 30},
+			}},
 			EphemeralContainers: []corev1.EphemeralContainer{{}},
 			SchedulingGates:     []corev1.PodSchedulingGate{{Name: "g"}},
 			Overhead:            corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")},
@@ -67,8 +71,12 @@ func TestRestoredPodIsWhatTheUserWroteAndNothingOfTheOldLife(t *testing.T) {
 			ServiceAccountName: "sa",
 			RuntimeClassName:   &runtimeClass,
 			InitContainers:     []corev1.Container{{Name: "sidecar", RestartPolicy: &always}},
-			Containers:         []corev1.Container{{Name: "nginx", Image: "i"}},
-			Volumes:            []corev1.Volume{{Name: "kube-api-access-x"}},
+			Containers: []corev1.Container{{
+				Name: "nginx", Image: "i",
+				ReadinessProbe: &corev1.Probe{PeriodSeconds: 2},
+				LivenessProbe:  &corev1.Probe{InitialDelaySeconds: 30},
+			}},
+			Volumes: []corev1.Volume{{Name: "kube-api-access-x"}},
 		},
 	}, got)
 }
