@@ -45,6 +45,7 @@ func TestKnownReasonsHaveAHint(t *testing.T) {
 	for line, hint := range map[string]string{
 		"Error (criu/sockets.c:100): inet: Unsupported proto 262":                                        "GODEBUG=multipathtcp=0",
 		"Error (criu/files.c:1): Can't dump file 5 of that type [10600] (anon_inode:[io_uring])":         "sysctl kernel.io_uring_disabled=2",
+		"Error (criu/kerndat.c:1): Can't create inotify: Too many open files":                            "fs.inotify.max_user_instances",
 		"Error (criu/cr-dump.c:200): Can't get rlimit 0":                                                 "CAP_SYS_RESOURCE",
 		"Error (criu/sk-inet.c:900): inet: Can't bind inet socket back: Cannot assign requested address": "tcp-close",
 	} {
