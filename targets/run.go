@@ -43,7 +43,9 @@ type run struct {
 	token     settings.Secret
 	container string
 	clusterID string
-	phases    []suite.Phase
+
+	// phases are the stages so far with the time that each took.
+	phases []suite.Phase
 }
 
 // begin reads the settings; nothing is created before all of them are good.
@@ -55,6 +57,14 @@ func begin(ctx context.Context) (*run, error) {
 	r := &run{con: console.Standard(), settings: s}
 	r.con.Step("backend %s, cluster %s, run %s", s.Backend, s.ClusterName, s.RunID)
 	return r, nil
+}
+
+// stage does one stage of the run, takes its time, and keeps what is needed to understand its failure.
+func (r *run) stage(ctx context.Context, name string, do func(context.Context) error) error {
+	begin := time.Now()
+	err := do(ctx)
+	r.phases = append(r.phases, suite.Phase{Name: name, Took: time.Since(begin)})
+	return r.collect(ctx, err)
 }
 
 func (r *run) end() {
@@ -84,15 +94,9 @@ func (r *run) preflight(ctx context.Context) error {
 	})
 }
 
-// phase remembers how long a stage took, for the summary.
-func (r *run) phase(name string, begin time.Time) {
-	r.phases = append(r.phases, suite.Phase{Name: name, Took: time.Since(begin)})
-}
-
 // cluster makes the engine, the images and the cluster ready, in this order as far as they depend on each other.
 func (r *run) cluster(ctx context.Context) error {
 	s := r.settings
-	defer r.phase("cluster", time.Now())
 	ctx, cancel := context.WithTimeoutCause(ctx, s.ClusterTimeout, fmt.Errorf("no success within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
 	defer cancel()
 	if err := r.preflight(ctx); err != nil {
@@ -179,7 +183,6 @@ func standInImage(ctx context.Context, s *settings.Settings, con *console.Consol
 // deploy starts the local propagator where it is wanted, and installs the chart.
 func (r *run) deploy(ctx context.Context) error {
 	s := r.settings
-	defer r.phase("deploy", time.Now())
 	o := deploy.Options{Kubeconfig: r.made.Kubeconfig, Context: r.made.Context}
 	if s.Backend == settings.BackendLocal {
 		local, err := backend.Ensure(ctx, r.con, s, backend.Options{

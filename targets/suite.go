@@ -2,89 +2,98 @@ package targets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/cedana/cedana-e2e/targets/cluster"
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
-	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/deploy"
 	"github.com/cedana/cedana-e2e/targets/local/backend"
 	"github.com/cedana/cedana-e2e/targets/local/engine"
-	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
-// propagatorLogLines is enough for a whole run.
-const propagatorLogLines = 20000
+// propagatorLines is how much of the local propagator's log is kept.
+const propagatorLines = 20000
 
-// suite runs the tests.
+// suite runs the tests against what cluster and deploy have made.
 func (r *run) suite(ctx context.Context) error {
 	return suite.Run(ctx, r.con, r.settings, r.suiteOptions())
 }
 
-// collect keeps the artifacts of a failed set-up; the failure itself is what the user must hear of.
-func (r *run) collect(ctx context.Context) {
-	if err := suite.Collect(context.WithoutCancel(ctx), r.con, r.settings, r.suiteOptions()); err != nil {
-		r.con.Warn("artifacts are not complete: %v", err)
+// collect keeps what is needed to understand a failed set-up, as far as there is anything. A user who pressed Ctrl-C
+// does not want to wait for it.
+func (r *run) collect(ctx context.Context, failure error) error {
+	if failure == nil || r.made == nil || context.Cause(ctx) == context.Canceled {
+		return failure
 	}
+	return errors.Join(failure, suite.Collect(context.WithoutCancel(ctx), r.con, r.settings, r.suiteOptions()))
 }
 
 func (r *run) suiteOptions() suite.Options {
 	return suite.Options{
-		URL: r.url, Token: r.token, ClusterID: r.clusterID,
-		Kubeconfig: r.made.Kubeconfig, Context: r.made.Context,
+		URL: r.url, Token: r.token, ClusterID: r.clusterID, Kubeconfig: r.made.Kubeconfig, Context: r.made.Context,
 		Nginx: r.pods.Nginx.Ref, Counter: r.pods.Counter.Ref, Busybox: r.pods.Busybox.Ref,
 		Sources: r.sources(), Phases: r.phases,
 	}
 }
 
-// sources are the logs that the cluster's API cannot give.
+// sources are what only this package can get of a run.
 func (r *run) sources() []suite.Source {
-	sources := []suite.Source{{Name: "nodes", Collect: r.made.Logs}}
-	if r.container != "" {
-		sources = append(sources, suite.Source{Name: "propagator", Collect: func(ctx context.Context, dir string) error {
-			return propagatorLog(ctx, r.engine.Host, r.container, dir)
-		}})
+	sources := []suite.Source{
+		{Name: "the nodes' logs", Collect: func(ctx context.Context, dir string) error {
+			return r.made.Logs(ctx, filepath.Join(dir, "nodes"))
+		}},
+		{Name: "the Helm release", Collect: func(ctx context.Context, dir string) (err error) {
+			file, err := os.Create(filepath.Join(dir, "helm.txt"))
+			if err != nil {
+				return fmt.Errorf("write the release's description: %w", err)
+			}
+			defer func() { err = errors.Join(err, file.Close()) }()
+			return deploy.Describe(ctx, r.settings, deploy.Options{Kubeconfig: r.made.Kubeconfig, Context: r.made.Context, Token: r.token}, file)
+		}},
 	}
-	return sources
-}
-
-func propagatorLog(ctx context.Context, host, container, dir string) error {
-	c, err := docker.Connect(host)
-	if err != nil {
-		return err
+	if r.container == "" {
+		return sources
 	}
-	defer c.Close()
-	text, err := docker.Tail(ctx, c, container, propagatorLogLines)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, "propagator.log"), []byte(text), 0o600)
-}
-
-// Logs writes the logs of what runs now to the artifacts directory.
-func Logs(ctx context.Context) error {
-	s, err := settings.Load(ctx)
-	if err != nil {
-		return err
-	}
-	r := &run{con: console.Standard(), settings: s}
-	defer r.end()
-	if r.engine, err = engine.Find(ctx, engineOptions(s, r.con)); err != nil {
-		return fmt.Errorf("find the cluster's Docker engine: %w (next: `go tool mage doctor`)", err)
-	}
-	if r.made, err = cluster.Find(ctx, s, r.engine.Host); err != nil {
-		return fmt.Errorf("%w (next: `go tool mage cluster`)", err)
-	}
-	if s.Backend == settings.BackendLocal {
-		// Without a propagator there is no log of one to keep.
-		if local, err := backend.Find(ctx, s); err == nil {
-			r.container, r.token = local.Container, local.Token
+	return append(sources, suite.Source{Name: "the propagator's log", Collect: func(ctx context.Context, dir string) error {
+		text, err := docker.Tail(ctx, r.docker, r.container, propagatorLines)
+		if writeErr := os.WriteFile(filepath.Join(dir, "propagator.log"), []byte(text), 0o644); writeErr != nil {
+			err = errors.Join(err, fmt.Errorf("write the propagator's log: %w", writeErr))
 		}
+		return err
+	}})
+}
+
+// Logs collects what the cluster of these settings has to tell into the artifacts directory, and prints where. It
+// changes nothing in the cluster.
+func Logs(ctx context.Context) error {
+	r, err := begin(ctx)
+	if err != nil {
+		return err
 	}
-	return suite.Collect(ctx, r.con, s, r.suiteOptions())
+	defer r.end()
+	e, err := engine.Find(ctx, engineOptions(r.settings, r.con))
+	if err != nil {
+		return fmt.Errorf("find the engine of cluster %s: %w", r.settings.ClusterName, err)
+	}
+	r.engine = e
+	if r.docker, err = e.Client(); err != nil {
+		return err
+	}
+	if r.made, err = cluster.Find(ctx, r.settings, e.Host); err != nil {
+		return err
+	}
+	if local, err := backend.Find(ctx, r.settings); err == nil {
+		r.container, r.token = local.Container, local.Token
+	} else if !errors.Is(err, backend.ErrNotFound) {
+		return err
+	}
+	if err := suite.Collect(ctx, r.con, r.settings, r.suiteOptions()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(r.con.Data(), filepath.Join(r.settings.Artifacts, suite.FailureDir))
+	return err
 }

@@ -19,11 +19,10 @@ func E2E(ctx context.Context) error {
 		return err
 	}
 	defer r.end()
-	if err := r.cluster(ctx); err != nil {
+	if err := r.stage(ctx, "make the cluster", r.cluster); err != nil {
 		return err
 	}
-	if err := r.deploy(ctx); err != nil {
-		r.collect(ctx)
+	if err := r.stage(ctx, "deploy Cedana", r.deploy); err != nil {
 		return err
 	}
 	return r.suite(ctx)
@@ -53,7 +52,7 @@ func Deploy(ctx context.Context) error {
 	if err := r.cluster(ctx); err != nil {
 		return err
 	}
-	return r.deploy(ctx)
+	return r.stage(ctx, "deploy Cedana", r.deploy)
 }
 
 // ListCheckpoints prints the checkpoints that the propagator has.
@@ -69,7 +68,7 @@ func ListCheckpoints(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return checkpoints.List(ctx, con, s, api)
+	return checkpoints.List(ctx, con, api, s)
 }
 
 // listTimeout is for one request of data.

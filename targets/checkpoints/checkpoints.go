@@ -29,7 +29,7 @@ type Lister interface {
 // List prints the checkpoints of the cluster CLUSTER_ID, or all of them, to the console's data: as a table, the newest
 // first, or with FORMAT=json as the API gave them. That there are none is said on the console's progress; the JSON is
 // then [].
-func List(ctx context.Context, con *console.Console, s *settings.Settings, api Lister) error {
+func List(ctx context.Context, con *console.Console, api Lister, s *settings.Settings) error {
 	raw, err := api.RawCheckpoints(ctx, propagator.CheckpointFilter{ClusterID: s.ClusterID})
 	if err != nil {
 		return fmt.Errorf("list checkpoints: %w", err)

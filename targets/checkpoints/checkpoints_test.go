@@ -25,7 +25,7 @@ func list(t *testing.T, s *settings.Settings, status int, body string) (data, pr
 	client, err := propagator.New(server.URL, "token")
 	require.NoError(t, err)
 	var p, d bytes.Buffer
-	err = List(t.Context(), console.New(&p, &d), s, client)
+	err = List(t.Context(), console.New(&p, &d), client, s)
 	return d.String(), p.String(), err
 }
 

@@ -242,6 +242,16 @@ func TestARegisteredCluster(t *testing.T) {
 		assert.NoDirExists(t, w.settings.Home)
 		assert.NotContains(t, w.said.String(), "secret")
 	})
+	t.Run("at the local propagator goes with it", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		require.NoError(t, state.Update(w.settings.ClusterDir(), func(s *state.State) {
+			s.UsedLocal("http://127.0.0.1:5")
+			s.Register(state.Registration{URL: "http://127.0.0.1:5", ID: "42"})
+		}))
+		require.NoError(t, w.clean(t))
+		assert.NoDirExists(t, w.settings.Home)
+	})
 	t.Run("is named and remembered without a token", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)

@@ -37,13 +37,13 @@ func (c *Cluster) Images(ctx context.Context, con *console.Console, images []ima
 		return nil
 	}
 	return con.Run(ctx, fmt.Sprintf("put %s on %s", count(len(images), "image"), count(len(c.Nodes), "node")), func(ctx context.Context, step *console.Step) error {
-		all, importing := errgroup.WithContext(ctx)
+		all, importCtx := errgroup.WithContext(ctx)
 		all.SetLimit(importsAtOnce)
 		for node, lacks := range missing {
 			for _, tarball := range lacks {
 				all.Go(func() error {
 					step.Set("%s on %s", tarball.Ref, node)
-					return c.load(importing, node, tarball)
+					return c.load(importCtx, node, tarball)
 				})
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -34,7 +36,7 @@ type bench struct {
 	engine   *client.Client
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	ref := os.Getenv(nodeImageEnv)
 	if ref == "" {
 		t.Skipf("makes real clusters: set %s to a node image that the Docker engine has (`docker image ls cedana-e2e.local/*` after `go tool mage cluster`)", nodeImageEnv)
@@ -103,6 +105,8 @@ func TestARealClusterFromNothingToNothing(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Reused, again.Outcome)
 
+	testImages(t, b, c)
+
 	logs := t.TempDir()
 	require.NoError(t, c.Logs(t.Context(), logs))
 	assert.FileExists(t, filepath.Join(logs, c.Nodes[0]+".log"))
@@ -122,6 +126,24 @@ func TestARealClusterFromNothingToNothing(t *testing.T) {
 	assert.Empty(t, b.left(t), "a cluster that is not usable is removed")
 	assert.NoDirExists(t, b.settings.Home)
 	require.NoError(t, Delete(t.Context(), b.con, b.settings, ""))
+}
+
+// testImages makes an image of the smallest program there is and puts it on the nodes, twice.
+func testImages(t *testing.T, b *bench, c *Cluster) {
+	t.Helper()
+	tarball, err := image.NewStore(t.TempDir(), image.Quiet{}).Static(t.Context(), image.Static{
+		Name: "cluster-test", Program: image.Program{Package: "./targets/local/node/pause"}, Path: "/pause",
+	})
+	require.NoError(t, err)
+	require.NoError(t, c.Images(t.Context(), b.con, []image.Tarball{tarball}))
+	assert.Contains(t, b.said.String(), "put 1 image on 1 node: 1 imported")
+	b.said.Reset()
+	require.NoError(t, c.Images(t.Context(), b.con, []image.Tarball{tarball}))
+	assert.Empty(t, b.said.String(), "an image that is there is not imported again")
+
+	require.NoError(t, os.WriteFile(tarball.Path, []byte("no tarball"), 0o600))
+	err = c.Images(t.Context(), b.con, []image.Tarball{{Ref: "cedana-e2e.local/other:1", Path: tarball.Path}})
+	require.ErrorContains(t, err, "cedana-e2e.local/other:1")
 }
 
 func TestARealCreationThatIsInterruptedLeavesNothing(t *testing.T) {
@@ -146,6 +168,40 @@ func TestARealCreationThatIsInterruptedLeavesNothing(t *testing.T) {
 			assert.NoDirExists(t, b.settings.Home)
 		})
 	}
+}
+
+// BenchmarkARealClusterFromNothing is for the budget of a usable cluster: `-bench Real -benchtime 5x -run none`.
+func BenchmarkARealClusterFromNothing(t *testing.B) {
+	b := newBench(t)
+	for t.Loop() {
+		start := time.Now()
+		_, err := Ensure(t.Context(), b.con, b.settings, b.options)
+		require.NoError(t, err)
+		made := time.Since(start)
+		t.StopTimer()
+		start = time.Now()
+		require.NoError(t, Delete(t.Context(), b.con, b.settings, ""))
+		t.Logf("usable after %s, deleted in %s", made.Round(10*time.Millisecond), time.Since(start).Round(10*time.Millisecond))
+		t.StartTimer()
+	}
+}
+
+func TestTwoRealClustersAtTheSameTime(t *testing.T) {
+	benches := []*bench{newBench(t), newBench(t)}
+	var wg sync.WaitGroup
+	for _, b := range benches {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			_, err := Ensure(ctx, b.con, b.settings, b.options)
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	require.NoError(t, Delete(t.Context(), benches[0].con, benches[0].settings, ""))
+	c, err := benches[1].ensure(t, time.Minute)
+	require.NoError(t, err)
+	assert.Equal(t, Reused, c.Outcome)
 }
 
 func TestARealClusterThatIsNotOursStaysAsItIs(t *testing.T) {

@@ -284,7 +284,7 @@ func (m *maker) forget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(left) > 0 || st.Token.Set() || len(st.Registered) > 0 || len(st.Engines) > 1 {
+	if len(left) > 0 || st.Token.Set() || len(st.Elsewhere()) > 0 || len(st.Engines) > 1 {
 		return removeFile(m.settings.Kubeconfig())
 	}
 	if err := state.Remove(dir); err != nil {

@@ -110,6 +110,10 @@ func (c *Client) retry(ctx context.Context, what string, try func() *tryError) e
 		if t == nil {
 			return struct{}{}, nil
 		}
+		if before := last; before != nil && ctx.Err() != nil {
+			// The deadline broke this attempt off; what the others met says more.
+			t.err = fmt.Errorf("%w; before that: %w", t.err, before)
+		}
 		last = t.err
 		if !t.again {
 			return struct{}{}, backoff.Permanent(t.err)

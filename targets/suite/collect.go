@@ -32,7 +32,7 @@ func Collect(ctx context.Context, con *console.Console, s *settings.Settings, op
 	opts = opts.withDefaults(s)
 	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()
-	dir := filepath.Join(s.Artifacts, failureDir)
+	dir := filepath.Join(s.Artifacts, FailureDir)
 	m := mask.New(opts.Token)
 	return con.Run(ctx, "collect artifacts", func(ctx context.Context, step *console.Step) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {

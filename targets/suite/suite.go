@@ -72,7 +72,8 @@ const (
 	junitFile   = "junit.xml"
 	eventsFile  = "test.json"
 	summaryFile = "summary.md"
-	failureDir  = "failure"
+	// FailureDir is where Collect writes.
+	FailureDir = "failure"
 )
 
 // collectTimeout bounds the collection of artifacts after a failure.
@@ -129,7 +130,7 @@ func prepareArtifacts(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make artifacts directory: %w", err)
 	}
-	for _, name := range []string{junitFile, eventsFile, summaryFile, failureDir} {
+	for _, name := range []string{junitFile, eventsFile, summaryFile, FailureDir} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("remove artifacts of an earlier run: %w", err)
 		}

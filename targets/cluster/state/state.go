@@ -29,11 +29,14 @@ type State struct {
 	Engines []string `json:"engines,omitempty"`
 	// Token is the local propagator's bearer token, made once per cluster.
 	Token Token `json:"token,omitempty"`
+	// Local are the URLs that the local propagator has had; its port changes when it is started again.
+	Local []string `json:"local_propagators,omitempty"`
 	// Registered are the clusters that a run registered at a propagator.
 	Registered []Registration `json:"registered,omitempty"`
 }
 
-// Registration is a cluster that a run registered at a propagator, to be deleted there by `mage clean`.
+// Registration is a cluster that a run registered at a propagator. `mage clean` deletes it there, unless it is at the
+// local one, which goes with all that it knows.
 type Registration struct {
 	// URL is the propagator's, as in settings.URL; ID is the cluster's id there, Name the name it was given.
 	URL  string `json:"url"`
@@ -62,6 +65,24 @@ func (s *State) UsedEngine(host string) {
 	if !slices.Contains(s.Engines, host) {
 		s.Engines = append(s.Engines, host)
 	}
+}
+
+// UsedLocal adds a URL to Local.
+func (s *State) UsedLocal(url string) {
+	if !slices.Contains(s.Local, url) {
+		s.Local = append(s.Local, url)
+	}
+}
+
+// Elsewhere are the registrations that outlive the local propagator.
+func (s *State) Elsewhere() []Registration {
+	var out []Registration
+	for _, r := range s.Registered {
+		if !slices.Contains(s.Local, r.URL) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // Register remembers a registration; one with the same URL and id is replaced.

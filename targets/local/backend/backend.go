@@ -110,6 +110,10 @@ func Ensure(ctx context.Context, con *console.Console, s *settings.Settings, o O
 	if err != nil {
 		return nil, err
 	}
+	// What is registered there need not be deleted there when everything is cleaned.
+	if err := state.Update(s.ClusterDir(), func(st *state.State) { st.UsedLocal(p.URL) }); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 

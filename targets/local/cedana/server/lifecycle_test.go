@@ -186,7 +186,7 @@ func TestWorkThatNobodyTakesEndsInError(t *testing.T) {
 
 func TestARestoreWithoutAManagerEndsInError(t *testing.T) {
 	t.Parallel()
-	r := start(t, func(c *Config) { c.Pickup = 200 * time.Millisecond })
+	r := start(t, func(c *Config) { c.Pickup = 2 * time.Second })
 	cluster := r.pod("c", "uid")
 	source := r.checkpoint(cluster, "uid")
 	id, err := r.client.RestorePod(t.Context(), propagator.RestorePodRequest{ActionID: source})
@@ -212,13 +212,13 @@ func TestASilentWorkerLosesItsLease(t *testing.T) {
 
 func TestAWorkerThatRenewsKeepsItsLease(t *testing.T) {
 	t.Parallel()
-	r := start(t, func(c *Config) { c.Lease = 400 * time.Millisecond })
+	r := start(t, func(c *Config) { c.Lease = 2 * time.Second })
 	cluster := r.pod("c", "uid")
 	id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
 	require.NoError(t, err)
 	w := r.poll(work.RoleHelper, cluster, time.Second)
-	for range 10 {
-		time.Sleep(100 * time.Millisecond)
+	for range 8 {
+		time.Sleep(400 * time.Millisecond)
 		code, _, body := r.send("POST", "/internal/v1/work/"+w.ID+"/renew", nil)
 		require.Equal(t, 200, code, body)
 	}
@@ -227,12 +227,12 @@ func TestAWorkerThatRenewsKeepsItsLease(t *testing.T) {
 
 func TestAnActionThatTakesForEverEnds(t *testing.T) {
 	t.Parallel()
-	r := start(t, func(c *Config) { c.ActionTimeout = 100 * time.Millisecond })
+	r := start(t, func(c *Config) { c.ActionTimeout = 2 * time.Second })
 	cluster := r.pod("c", "uid")
 	id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
 	require.NoError(t, err)
 	require.NotNil(t, r.poll(work.RoleHelper, cluster, time.Second))
-	assert.Equal(t, "not done within 100ms, last state processing", r.ends(id))
+	assert.Equal(t, "not done within 2s, last state processing", r.ends(id))
 }
 
 func TestAFailedCheckpointLeavesNoLiveRows(t *testing.T) {
@@ -479,7 +479,7 @@ func TestWorkGoesToItsNodeAlone(t *testing.T) {
 
 func TestOfOnePodOneCheckpointAtATime(t *testing.T) {
 	t.Parallel()
-	r := start(t, func(c *Config) { c.Pickup = 100 * time.Millisecond })
+	r := start(t, func(c *Config) { c.Pickup = 2 * time.Second })
 	cluster := r.pod("c", "uid")
 	var ids []string
 	for range 2 {
@@ -489,7 +489,7 @@ func TestOfOnePodOneCheckpointAtATime(t *testing.T) {
 	}
 	first := r.poll(work.RoleHelper, cluster, time.Second)
 	require.Equal(t, ids[0], first.ActionID)
-	assert.Nil(t, r.poll(work.RoleHelper, cluster, 300*time.Millisecond))
+	assert.Nil(t, r.poll(work.RoleHelper, cluster, 2500*time.Millisecond))
 	assert.Equal(t, propagator.StatusInitialized, r.status(ids[1]).Status, "waiting for its turn is not waiting for a helper")
 	code, _ := r.result(first.ID, work.Result{Error: "x"})
 	require.Equal(t, 200, code)

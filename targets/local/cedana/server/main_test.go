@@ -89,7 +89,7 @@ func (p *process) rig(t *testing.T) *rig {
 func TestAKillLosesNothingThatWasAnswered(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	flags := []string{"--pickup-timeout", "300ms", "--lease", "1s"}
+	flags := []string{"--pickup-timeout", "3s", "--lease", "3s"}
 	first := spawn(t, dir, flags...)
 	r := first.rig(t)
 	cluster := r.pod("c", "uid")
