@@ -26,11 +26,14 @@ func Arguments(imagePath, workPath string) []string {
 const ConfigHeader = "# written by cedana-helper"
 
 // Config is what CRIU reads through runc (/etc/criu/runc.conf): open connections are closed on restore, half-open ones
-// are left out, and deleted files that are still open are kept up to 64 MiB (CRIU's default is 1).
+// are left out, and deleted files that are still open are kept up to 64 MiB (CRIU's default is 1). The pod's network is
+// not cut off during the dump: that is for connections that are to survive, it takes four runs of iptables while the
+// pod stands still, and a CRIU that is killed would leave the pod cut off for good.
 const Config = ConfigHeader + `
 tcp-close
 skip-in-flight
 ghost-limit 64M
+network-lock skip
 `
 
 // Required are the options without which a probed pod does not survive.
