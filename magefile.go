@@ -39,6 +39,9 @@ func Deprecate(ctx context.Context) error { return targets.Deprecate(ctx) }
 // Sweep removes our clusters and checkpoints older than a day from the propagator; DRY_RUN=1 only says which.
 func Sweep(ctx context.Context) error { return targets.Sweep(ctx) }
 
+// LiveToken says whether CEDANA_AUTH_TOKEN is set, to a GitHub workflow as the step's output `there`.
+func LiveToken(ctx context.Context) error { return targets.LiveToken(ctx) }
+
 // Doctor checks what this machine has and prints a line for each thing: ok, or what to do.
 func Doctor(ctx context.Context) error { return targets.Doctor(ctx) }
 

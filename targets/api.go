@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/github"
 	"github.com/cedana/cedana-e2e/targets/listing"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/sweep"
-)
-
-// requestsTimeout is for a few requests of data; sweepTimeout for one request for each thing that is swept.
-const (
-	requestsTimeout = 30 * time.Second
-	sweepTimeout    = 5 * time.Minute
 )
 
 // ask does something with the propagator that an earlier run left, or with the live one.
@@ -38,28 +34,28 @@ func ask(ctx context.Context, within time.Duration, do func(context.Context, *co
 
 // ListCheckpoints prints the checkpoints that the propagator has.
 func ListCheckpoints(ctx context.Context) error {
-	return ask(ctx, requestsTimeout, func(ctx context.Context, con *console.Console, api *propagator.Client, s *settings.Settings) error {
+	return ask(ctx, settings.RequestsTimeout, func(ctx context.Context, con *console.Console, api *propagator.Client, s *settings.Settings) error {
 		return listing.Checkpoints(ctx, con, api, s)
 	})
 }
 
 // ListActions prints the actions that the propagator has.
 func ListActions(ctx context.Context) error {
-	return ask(ctx, requestsTimeout, func(ctx context.Context, con *console.Console, api *propagator.Client, s *settings.Settings) error {
+	return ask(ctx, settings.RequestsTimeout, func(ctx context.Context, con *console.Console, api *propagator.Client, s *settings.Settings) error {
 		return listing.Actions(ctx, con, api, s)
 	})
 }
 
 // ListClusters prints the clusters that the propagator has.
 func ListClusters(ctx context.Context) error {
-	return ask(ctx, requestsTimeout, func(ctx context.Context, con *console.Console, api *propagator.Client, s *settings.Settings) error {
+	return ask(ctx, settings.RequestsTimeout, func(ctx context.Context, con *console.Console, api *propagator.Client, s *settings.Settings) error {
 		return listing.Clusters(ctx, con, api, s)
 	})
 }
 
 // Deprecate gives up the checkpoints of CHECKPOINT_ID. One that cannot be does not keep the others from it.
 func Deprecate(ctx context.Context) error {
-	return ask(ctx, requestsTimeout, func(ctx context.Context, con *console.Console, api *propagator.Client, s *settings.Settings) error {
+	return ask(ctx, settings.RequestsTimeout, func(ctx context.Context, con *console.Console, api *propagator.Client, s *settings.Settings) error {
 		if len(s.CheckpointIDs) == 0 {
 			return settings.Problems{{
 				Name: "CHECKPOINT_ID", Reason: "must be set to the checkpoints to deprecate, comma-separated; listCheckpoints shows them",
@@ -81,7 +77,16 @@ func Deprecate(ctx context.Context) error {
 // Sweep removes what runs have left at the propagator: clusters and checkpoints that bear our names and are older than
 // a day.
 func Sweep(ctx context.Context) error {
-	return ask(ctx, sweepTimeout, func(ctx context.Context, con *console.Console, api *propagator.Client, s *settings.Settings) error {
+	return ask(ctx, settings.SweepTimeout, func(ctx context.Context, con *console.Console, api *propagator.Client, s *settings.Settings) error {
 		return sweep.Run(ctx, con, api, s, time.Now())
 	})
+}
+
+// LiveToken says whether there is a token for a live run, to a GitHub workflow too.
+func LiveToken(ctx context.Context) error {
+	s, err := settings.Load(ctx)
+	if err != nil {
+		return err
+	}
+	return github.Token(console.Standard().Data(), os.Getenv, s.Token)
 }

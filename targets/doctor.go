@@ -8,16 +8,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
-	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/engine"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
-
-// doctorTimeout covers trying an engine with a container on a slow machine.
-const doctorTimeout = 2 * time.Minute
 
 // freeSpace is what a first run needs: module and build caches, node image, engine's copy of it.
 const freeSpace = 12 << 30
@@ -30,7 +26,7 @@ func Doctor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, doctorTimeout, fmt.Errorf("no result within %s", doctorTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, settings.DoctorTimeout, fmt.Errorf("no result within %s", settings.DoctorTimeout))
 	defer cancel()
 	findings := []engine.Finding{
 		{Name: "environment", OK: true, Detail: fmt.Sprintf("no bad variable; backend %s, cluster %s", s.Backend, s.ClusterName)},
