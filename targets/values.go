@@ -24,7 +24,7 @@ func Values(ctx context.Context) error {
 	o := deploy.Options{ClusterID: inTheRun}
 	if s.Backend == settings.BackendLocal {
 		picture := deploy.Image{Repository: "cedana-e2e.local/cedana", Tag: inTheRun}
-		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = chart.Files, "http://"+inTheRun, inTheRun, picture, picture
+		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = chart.Files, "http://"+inTheRun, "made-in-the-run", picture, picture
 	} else {
 		st, err := state.Load(s.ClusterDir())
 		if err != nil {
