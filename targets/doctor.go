@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/cedana/cedana-e2e/targets/console"
@@ -32,6 +34,7 @@ func Doctor(ctx context.Context) error {
 		{Name: "environment", OK: true, Detail: fmt.Sprintf("no bad variable; backend %s, cluster %s", s.Backend, s.ClusterName)},
 		platform(),
 		disk(s.Home),
+		inotify(),
 		debootstrap(s),
 	}
 	findings = append(findings, engine.Check(ctx, engineOptions(s, con))...)
@@ -77,6 +80,25 @@ func disk(home string) engine.Finding {
 	free := fs.Bavail * uint64(fs.Bsize)
 	f.Detail = fmt.Sprintf("%d GiB free for %s", free>>30, home)
 	f.OK = free >= freeSpace
+	return f
+}
+
+// inotifyWanted is room for three nodes beside what else a machine runs: each has six processes with up to six
+// instances, and CRIU cannot even start without one more. Many kernels' default is 128.
+const inotifyWanted = 128
+
+const inotifyLimit = "/proc/sys/fs/inotify/max_user_instances"
+
+func inotify() engine.Finding {
+	f := engine.Finding{Name: "inotify instances", Remedy: "sysctl -w fs.inotify.max_user_instances=1024"}
+	text, err := os.ReadFile(inotifyLimit)
+	if err != nil {
+		f.Detail = err.Error()
+		return f
+	}
+	limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	f.OK = err == nil && limit >= inotifyWanted
+	f.Detail = fmt.Sprintf("at most %d a user; more than three nodes at once want more", limit)
 	return f
 }
 

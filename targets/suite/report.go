@@ -33,6 +33,8 @@ type Test struct {
 	Took    time.Duration
 	// Reason is the last line that a skipped or failed test wrote.
 	Reason string
+	// paused is a parallel test that waits for its turn.
+	paused bool
 }
 
 // Outcome of a test.
@@ -78,6 +80,12 @@ func (r *Report) add(e event) {
 		return
 	}
 	switch e.Action {
+	case "pause":
+		t.paused = true
+		return
+	case "cont":
+		t.paused = false
+		return
 	case "pass":
 		t.Outcome = passed
 	case "fail":
@@ -109,6 +117,23 @@ func (r *Report) Counts() string {
 	return text
 }
 
+// progress is the run in one line while it goes on.
+func (r *Report) progress() string {
+	var running []string
+	waiting := 0
+	for _, t := range r.Tests {
+		switch {
+		case t.Outcome != interrupted:
+		case t.paused:
+			waiting++
+		default:
+			running = append(running, t.Name)
+		}
+	}
+	return fmt.Sprintf("%d passed, %d failed; running %s; %d waiting",
+		len(r.names(passed)), len(r.names(failed)), strings.Join(running, ", "), waiting)
+}
+
 // followEvery is how often the file of events is looked at.
 const followEvery = 200 * time.Millisecond
 
@@ -125,9 +150,7 @@ func follow(path string, report *Report, step *console.Step) (stop func() error)
 			if err = source.read(path, report.add); err != nil {
 				return
 			}
-			if running := report.names(interrupted); len(running) > 0 {
-				step.Set("%s; running or waiting: %s", report.Counts(), strings.Join(running, ", "))
-			}
+			step.Set("%s", report.progress())
 			if last {
 				return
 			}

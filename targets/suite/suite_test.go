@@ -209,6 +209,19 @@ func TestNoSecretIsInAnArgument(t *testing.T) {
 	require.Contains(t, environment(f.settings, f.options), "CEDANA_AUTH_TOKEN="+canary)
 }
 
+func TestProgressTellsTheRunningFromTheWaiting(t *testing.T) {
+	t.Parallel()
+	var r Report
+	for _, e := range []event{
+		{Action: "run", Test: "A"}, {Action: "pause", Test: "A"}, {Action: "run", Test: "B"}, {Action: "pause", Test: "B"},
+		{Action: "run", Test: "C"}, {Action: "fail", Test: "C"}, {Action: "cont", Test: "A"}, {Action: "run", Test: "A/part"},
+	} {
+		r.add(e)
+	}
+	require.Equal(t, "0 passed, 1 failed; running A; 1 waiting", r.progress())
+	require.Equal(t, "0 passed, 1 failed, 0 skipped, 2 not finished", r.Counts())
+}
+
 func TestEventsAreReadInWholeLinesWhileTheFileGrows(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "events")

@@ -67,7 +67,7 @@ func TestRestoreCounter(t *testing.T) {
 	s := begin(t, environment.Smoke)
 	_, err := kube.CoreV1().Services(s.namespace).Create(s.ctx, pods.Service("counter", pods.CounterPort), metav1.CreateOptions{})
 	s.must(err, "create service counter")
-	load := s.create(pods.Load(env.ImageCounter, fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort)))
+	load := s.create(pods.Load(env.ImageCounter, fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort), "ok"))
 	p := s.start(pods.Counter(env.ImageCounter, pods.Memory(64)))
 	load = s.ready(load)
 	reached := s.reached(load, s.load(load))

@@ -33,7 +33,7 @@ func TestCycles(t *testing.T) {
 	s := beginAlone(t, environment.Measure)
 	_, err := kube.CoreV1().Services(s.namespace).Create(s.ctx, pods.Service("counter", pods.CounterPort), metav1.CreateOptions{})
 	s.must(err, "create service counter")
-	load := s.create(pods.Load(env.ImageCounter, fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort)))
+	load := s.create(pods.Load(env.ImageCounter, fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort), "ok"))
 	p, cold := s.timedStart(pods.Counter(env.ImageCounter, pods.Memory(64)))
 	load = s.ready(load)
 

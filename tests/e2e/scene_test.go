@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cedana/cedana-e2e/targets/artifacts"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -43,6 +44,8 @@ type scene struct {
 	pods      *podwatch.Watch
 	files     *artifacts.Directory
 	facts     facts
+	// origins has, for each pod, the pod as the test made it from which it descends.
+	origins map[types.UID]*corev1.Pod
 	// actions are all that the test started, checkpoints all that they made.
 	actions, checkpoints []string
 }
@@ -74,7 +77,8 @@ func newScene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{
 		T: t, ctx: t.Context(), namespace: env.NamespaceFor(t.Name(), nth(t.Name())),
-		files: &artifacts.Directory{Path: filepath.Join(env.Artifacts, filepath.FromSlash(t.Name())), Secret: env.Token},
+		origins: map[types.UID]*corev1.Pod{},
+		files:   &artifacts.Directory{Path: filepath.Join(env.Artifacts, filepath.FromSlash(t.Name())), Secret: env.Token},
 	}
 	s.api, s.requests = s.client(env.Token)
 	t.Cleanup(s.end)

@@ -100,6 +100,7 @@ var hints = []struct{ reason, hint string }{
 	{"io_uring", "the program uses io_uring, which CRIU cannot dump: turn it off in the program, or on the node with sysctl kernel.io_uring_disabled=2"},
 	{"Can't get rlimit", "the node lacks CAP_SYS_RESOURCE, so CRIU reads limits of its own user's processes only: run the program as root there"},
 	{"Cannot assign requested address", "a connection bound to the old pod's address was dumped: tcp-close must be in /etc/criu/runc.conf"},
+	{"Can't create inotify: Too many open files", "this machine's inotify instances are used up, by its clusters for the most part: sysctl -w fs.inotify.max_user_instances=1024"},
 	{"bad size", "a file changed between the dump of the memory and of the files"},
 }
 
