@@ -84,8 +84,9 @@ func disk(home string) engine.Finding {
 	return f
 }
 
-// inotifyWanted is room for three nodes beside what else a machine runs: each has six processes with up to six
-// instances, and CRIU cannot even start without one more. Many kernels' default is 128.
+// inotifyWanted is room for a few nodes beside what else a machine runs: each uses about twenty instances, and
+// containerd and CRIU cannot do without. Many kernels' default is 128. The limit is the whole machine's, so no run
+// changes it.
 const inotifyWanted = 128
 
 const inotifyLimit = "/proc/sys/fs/inotify/max_user_instances"
@@ -99,7 +100,7 @@ func inotify() engine.Finding {
 	}
 	limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	f.OK = err == nil && limit >= inotifyWanted
-	f.Detail = fmt.Sprintf("at most %d a user; more than three nodes at once want more", limit)
+	f.Detail = fmt.Sprintf("at most %d a user; more than five nodes at once want more", limit)
 	return f
 }
 

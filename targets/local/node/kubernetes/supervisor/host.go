@@ -22,9 +22,6 @@ type host struct {
 }
 
 func inspectHost(log *slog.Logger) (host, error) {
-	if err := allowWatchers("/proc/sys/fs/inotify/max_user_instances", log); err != nil {
-		return host{}, err
-	}
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return host{}, fmt.Errorf("read capabilities: %w", err)
@@ -113,31 +110,5 @@ func shareMounts() error {
 	if err := unix.Mount("", "/", "", unix.MS_SHARED|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("make mounts shared: %w: the node needs a privileged container", err)
 	}
-	return nil
-}
-
-// watchers is how many inotify instances root's processes should be able to have. Linux's default is 128 for the whole machine; a node
-// uses about 20, and one that gets none fails with "too many open files".
-const watchers = 1024
-
-// allowWatchers raises the machine's limit of inotify instances in file if it is low. It says so: the limit is not the container's own.
-func allowWatchers(file string, log *slog.Logger) error {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("read limit of inotify instances: %w", err)
-	}
-	limit, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	if err != nil {
-		return fmt.Errorf("read limit of inotify instances: %w", err)
-	}
-	if limit >= watchers {
-		return nil
-	}
-	if err := os.WriteFile(file, []byte(strconv.Itoa(watchers)), 0o644); err != nil {
-		log.Warn("few inotify instances on this machine: with several nodes, programs may fail with \"too many open files\"; "+
-			"run: sysctl fs.inotify.max_user_instances="+strconv.Itoa(watchers), "limit", limit, "error", err)
-		return nil
-	}
-	log.Info("raised fs.inotify.max_user_instances of this machine", "from", limit, "to", watchers)
 	return nil
 }

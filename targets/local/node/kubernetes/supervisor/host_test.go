@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -21,22 +20,6 @@ func TestCapabilitiesAreReadFromTheStatus(t *testing.T) {
 	for _, status := range []string{"", "CapEff:\tzz\n"} {
 		if _, err := hasCapability(status, 24); err == nil {
 			t.Errorf("%q: no error", status)
-		}
-	}
-}
-
-func TestTheLimitOfWatchersIsOnlyEverRaised(t *testing.T) {
-	t.Parallel()
-	for before, after := range map[string]string{"128\n": "1024", "1024\n": "1024\n", "8192\n": "8192\n"} {
-		file := filepath.Join(t.TempDir(), "max_user_instances")
-		if err := os.WriteFile(file, []byte(before), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := allowWatchers(file, slog.New(slog.DiscardHandler)); err != nil {
-			t.Fatal(err)
-		}
-		if got := content(file); got != after {
-			t.Errorf("%q became %q, want %q", before, got, after)
 		}
 	}
 }
