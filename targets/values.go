@@ -2,7 +2,9 @@ package targets
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
@@ -27,12 +29,14 @@ func Values(ctx context.Context) error {
 		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = chart.Files, "http://"+inTheRun, "made-in-the-run", picture, picture
 	} else {
 		st, err := state.Load(s.ClusterDir())
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("look for a registered cluster: %w", err)
 		}
-		for _, registered := range st.Registered {
-			if registered.URL == s.URL {
-				o.ClusterID = registered.ID
+		if st != nil {
+			for _, registered := range st.Registered {
+				if registered.URL == s.URL {
+					o.ClusterID = registered.ID
+				}
 			}
 		}
 	}
