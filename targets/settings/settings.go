@@ -132,7 +132,7 @@ type environment struct {
 	CheckpointTimeout string `env:"E2E_CHECKPOINT_TIMEOUT, default=60s"`
 	RestoreTimeout    string `env:"E2E_RESTORE_TIMEOUT, default=120s"`
 	Run               string `env:"E2E_RUN"`
-	Parallel          string `env:"E2E_PARALLEL, default=4"`
+	Parallel          string `env:"E2E_PARALLEL, default=8"`
 	Keep              string `env:"E2E_KEEP, default=0"`
 	Artifacts         string `env:"E2E_ARTIFACTS, default=artifacts"`
 	Format            string `env:"FORMAT, default=table"`
