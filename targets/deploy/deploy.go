@@ -54,7 +54,8 @@ type Options struct {
 	Manager Image
 	// Lookup reads an environment variable. Default: os.LookupEnv.
 	Lookup func(name string) (string, bool)
-	// RegistryUser and RegistryPassword are for a chart in a private registry. Default: what Helm and Docker know.
+	// RegistryUser and RegistryPassword are for a chart in a private registry. Default: the settings' (HELM_REGISTRY_*),
+	// and without those what Helm and Docker know.
 	RegistryUser     string
 	RegistryPassword settings.Secret
 	// RegistryTLS is for a registry with a certificate that the system does not know.
@@ -77,6 +78,9 @@ func (o Options) withDefaults(s *settings.Settings) Options {
 	}
 	if !o.Token.Set() {
 		o.Token = s.Token
+	}
+	if o.RegistryUser == "" {
+		o.RegistryUser, o.RegistryPassword = s.RegistryUser, s.RegistryPassword
 	}
 	return o
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -31,8 +32,10 @@ type Test struct {
 	Name    string
 	Outcome Outcome
 	Took    time.Duration
-	// Reason is the last line that a skipped or failed test wrote.
+	// Reason is the first line that the test logged, or the last that it wrote if it logged none. Tests here log little
+	// before they fail or skip.
 	Reason string
+	logged bool
 	// paused is a parallel test that waits for its turn.
 	paused bool
 }
@@ -71,9 +74,7 @@ func (r *Report) add(e event) {
 		r.Tests = append(r.Tests, t)
 	}
 	if e.Action == "output" {
-		if line := trimmed(e.Output); line != "" && !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "===") {
-			t.Reason = line
-		}
+		t.heard(e.Output)
 		return
 	}
 	if isPart {
@@ -96,6 +97,22 @@ func (r *Report) add(e event) {
 		return
 	}
 	t.Took = time.Duration(e.Elapsed * float64(time.Second))
+}
+
+// logLine is a line that a test logged, by the place that the testing package puts before it.
+var logLine = regexp.MustCompile(`^\s*\S+\.go:\d+: (.+)`)
+
+func (t *Test) heard(output string) {
+	if found := logLine.FindStringSubmatch(output); found != nil {
+		if !t.logged {
+			t.Reason, t.logged = strings.TrimSpace(found[1]), true
+		}
+		return
+	}
+	line := strings.TrimSpace(output)
+	if !t.logged && line != "" && !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "===") {
+		t.Reason = line
+	}
 }
 
 func (r *Report) names(o Outcome) []string {

@@ -57,7 +57,7 @@ func TestRestoreNginx(t *testing.T) {
 	now := s.served(r.Pod)
 	s.that(now >= served, fmt.Sprintf("at least the %d requests served before the checkpoint", served), now)
 	s.visit(r.Pod, "/restored")
-	equal(s, "the access log, going on at its next line,", log+"\n/restored", s.visits(r.Pod))
+	equal(s, "the access log, going on at its next line,", log+" /restored", s.visits(r.Pod))
 	s.settle(r)
 }
 

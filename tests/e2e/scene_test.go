@@ -67,9 +67,10 @@ func beginAlone(t *testing.T, group environment.Group) *scene {
 
 func selected(t *testing.T, group environment.Group) {
 	t.Helper()
+	name, _, _ := strings.Cut(t.Name(), "/")
 	run := flag.Lookup("test.run").Value.String()
-	if !env.Suite.Has(group) && !strings.Contains(run, t.Name()) {
-		t.Skipf("is in the group %s and SUITE is %s: run it with SUITE=%s or E2E_RUN=%s", group, env.Suite, group, t.Name())
+	if !env.Suite.Has(group) && !strings.Contains(run, name) {
+		t.Skipf("is in the group %s and SUITE is %s: run it with SUITE=%s or E2E_RUN=%s", group, env.Suite, group, name)
 	}
 }
 

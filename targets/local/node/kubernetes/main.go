@@ -17,6 +17,10 @@
 // the flags are about its time: debugging information that the linker would drop anyway is not made (a quarter of the compile's time),
 // the compiler collects garbage less often (a tenth), and the standard library and the paths are left as everywhere else so that they
 // are compiled once.
+//
+// The tests are in the packages below; with the same flags they share what was compiled:
+//
+//	CGO_ENABLED=0 go test -C targets/local/node/kubernetes -gcflags=all=-dwarf=false -gcflags=std= ./options ./pki ./supervisor
 package main
 
 import (

@@ -99,3 +99,17 @@ func TestLinkReplacesWhatWasThere(t *testing.T) {
 		}
 	}
 }
+
+func TestTheReasonForAMissingCRIIsFoundInTheLog(t *testing.T) {
+	t.Parallel()
+	log := `time="1" level=info msg="skip loading plugin" id=io.containerd.snapshotter.v1.zfs
+time="2" level=warning msg="failed to load plugin" error="too many open files" id=io.containerd.grpc.v1.cri type=io.containerd.grpc.v1
+time="3" level=info msg=serving
+`
+	if got := pluginFailure(log); !strings.Contains(got, "too many open files") {
+		t.Errorf("got %q", got)
+	}
+	if got := pluginFailure("all is well\n"); got != "" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -2,9 +2,7 @@ package supervisor
 
 import (
 	"context"
-	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,7 +11,7 @@ import (
 
 func testCrew(t *testing.T) *crew {
 	t.Helper()
-	c, err := newCrew(t.TempDir(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	c, err := newCrew(t.TempDir(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +40,6 @@ func waitFor(t *testing.T, what string, done func() bool) {
 			t.Fatalf("waited 20s for %s", what)
 		}
 	}
-}
-
-func content(file string) string {
-	b, _ := os.ReadFile(file) // missing reads as empty, which no test waits for
-	return string(b)
 }
 
 func TestAProgramThatEndsIsStartedAgain(t *testing.T) {

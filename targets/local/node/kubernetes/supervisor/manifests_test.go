@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -40,7 +39,7 @@ func testDeployer(t *testing.T) (*deployer, *recorder) {
 	t.Helper()
 	r := &recorder{refuse: map[string]bool{}}
 	return &deployer{
-		dir: t.TempDir(), log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		dir: t.TempDir(), log: slog.New(slog.DiscardHandler),
 		apply: r.apply, sums: map[string][32]byte{}, broken: map[string]string{},
 	}, r
 }
