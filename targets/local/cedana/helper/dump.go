@@ -31,7 +31,7 @@ type dumped struct {
 
 // dumpPod freezes all containers, takes memory and files of each in that one freeze, and lets them go on. A container's
 // memory and files of different moments do not fit together: CRIU refuses the restore over a file's size.
-func (h *Helper) dumpPod(ctx context.Context, root, dir, uid string, pod *corev1.Pod, containers []container) (_ []*dumped, frozen time.Duration, err error) {
+func (h *Helper) dumpPod(ctx context.Context, work, root, dir, uid string, pod *corev1.Pod, containers []container) (_ []*dumped, frozen time.Duration, err error) {
 	volumes := ownedVolumes(pod)
 	var all []*dumped
 	for _, c := range containers {
@@ -50,7 +50,7 @@ func (h *Helper) dumpPod(ctx context.Context, root, dir, uid string, pod *corev1
 	// may be left with CRIU's code in it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dumpTimeout)
 	defer cancel()
-	still, err := freezePod(ctx, h.frozenDir, uid, containers)
+	still, err := freezePod(ctx, h.frozenDir, work, uid, containers)
 	if err != nil {
 		return nil, 0, err
 	}

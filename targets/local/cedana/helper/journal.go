@@ -21,6 +21,7 @@ const thawTimeout = 10 * time.Second
 // frozenPod is a pod that is being held still. It is written to the node before the first container is frozen, so that
 // a helper that was killed thaws the pod when it starts again.
 type frozenPod struct {
+	Work       string    `json:"work"`
 	PodUID     string    `json:"pod_uid"`
 	Containers []string  `json:"containers"`
 	Freezers   []freezer `json:"freezers"`
@@ -28,8 +29,8 @@ type frozenPod struct {
 }
 
 // freezePod journals the pod and freezes all its containers; on an error it thaws what it froze.
-func freezePod(ctx context.Context, dir, uid string, containers []container) (*frozenPod, error) {
-	p := &frozenPod{PodUID: uid, path: filepath.Join(dir, uid)}
+func freezePod(ctx context.Context, dir, work, uid string, containers []container) (*frozenPod, error) {
+	p := &frozenPod{Work: work, PodUID: uid, path: filepath.Join(dir, uid)}
 	for _, c := range containers {
 		p.Containers, p.Freezers = append(p.Containers, c.ID), append(p.Freezers, c.Freezer)
 	}
@@ -72,14 +73,14 @@ func (p *frozenPod) settle(ctx context.Context) error {
 	return errors.Join(waitForDumps(waiting, "/proc", p.Containers), p.thaw(ctx))
 }
 
-// thawLeftOver thaws the pods that a killed helper has left frozen.
-func thawLeftOver(ctx context.Context, dir string) error {
+// thawLeftOver thaws the pods that a killed helper has left frozen, and returns the work that it was about.
+func thawLeftOver(ctx context.Context, dir string) (work []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("read journal of frozen pods: %w", err)
+		return nil, fmt.Errorf("read journal of frozen pods: %w", err)
 	}
 	var errs []error
 	for _, entry := range entries {
@@ -100,6 +101,7 @@ func thawLeftOver(ctx context.Context, dir string) error {
 		}
 		slog.Warn("thawing a pod that an earlier helper left frozen", "pod_uid", p.PodUID)
 		errs = append(errs, p.settle(ctx))
+		work = append(work, p.Work)
 	}
-	return errors.Join(errs...)
+	return work, errors.Join(errs...)
 }

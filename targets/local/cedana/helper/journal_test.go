@@ -28,7 +28,7 @@ func isFrozen(t *testing.T, f freezer) bool {
 func TestAllContainersOfAPodAreFrozenAndThawedTogether(t *testing.T) {
 	t.Parallel()
 	dir, a, b := t.TempDir(), cgroup(t), cgroup(t)
-	p, err := freezePod(t.Context(), dir, uid, []container{{Freezer: a}, {Freezer: b}})
+	p, err := freezePod(t.Context(), dir, "work-1", uid, []container{{Freezer: a}, {Freezer: b}})
 	require.NoError(t, err)
 	require.True(t, isFrozen(t, a) && isFrozen(t, b))
 	require.FileExists(t, filepath.Join(dir, uid))
@@ -40,7 +40,7 @@ func TestAllContainersOfAPodAreFrozenAndThawedTogether(t *testing.T) {
 func TestAFreezeThatFailsHalfWayThawsWhatItFroze(t *testing.T) {
 	t.Parallel()
 	dir, a := t.TempDir(), cgroup(t)
-	_, err := freezePod(t.Context(), dir, uid, []container{{Freezer: a}, {Freezer: freezer{Dir: filepath.Join(dir, "gone")}}})
+	_, err := freezePod(t.Context(), dir, "work-1", uid, []container{{Freezer: a}, {Freezer: freezer{Dir: filepath.Join(dir, "gone")}}})
 	require.ErrorContains(t, err, "gone")
 	require.False(t, isFrozen(t, a))
 	require.NoFileExists(t, filepath.Join(dir, uid))
@@ -49,7 +49,7 @@ func TestAFreezeThatFailsHalfWayThawsWhatItFroze(t *testing.T) {
 func TestThawingDoesNotStopWithItsCaller(t *testing.T) {
 	t.Parallel()
 	dir, a := t.TempDir(), cgroup(t)
-	p, err := freezePod(t.Context(), dir, uid, []container{{Freezer: a}})
+	p, err := freezePod(t.Context(), dir, "work-1", uid, []container{{Freezer: a}})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -60,18 +60,22 @@ func TestThawingDoesNotStopWithItsCaller(t *testing.T) {
 func TestAPodLeftFrozenByAKilledHelperIsThawed(t *testing.T) {
 	t.Parallel()
 	dir, a := t.TempDir(), cgroup(t)
-	_, err := freezePod(t.Context(), dir, uid, []container{{Freezer: a}})
+	_, err := freezePod(t.Context(), dir, "work-1", uid, []container{{Freezer: a}})
 	require.NoError(t, err)
 	// Beside it: damage, a half-written entry, and a pod that has gone since.
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "damaged"), []byte("{"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, ".x.123"), nil, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "gone"), []byte(`{"pod_uid":"gone","freezers":[{"dir":"/nowhere/at/all"}]}`), 0o600))
-	require.ErrorContains(t, thawLeftOver(t.Context(), dir), "damaged")
+	work, err := thawLeftOver(t.Context(), dir)
+	require.ErrorContains(t, err, "damaged")
+	require.Contains(t, work, "work-1", "so that its action need not wait for the lease to run out")
 	require.False(t, isFrozen(t, a))
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Len(t, entries, 1, "only the damaged one is kept, for a look")
-	require.NoError(t, thawLeftOver(t.Context(), filepath.Join(dir, "never-made")))
+	work, err = thawLeftOver(t.Context(), filepath.Join(dir, "never-made"))
+	require.NoError(t, err)
+	require.Empty(t, work)
 }
 
 func TestAFreezeThatIsNeverReachedSaysTheLastState(t *testing.T) {
