@@ -51,13 +51,20 @@ type Settings struct {
 	ClusterName     string
 	// ClusterChosen is set when CLUSTER_NAME was given: `mage clean` then removes that cluster only.
 	ClusterChosen bool
+	// ClusterID is never "existing": ChooseCluster says that one of the registered clusters is to be used.
 	ClusterID     string
-	Namespace     string
-	RuncRoot      string
+	ChooseCluster bool
+	// Existing is a cluster that is not ours to make or delete; nil where the run makes its own.
+	Existing  *ExistingCluster
+	Namespace string
+	RuncRoot  string
 
 	HelmChart  string
 	HelmValues []string
 	SkipHelm   bool
+	// RegistryUser and RegistryPassword are for a chart in a private registry, over what Helm and Docker know.
+	RegistryUser     string
+	RegistryPassword Secret
 
 	Engine string
 	Node   string
@@ -102,11 +109,19 @@ type environment struct {
 	CedanaNamespace   string `env:"CEDANA_NAMESPACE, default=cedana-system"`
 	ClusterName       string `env:"CLUSTER_NAME, default=cedana-e2e"`
 	ClusterID         string `env:"CLUSTER_ID"`
+	Cluster           string `env:"E2E_CLUSTER, default=k3d"`
+	Kubeconfig        string `env:"KUBECONFIG"`
+	KubeContext       string `env:"KUBECONTEXT"`
+	ImageNginx        string `env:"E2E_IMAGE_NGINX, default=docker.io/library/nginx:1.28"`
+	ImageCounter      string `env:"E2E_IMAGE_COUNTER"`
+	ImageBusybox      string `env:"E2E_IMAGE_BUSYBOX, default=docker.io/library/busybox:1.37"`
 	Namespace         string `env:"NAMESPACE, default=cedana-e2e"`
 	RuncRoot          string `env:"RUNC_ROOT, default=/run/containerd/runc/k8s.io"`
 	HelmChart         string `env:"HELM_CHART"`
 	HelmValues        string `env:"HELM_VALUES"`
 	SkipHelm          string `env:"SKIP_HELM, default=0"`
+	RegistryUser      string `env:"HELM_REGISTRY_USERNAME"`
+	RegistryPassword  string `env:"HELM_REGISTRY_PASSWORD"`
 	Backend           string `env:"E2E_BACKEND, default=auto"`
 	Engine            string `env:"E2E_ENGINE, default=auto"`
 	Node              string `env:"E2E_NODE, default=auto"`
@@ -150,6 +165,8 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		HelmChart:         e.HelmChart,
 		HelmValues:        list(e.HelmValues),
 		SkipHelm:          c.boolean("SKIP_HELM", e.SkipHelm),
+		RegistryUser:      e.RegistryUser,
+		RegistryPassword:  Secret(e.RegistryPassword),
 		Engine:            c.oneOf("E2E_ENGINE", e.Engine, "auto", "system", "private"),
 		Node:              c.oneOf("E2E_NODE", e.Node, "auto", "k3s", "source"),
 		Agents:            c.number("E2E_AGENTS", e.Agents, 0, 10),
@@ -173,10 +190,26 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 	}
 	_, s.ClusterChosen = nonEmpty{lookuper}.Lookup("CLUSTER_NAME")
 	s.Home = c.home(e.Home)
-	s.Backend = c.backend(e.Backend, s.Token)
-	s.URL = c.url(e.URL, s.Backend)
-	if s.Backend == BackendLive && !s.Token.Set() {
-		c.add("CEDANA_AUTH_TOKEN", "must be set for E2E_BACKEND=live", "<your token>")
+	if s.ClusterID == chooseCluster {
+		s.ClusterID, s.ChooseCluster = "", true
+	}
+	s.Existing = c.existing(e)
+	if s.Existing != nil && !s.ClusterChosen {
+		s.ClusterName = s.Existing.name()
+	}
+	s.Backend = c.backend(e.Backend, s.Token, s.Existing != nil)
+	s.URL = c.url(e.URL, s.Backend, s.SkipHelm)
+	if s.Backend == BackendLive && !s.Token.Set() && !s.SkipHelm {
+		c.add("CEDANA_AUTH_TOKEN", "must be set for the live backend", "<your token>")
+	}
+	if s.Backend == BackendLocal && s.Existing != nil {
+		c.add("E2E_BACKEND", "local cannot be reached from an existing cluster (E2E_CLUSTER)", "live")
+	}
+	if s.SkipHelm && s.ChooseCluster {
+		c.add("CLUSTER_ID", "existing makes no sense with SKIP_HELM=1, which takes the id that is installed", "<nothing>")
+	}
+	if (s.RegistryUser == "") != !s.RegistryPassword.Set() {
+		c.add("HELM_REGISTRY_USERNAME", "goes together with HELM_REGISTRY_PASSWORD", "robot")
 	}
 	if e.Token != strings.TrimSpace(e.Token) {
 		c.add("CEDANA_AUTH_TOKEN", "has white space around it", "<your token>")
@@ -212,6 +245,10 @@ func (s *Settings) Images() string { return filepath.Join(s.Home, "images") }
 
 // Build is the cache of compiled programs.
 func (s *Settings) Build() string { return filepath.Join(s.Home, "build") }
+
+// RegistrationName is what the cluster is called at the propagator. Registering creates or updates by name, so the run
+// id keeps two people with the same CLUSTER_NAME from taking, and then deregistering, each other's cluster.
+func (s *Settings) RegistrationName() string { return s.ClusterName + "-" + s.RunID }
 
 // DockerLabels are the labels of what this run makes in the engine.
 func (s *Settings) DockerLabels() map[string]string {
@@ -311,14 +348,14 @@ func (c *checker) home(value string) string {
 	return c.path("E2E_HOME", value, "/var/cache/cedana-e2e")
 }
 
-func (c *checker) backend(value string, token Secret) Backend {
+func (c *checker) backend(value string, token Secret, existing bool) Backend {
 	switch c.oneOf("E2E_BACKEND", value, "auto", "local", "live") {
 	case "local":
 		return BackendLocal
 	case "live":
 		return BackendLive
 	}
-	if token.Set() {
+	if token.Set() || existing {
 		return BackendLive
 	}
 	return BackendLocal
