@@ -90,7 +90,6 @@ func TestOurReleaseIsUpgradedAndRemovedByTheRunsThatMadeIt(t *testing.T) {
 	did, err = r.removeOurs(t.Context(), []string{"1a2b3c4d"})
 	require.NoError(t, err)
 	require.True(t, did)
-	require.Empty(t, r.history(t))
 	did, err = r.removeOurs(t.Context(), []string{"1a2b3c4d"})
 	require.NoError(t, err)
 	require.False(t, did, "once is enough")
