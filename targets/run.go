@@ -151,7 +151,7 @@ func (r *run) cluster(ctx context.Context) error {
 		})
 		if s.Backend == settings.BackendLocal {
 			work.Go(func() (err error) {
-				r.standIn, err = standInImage(ctx, s, r.con)
+				r.standIn, err = image.NewStore(s.Home, r.con).Static(ctx, StandIn)
 				return err
 			})
 		}
@@ -226,13 +226,11 @@ func engineOptions(s *settings.Settings, con *console.Console) engine.Options {
 	return engine.Options{Mode: engine.Mode(s.Engine), Home: s.Home, Progress: con}
 }
 
-// standInImage is the stand-in's: one static binary, the propagator's as well as the manager's and the helper's.
-func standInImage(ctx context.Context, s *settings.Settings, con *console.Console) (image.Tarball, error) {
-	return image.NewStore(s.Home, con).Static(ctx, image.Static{
-		Name:    "cedana",
-		Program: image.Program{Name: "cedana", Package: "./targets/local/cedana/cmd/cedana"},
-		Path:    "/cedana",
-	})
+// StandIn is the stand-in's image: one static binary, the propagator's as well as the manager's and the helper's.
+var StandIn = image.Static{
+	Name:    "cedana",
+	Program: image.Program{Name: "cedana", Package: "./targets/local/cedana/cmd/cedana"},
+	Path:    "/cedana",
 }
 
 // deploy starts the local propagator where it is wanted, and installs the chart.

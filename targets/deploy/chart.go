@@ -18,6 +18,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/registry"
 	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -182,7 +183,7 @@ func fetchChart(ctx context.Context, ref chartRef, opts Options) (*chart.Chart, 
 func explain(client *registry.Client, ref chartRef, err error) error {
 	var answer *errcode.ErrorResponse
 	switch {
-	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
+	case errors.Is(err, auth.ErrBasicCredentialNotFound), errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
 		return fmt.Errorf("the registry refuses the login, or has no such chart: %w; check HELM_CHART, and run `helm registry login`, or set HELM_REGISTRY_USERNAME and HELM_REGISTRY_PASSWORD", err)
 	case !errors.Is(err, errdef.ErrNotFound) && (answer == nil || answer.StatusCode != http.StatusNotFound):
 		return err

@@ -90,6 +90,13 @@ func (a *Authority) Issue(t testing.TB, until time.Time, addresses ...string) (c
 	return encode("CERTIFICATE", der), encode("PRIVATE KEY", encoded)
 }
 
+// Trust is for a client that is to know the authority.
+func (a *Authority) Trust() *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AddCert(a.cert)
+	return &tls.Config{RootCAs: roots}
+}
+
 // Serve gives the address (https://127.0.0.1:PORT) of a server with a certificate that ends then.
 func (a *Authority) Serve(t testing.TB, until time.Time, handler http.Handler) string {
 	t.Helper()
@@ -134,10 +141,8 @@ func (r *Registry) Push(t testing.TB, c *chart.Chart) (address, digest string) {
 	require.NoError(t, err)
 	data, err := os.ReadFile(archive)
 	require.NoError(t, err)
-	roots := x509.NewCertPool()
-	require.True(t, roots.AppendCertsFromPEM(r.authority.PEM))
 	options := []helmregistry.ClientOption{helmregistry.ClientOptHTTPClient(&http.Client{
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}},
+		Transport: &http.Transport{TLSClientConfig: r.authority.Trust()},
 	})}
 	if r.User != "" {
 		options = append(options, helmregistry.ClientOptBasicAuth(r.User, r.Password))
