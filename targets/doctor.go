@@ -39,7 +39,7 @@ func Doctor(ctx context.Context) error {
 		debootstrap(ctx, s),
 	}
 	findings = append(findings, engine.Check(ctx, engineOptions(s, con))...)
-	if s.Backend == settings.BackendLive {
+	if s.Backend == settings.BackendLive && s.URL != "" && s.Token.Set() {
 		findings = append(findings, live(ctx, s))
 	}
 	bad := 0
@@ -129,7 +129,7 @@ func live(ctx context.Context, s *settings.Settings) engine.Finding {
 	api, err := propagator.New(s.URL, s.Token)
 	if err == nil {
 		var user string
-		if user, err = api.User(ctx); err == nil {
+		if user, err = api.Preflight(ctx); err == nil {
 			f.OK, f.Detail = true, fmt.Sprintf("%s knows this token as user %s", s.URL, user)
 			return f
 		}

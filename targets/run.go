@@ -37,6 +37,9 @@ type run struct {
 	pods    workload.Set
 	standIn image.Tarball
 
+	// checked is the chart, before there is a cluster for it.
+	checked *deploy.Checked
+
 	// api is the propagator, url and token its address and token as this machine uses them.
 	api       *propagator.Client
 	url       string
@@ -74,25 +77,50 @@ func (r *run) end() {
 	}
 }
 
-// preflight asks a live propagator who we are before anything is created.
+// preflight finds out all that can be known before anything is created: whether a live propagator takes us, whether
+// there is such a chart, and whether it knows the values.
 func (r *run) preflight(ctx context.Context) error {
-	if r.settings.Backend != settings.BackendLive {
+	if r.settings.Backend == settings.BackendLive && r.settings.URL != "" && r.settings.Token.Set() {
+		if err := r.greet(ctx, r.settings.URL, r.settings.Token); err != nil {
+			return err
+		}
+	}
+	if r.settings.SkipHelm {
 		return nil
 	}
-	return r.con.Run(ctx, "check the propagator at "+r.settings.URL, func(ctx context.Context, step *console.Step) error {
-		api, err := propagator.New(r.settings.URL, r.settings.Token)
+	checked, err := deploy.Check(ctx, r.con, r.settings, r.chartOptions())
+	r.checked = checked
+	return err
+}
+
+// greet asks a live propagator who we are.
+func (r *run) greet(ctx context.Context, url string, token settings.Secret) error {
+	return r.con.Run(ctx, "check the propagator at "+url, func(ctx context.Context, step *console.Step) error {
+		api, err := propagator.New(url, token)
 		if err != nil {
 			return err
 		}
-		user, err := api.User(ctx)
+		user, err := api.Preflight(ctx)
 		if err != nil {
 			return err
 		}
 		step.Note("user %s", user)
-		r.api, r.url, r.token = api, r.settings.URL, r.settings.Token
+		r.api, r.url, r.token = api, api.BaseURL(), token
 		return nil
 	})
 }
+
+// chartOptions are the part of a deployment's options that is known before there is a cluster.
+func (r *run) chartOptions() deploy.Options {
+	if r.settings.Backend != settings.BackendLocal {
+		return deploy.Options{}
+	}
+	picture := deploy.Image{Repository: standInRepository, Tag: "of this run"}
+	return deploy.Options{Chart: chart.Files, URLInCluster: "http://propagator", Helper: picture, Manager: picture}
+}
+
+// standInRepository is the name of the stand-in's image, up to the hash.
+const standInRepository = "cedana-e2e.local/cedana"
 
 // cluster makes the engine, the images and the cluster ready, in this order as far as they depend on each other.
 func (r *run) cluster(ctx context.Context) error {
@@ -101,6 +129,9 @@ func (r *run) cluster(ctx context.Context) error {
 	defer cancel()
 	if err := r.preflight(ctx); err != nil {
 		return err
+	}
+	if s.Existing != nil {
+		return r.useExisting(ctx)
 	}
 	if err := r.ensureEngine(ctx); err != nil {
 		return err
@@ -120,7 +151,7 @@ func (r *run) cluster(ctx context.Context) error {
 		})
 		if s.Backend == settings.BackendLocal {
 			work.Go(func() (err error) {
-				r.standIn, err = standInImage(ctx, s, r.con)
+				r.standIn, err = image.NewStore(s.Home, r.con).Static(ctx, StandIn)
 				return err
 			})
 		}
@@ -140,6 +171,30 @@ func (r *run) cluster(ctx context.Context) error {
 		images = append(images, r.standIn)
 	}
 	return made.Images(ctx, r.con, images)
+}
+
+// useExisting takes a cluster that is there. That a run was there is remembered before it makes anything.
+func (r *run) useExisting(ctx context.Context) error {
+	s := r.settings
+	return r.con.Run(ctx, "find the cluster of context "+s.Existing.Context, func(ctx context.Context, step *console.Step) error {
+		version, err := deploy.Reach(ctx, s, deploy.Options{Kubeconfig: s.Existing.Kubeconfig, Context: s.Existing.Context})
+		if err != nil {
+			return err
+		}
+		step.Note("Kubernetes %s", version)
+		r.made = &cluster.Cluster{Name: s.ClusterName, Kubeconfig: s.Existing.Kubeconfig, Context: s.Existing.Context}
+		r.pods = workload.Set{
+			Nginx: image.Tarball{Ref: s.Existing.ImageNginx}, Counter: image.Tarball{Ref: s.Existing.ImageCounter},
+			Busybox: image.Tarball{Ref: s.Existing.ImageBusybox},
+		}
+		if s.Existing.ImageCounter == "" {
+			r.con.Warn("E2E_IMAGE_COUNTER is not set: tests that need that image are skipped")
+		}
+		return state.Update(s.ClusterDir(), func(st *state.State) {
+			st.Cluster, st.RunID = s.ClusterName, s.RunID
+			st.UsedExisting(s.Existing.Kubeconfig, s.Existing.Context, s.CedanaNamespace, s.RunID)
+		})
+	})
 }
 
 func (r *run) ensureEngine(ctx context.Context) error {
@@ -171,19 +226,17 @@ func engineOptions(s *settings.Settings, con *console.Console) engine.Options {
 	return engine.Options{Mode: engine.Mode(s.Engine), Home: s.Home, Progress: con}
 }
 
-// standInImage is the stand-in's: one static binary, the propagator's as well as the manager's and the helper's.
-func standInImage(ctx context.Context, s *settings.Settings, con *console.Console) (image.Tarball, error) {
-	return image.NewStore(s.Home, con).Static(ctx, image.Static{
-		Name:    "cedana",
-		Program: image.Program{Name: "cedana", Package: "./targets/local/cedana/cmd/cedana"},
-		Path:    "/cedana",
-	})
+// StandIn is the stand-in's image: one static binary, the propagator's as well as the manager's and the helper's.
+var StandIn = image.Static{
+	Name:    "cedana",
+	Program: image.Program{Name: "cedana", Package: "./targets/local/cedana/cmd/cedana"},
+	Path:    "/cedana",
 }
 
 // deploy starts the local propagator where it is wanted, and installs the chart.
 func (r *run) deploy(ctx context.Context) error {
 	s := r.settings
-	o := deploy.Options{Kubeconfig: r.made.Kubeconfig, Context: r.made.Context}
+	o := deploy.Options{Kubeconfig: r.made.Kubeconfig, Context: r.made.Context, Checked: r.checked}
 	if s.Backend == settings.BackendLocal {
 		local, err := backend.Ensure(ctx, r.con, s, backend.Options{
 			Host: r.engine.Host, Network: r.made.Network, Image: r.standIn.Ref,
@@ -200,6 +253,9 @@ func (r *run) deploy(ctx context.Context) error {
 		picture := deploy.Image{Repository: repository, Tag: tag}
 		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = chart.Files, local.InClusterURL+"/v1", local.Token, picture, picture
 	}
+	if s.SkipHelm {
+		return r.useInstalled(ctx, o)
+	}
 	st, err := state.Load(s.ClusterDir())
 	if err != nil {
 		return err
@@ -210,9 +266,38 @@ func (r *run) deploy(ctx context.Context) error {
 		}
 	}
 	o.Propagator = r.api
-	o.Registered = func(id string) error {
-		return state.Update(s.ClusterDir(), func(st *state.State) { st.Register(state.Registration{URL: r.url, ID: id}) })
+	o.Registered = func(id, name string) error {
+		return state.Update(s.ClusterDir(), func(st *state.State) { st.Register(state.Registration{URL: r.url, ID: id, Name: name}) })
 	}
+	result, err := deploy.Run(ctx, r.con, s, o)
+	if err != nil {
+		return err
+	}
+	r.clusterID = result.ClusterID
+	return nil
+}
+
+// useInstalled takes Cedana as it is in the cluster (SKIP_HELM=1). What the environment does not say of the propagator
+// is what Cedana was installed with.
+func (r *run) useInstalled(ctx context.Context, o deploy.Options) error {
+	s := r.settings
+	if r.api == nil {
+		found, err := deploy.FindInstalled(ctx, s, o)
+		if err != nil {
+			return err
+		}
+		url, token := s.URL, s.Token
+		if url == "" {
+			url = found.URL
+		}
+		if !token.Set() {
+			token = found.Token
+		}
+		if err := r.greet(ctx, url, token); err != nil {
+			return err
+		}
+	}
+	o.Token = r.token
 	result, err := deploy.Run(ctx, r.con, s, o)
 	if err != nil {
 		return err

@@ -42,18 +42,21 @@ func (r *run) suiteOptions() suite.Options {
 
 // sources are what only this package can get of a run.
 func (r *run) sources() []suite.Source {
-	sources := []suite.Source{
-		{Name: "the nodes' logs", Collect: func(ctx context.Context, dir string) error {
+	var sources []suite.Source
+	if r.settings.Existing == nil {
+		sources = append(sources, suite.Source{Name: "the nodes' logs", Collect: func(ctx context.Context, dir string) error {
 			return r.made.Logs(ctx, filepath.Join(dir, "nodes"))
-		}},
-		{Name: "the Helm release", Collect: func(ctx context.Context, dir string) (err error) {
+		}})
+	}
+	if !r.settings.SkipHelm {
+		sources = append(sources, suite.Source{Name: "the Helm release", Collect: func(ctx context.Context, dir string) (err error) {
 			file, err := os.Create(filepath.Join(dir, "helm.txt"))
 			if err != nil {
 				return fmt.Errorf("write the release's description: %w", err)
 			}
 			defer func() { err = errors.Join(err, file.Close()) }()
 			return deploy.Describe(ctx, r.settings, deploy.Options{Kubeconfig: r.made.Kubeconfig, Context: r.made.Context, Token: r.token}, file)
-		}},
+		}})
 	}
 	if r.container == "" {
 		return sources
@@ -75,6 +78,10 @@ func Logs(ctx context.Context) error {
 		return err
 	}
 	defer r.end()
+	if r.settings.Existing != nil {
+		r.made = &cluster.Cluster{Name: r.settings.ClusterName, Kubeconfig: r.settings.Existing.Kubeconfig, Context: r.settings.Existing.Context}
+		return r.keepLogs(ctx)
+	}
 	e, err := engine.Find(ctx, engineOptions(r.settings, r.con))
 	if err != nil {
 		return fmt.Errorf("find the engine of cluster %s: %w", r.settings.ClusterName, err)
@@ -91,9 +98,13 @@ func Logs(ctx context.Context) error {
 	} else if !errors.Is(err, backend.ErrNotFound) {
 		return err
 	}
+	return r.keepLogs(ctx)
+}
+
+func (r *run) keepLogs(ctx context.Context) error {
 	if err := suite.Collect(ctx, r.con, r.settings, r.suiteOptions()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(r.con.Data(), filepath.Join(r.settings.Artifacts, suite.FailureDir))
+	_, err := fmt.Fprintln(r.con.Data(), filepath.Join(r.settings.Artifacts, suite.FailureDir))
 	return err
 }

@@ -36,7 +36,7 @@ func Cluster(ctx context.Context) error {
 	if err := r.cluster(ctx); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(r.con.Data(), r.settings.Kubeconfig())
+	_, err = fmt.Fprintln(r.con.Data(), r.made.Kubeconfig)
 	return err
 }
 

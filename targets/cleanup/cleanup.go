@@ -38,6 +38,8 @@ type Options struct {
 	StopEngine func(ctx context.Context) (removed []string, err error)
 	// Deregister deletes a cluster that a run registered at a propagator. One that is not there is a success.
 	Deregister func(ctx context.Context, url string, token settings.Secret, clusterID string) error
+	// RemoveFrom takes out of a cluster that is not ours what these runs have put into it, and names what it removed.
+	RemoveFrom func(ctx context.Context, cluster state.Existing) (removed []string, err error)
 	// TempDir is where temporary directories are looked for. Default: os.TempDir().
 	TempDir string
 
@@ -45,7 +47,7 @@ type Options struct {
 	dial func(host string) (client, error)
 }
 
-// Run removes the containers, networks, volumes, kubeconfig and state files, cluster registrations, temporary
+// Run removes the containers, networks, volumes, what was put into existing clusters, kubeconfig and state files, cluster registrations, temporary
 // directories and left-over mounts of every run, or with s.ClusterChosen of the runs with that CLUSTER_NAME, in all
 // engines that can be reached. Caches are named with their size and stay, unless s.CleanAll is set. What carries none
 // of this project's labels and names is never touched.
@@ -134,6 +136,9 @@ func (w *sweep) sweepCluster(ctx context.Context, name, dir string) {
 		w.con.Warn("%v: what it registered at a propagator is unknown", err)
 		st = &state.State{}
 	}
+	if st.Existing != nil {
+		w.sweepExisting(ctx, name, *st.Existing)
+	}
 	for _, r := range st.Elsewhere() {
 		if err := w.deregister(ctx, r); err != nil {
 			w.leave(fmt.Sprintf("cluster %s (%s) registered at %s: %v", cmp.Or(r.Name, name), r.ID, r.URL, err))
@@ -153,6 +158,21 @@ func (w *sweep) sweepCluster(ctx context.Context, name, dir string) {
 		return
 	}
 	w.gone("kubeconfig and state of cluster %s in %s", name, dir)
+}
+
+func (w *sweep) sweepExisting(ctx context.Context, name string, cluster state.Existing) {
+	err := errors.New("nothing here can remove it")
+	if w.options.RemoveFrom != nil {
+		var removed []string
+		removed, err = w.options.RemoveFrom(ctx, cluster)
+		for _, what := range removed {
+			w.gone("%s of context %s", what, cluster.Context)
+		}
+	}
+	if err != nil {
+		w.leave(fmt.Sprintf("what runs made in the cluster of context %s in %s: %v", cluster.Context, cluster.Kubeconfig, err))
+		w.unfinished[name] = true
+	}
 }
 
 func (w *sweep) deregister(ctx context.Context, r state.Registration) error {

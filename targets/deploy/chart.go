@@ -17,6 +17,9 @@ import (
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/registry"
+	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
@@ -164,15 +167,34 @@ func fetchChart(ctx context.Context, ref chartRef, opts Options) (*chart.Chart, 
 	default:
 		tag, err := newestTag(client, address, ref.version)
 		if err != nil {
-			return nil, err
+			return nil, explain(client, ref, err)
 		}
 		address += ":" + tag
 	}
 	pulled, err := client.Pull(address)
 	if err != nil {
-		return nil, err
+		return nil, explain(client, ref, err)
 	}
 	return loader.LoadArchive(bytes.NewReader(pulled.Chart.Data))
+}
+
+// explain says what to do about a registry's answer. Docker Hub answers for a chart that is not there as for one that
+// the login may not read.
+func explain(client *registry.Client, ref chartRef, err error) error {
+	var answer *errcode.ErrorResponse
+	switch {
+	case errors.Is(err, auth.ErrBasicCredentialNotFound), errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
+		return fmt.Errorf("the registry refuses the login, or has no such chart: %w; check HELM_CHART, and run `helm registry login`, or set HELM_REGISTRY_USERNAME and HELM_REGISTRY_PASSWORD", err)
+	case !errors.Is(err, errdef.ErrNotFound) && (answer == nil || answer.StatusCode != http.StatusNotFound):
+		return err
+	}
+	if ref.tag != "" || strings.Contains(ref.address, "@") {
+		name, _, _ := strings.Cut(strings.TrimPrefix(ref.address, registry.OCIScheme+"://"), "@")
+		if tags, listErr := client.Tags(name); listErr == nil && len(tags) > 0 {
+			return fmt.Errorf("the chart is there, but not this version of it; the newest are %s: %w", strings.Join(tags[:min(len(tags), 5)], ", "), err)
+		}
+	}
+	return fmt.Errorf("the registry has no such chart: check HELM_CHART: %w", err)
 }
 
 // mostChart is far above any chart's size, in bytes.
@@ -219,6 +241,9 @@ func registryClient(ctx context.Context, opts Options) (*registry.Client, error)
 	with := []registry.ClientOption{
 		registry.ClientOptHTTPClient(&http.Client{Transport: withContext{ctx, base}}),
 		registry.ClientOptEnableCache(true),
+	}
+	if file, ok := opts.lookup()("HELM_REGISTRY_CONFIG"); ok && file != "" {
+		with = append(with, registry.ClientOptCredentialsFile(file))
 	}
 	if opts.RegistryUser != "" {
 		with = append(with, registry.ClientOptBasicAuth(opts.RegistryUser, opts.RegistryPassword.Reveal()))

@@ -157,7 +157,11 @@ func TestAChartIsPulledByTagDigestVersionAndLatest(t *testing.T) {
 	}
 	_, err := loadChart(t.Context(), chartRef{address: address, tag: "9.9.9"}, opts)
 	require.ErrorContains(t, err, address+":9.9.9")
-	require.ErrorContains(t, err, "not found")
+	require.ErrorContains(t, err, "not this version of it; the newest are 0.7.6, 0.7.5, 0.6.0")
+	for _, ref := range []chartRef{{address: address + "-missing", tag: "1.0.0"}, {address: address + "-missing"}} {
+		_, err = loadChart(t.Context(), ref, opts)
+		require.ErrorContains(t, err, "the registry has no such chart: check HELM_CHART", "%s", ref)
+	}
 	_, err = loadChart(t.Context(), chartRef{address: address, version: "9"}, opts)
 	require.ErrorContains(t, err, "version 9 is not there; the newest are 0.7.6, 0.7.5, 0.6.0")
 }
@@ -172,6 +176,7 @@ func TestAPrivateRegistryNeedsItsPassword(t *testing.T) {
 	require.NoError(t, err)
 
 	_, err = loadChart(t.Context(), ref, Options{RegistryTLS: trust, RegistryUser: "user", RegistryPassword: "wrong-password"})
+	require.ErrorContains(t, err, "the registry refuses the login")
 	require.ErrorContains(t, err, "401")
 	require.NotContains(t, err.Error(), "wrong-password")
 }

@@ -46,16 +46,18 @@ type Options struct {
 	Token settings.Secret
 	// ClusterID is the id that an earlier run registered, if any.
 	ClusterID string
-	// Registered is called with the id as soon as a cluster was registered and before anything else is done, so that
-	// it can be remembered and deregistered by a clean-up.
-	Registered func(id string) error
+	// Registered is called with the id and the name as soon as a cluster was registered and before anything else is
+	// done, so that it can be remembered and deregistered by a clean-up.
+	Registered func(id, name string) error
+	// Checked is what Check has found; without it Run does the same first.
+	Checked *Checked
 	// Helper and Manager replace the chart's images.
 	Helper  Image
 	Manager Image
 	// Lookup reads an environment variable. Default: os.LookupEnv.
 	Lookup func(name string) (string, bool)
-	// RegistryUser and RegistryPassword are for a chart in a private registry. Default: the settings' (HELM_REGISTRY_*),
-	// and without those what Helm and Docker know.
+	// RegistryUser and RegistryPassword are for a chart in a private registry. Default: the settings', else what Helm
+	// and Docker know.
 	RegistryUser     string
 	RegistryPassword settings.Secret
 	// RegistryTLS is for a registry with a certificate that the system does not know.
@@ -111,10 +113,17 @@ func run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 		fmt.Errorf("no success within E2E_DEPLOY_TIMEOUT=%s", s.DeployTimeout))
 	defer cancel()
 
-	chart, err := prepare(ctx, con, s, opts)
-	if err != nil {
-		return Result{}, err
+	if s.SkipHelm {
+		return checkInstalled(ctx, con, s, opts, mask)
 	}
+	checked := opts.Checked
+	if checked == nil {
+		var err error
+		if checked, err = prepare(ctx, con, s, opts); err != nil {
+			return Result{}, err
+		}
+	}
+	chart := checked.chart
 	loader, err := loadConfig(opts.Kubeconfig, opts.Context, s.CedanaNamespace)
 	if err != nil {
 		return Result{}, err
@@ -149,7 +158,7 @@ func run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 		if err != nil {
 			return err
 		}
-		r := releaser{cfg: cfg, client: cluster.client, con: con, namespace: s.CedanaNamespace, labels: labels(s)}
+		r := releaser{cfg: cfg, client: cluster.client, con: con, namespace: s.CedanaNamespace, labels: labels(s), oursOnly: s.Existing != nil}
 		applied, result.Outcome, err = r.apply(ctx, step, chart, merged(all))
 		if err != nil {
 			return err
@@ -169,8 +178,23 @@ func run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 	return result, con.Run(ctx, "wait until Cedana's pods are ready", g.wait)
 }
 
-// prepare does all that needs neither the cluster nor the propagator: it finds and reads the chart and the values.
-func prepare(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (*chart.Chart, error) {
+// checkTimeout bounds Check: a chart is small, and a registry that does not answer is known sooner.
+const checkTimeout = time.Minute
+
+// Checked is a chart that was found, together with values that it knows.
+type Checked struct{ chart *chart.Chart }
+
+// Check does all of Run that needs neither the cluster nor the propagator: it finds and reads the chart, from a
+// registry if need be, and reads the values. It creates nothing, so a run that cannot be deployed ends here.
+func Check(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (*Checked, error) {
+	opts = opts.withDefaults(s)
+	ctx, cancel := context.WithTimeoutCause(ctx, checkTimeout, fmt.Errorf("no chart within %s", checkTimeout))
+	defer cancel()
+	checked, err := prepare(ctx, con, s, opts)
+	return checked, mask.New(opts.Token, opts.RegistryPassword).Error(err)
+}
+
+func prepare(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (*Checked, error) {
 	ref, err := resolveChart(s.HelmChart, opts.Chart)
 	if err != nil {
 		return nil, err
@@ -198,7 +222,7 @@ func prepare(ctx context.Context, con *console.Console, s *settings.Settings, op
 	if err := unknownKeys(loaded, all); err != nil {
 		return nil, err
 	}
-	return loaded, nil
+	return &Checked{loaded}, nil
 }
 
 func labels(s *settings.Settings) map[string]string {

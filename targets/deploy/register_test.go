@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,16 +44,16 @@ func TestARegisteredClusterIsRememberedBeforeAnythingElse(t *testing.T) {
 	p := &registrar{}
 	var remembered string
 	id, made, err := register(t.Context(), &console.Step{}, testSettings(t), Options{
-		Propagator: p, Registered: func(id string) error { remembered = id; return nil },
+		Propagator: p, Registered: func(id, name string) error { remembered = id + " " + name; return nil },
 	})
 	require.NoError(t, err)
 	require.Equal(t, "new", id)
 	require.True(t, made)
-	require.Equal(t, "new", remembered)
-	require.Equal(t, "unit", p.clusters[0].Name)
+	require.Equal(t, "new unit-1a2b3c4d", remembered)
+	require.Equal(t, "unit-1a2b3c4d", p.clusters[0].Name, "two people with the same CLUSTER_NAME have two clusters")
 
 	_, made, err = register(t.Context(), &console.Step{}, testSettings(t), Options{
-		Propagator: p, Registered: func(string) error { return errors.New("disk full") },
+		Propagator: p, Registered: func(string, string) error { return errors.New("disk full") },
 	})
 	require.ErrorContains(t, err, "remember registered cluster new: disk full")
 	require.True(t, made)
@@ -77,7 +78,37 @@ func TestAFailedRegistrationNamesTheCluster(t *testing.T) {
 	refused := errors.New("refused")
 	_, _, err := register(t.Context(), &console.Step{}, testSettings(t), Options{Propagator: &registrar{err: refused}})
 	require.ErrorIs(t, err, refused)
-	require.ErrorContains(t, err, "register cluster unit")
+	require.ErrorContains(t, err, "register cluster unit-1a2b3c4d")
 	_, _, err = register(t.Context(), &console.Step{}, testSettings(t), Options{})
 	require.ErrorContains(t, err, "no propagator is given, and no CLUSTER_ID")
+}
+
+func TestAChosenClusterIsTheNamedOneElseTheLastSynchronisedAndNeverOurs(t *testing.T) {
+	t.Parallel()
+	at := func(minute int) *time.Time {
+		when := time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC)
+		return &when
+	}
+	p := &registrar{clusters: []propagator.Cluster{
+		{ID: "silent", Name: "other"}, {ID: "older", Name: "unit", LastSync: at(1)}, {ID: "newer", Name: "unit", LastSync: at(2)},
+		{ID: "newest", Name: "other", LastSync: at(3)},
+	}}
+	s := testSettings(t)
+	s.ChooseCluster = true
+	id, made, err := register(t.Context(), &console.Step{}, s, Options{Propagator: p, ClusterID: "remembered"})
+	require.NoError(t, err)
+	require.Equal(t, "newer", id)
+	require.False(t, made)
+
+	s.ClusterName = "elsewhere"
+	id, _, err = register(t.Context(), &console.Step{}, s, Options{Propagator: p})
+	require.NoError(t, err)
+	require.Equal(t, "newest", id)
+
+	s.ClusterChosen = true
+	_, _, err = register(t.Context(), &console.Step{}, s, Options{Propagator: p})
+	require.ErrorContains(t, err, "none is called elsewhere; there are other, unit, unit, other")
+	_, _, err = register(t.Context(), &console.Step{}, s, Options{Propagator: &registrar{}})
+	require.ErrorContains(t, err, "there is none")
+	require.Zero(t, p.created)
 }

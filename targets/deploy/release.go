@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 // Outcome is what was done to the release.
@@ -41,6 +42,8 @@ type releaser struct {
 	con       *console.Console
 	namespace string
 	labels    map[string]string
+	// oursOnly refuses a release that this project did not make: in a cluster that is not ours either, it is in use.
+	oursOnly bool
 }
 
 func (r releaser) apply(ctx context.Context, step *console.Step, c *chart.Chart, values map[string]any) (*release.Release, Outcome, error) {
@@ -50,6 +53,10 @@ func (r releaser) apply(ctx context.Context, step *console.Step, c *chart.Chart,
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("read release %s in namespace %s: %w", ReleaseName, r.namespace, because(ctx, err))
+	}
+	if r.oursOnly && last.Labels[settings.KubernetesLabelManaged] != settings.ManagedBy {
+		return nil, "", fmt.Errorf("use release %s in namespace %s: it was not made by this project (it lacks the label %s), so it is left as it is: SKIP_HELM=1 tests it",
+			ReleaseName, r.namespace, settings.KubernetesLabelManaged)
 	}
 	switch status := last.Info.Status; status {
 	case release.StatusDeployed:
@@ -116,7 +123,7 @@ func (r releaser) upgrade(ctx context.Context, c *chart.Chart, values map[string
 	return upgraded, Upgraded, nil
 }
 
-// uninstall removes what is there of a release that never got to work. Hooks are left out: those of Cedana's chart
+// uninstall removes the release, whatever there is of it. Hooks are left out: those of Cedana's chart
 // delete the whole namespace.
 func (r releaser) uninstall(ctx context.Context) error {
 	un := action.NewUninstall(r.cfg)
@@ -125,7 +132,7 @@ func (r releaser) uninstall(ctx context.Context) error {
 	un.DeletionPropagation = "background"
 	un.Timeout = remaining(ctx)
 	if _, err := un.Run(ReleaseName); err != nil {
-		return fmt.Errorf("remove release %s that was left half installed in namespace %s: %w", ReleaseName, r.namespace, because(ctx, err))
+		return fmt.Errorf("remove release %s in namespace %s: %w", ReleaseName, r.namespace, because(ctx, err))
 	}
 	return nil
 }

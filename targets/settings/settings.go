@@ -51,14 +51,18 @@ type Settings struct {
 	ClusterName     string
 	// ClusterChosen is set when CLUSTER_NAME was given: `mage clean` then removes that cluster only.
 	ClusterChosen bool
+	// ClusterID is never "existing": ChooseCluster says that one of the registered clusters is to be used.
 	ClusterID     string
-	Namespace     string
-	RuncRoot      string
+	ChooseCluster bool
+	// Existing is a cluster that is not ours to make or delete; nil where the run makes its own.
+	Existing  *ExistingCluster
+	Namespace string
+	RuncRoot  string
 
 	HelmChart  string
 	HelmValues []string
 	SkipHelm   bool
-	// RegistryUser and RegistryPassword are for a chart in a private registry; both or neither is set.
+	// RegistryUser and RegistryPassword are for a chart in a private registry, over what Helm and Docker know.
 	RegistryUser     string
 	RegistryPassword Secret
 
@@ -112,6 +116,12 @@ type environment struct {
 	CedanaNamespace   string `env:"CEDANA_NAMESPACE, default=cedana-system"`
 	ClusterName       string `env:"CLUSTER_NAME, default=cedana-e2e"`
 	ClusterID         string `env:"CLUSTER_ID"`
+	Cluster           string `env:"E2E_CLUSTER, default=k3d"`
+	Kubeconfig        string `env:"KUBECONFIG"`
+	KubeContext       string `env:"KUBECONTEXT"`
+	ImageNginx        string `env:"E2E_IMAGE_NGINX, default=docker.io/library/nginx:1.28"`
+	ImageCounter      string `env:"E2E_IMAGE_COUNTER"`
+	ImageBusybox      string `env:"E2E_IMAGE_BUSYBOX, default=docker.io/library/busybox:1.37"`
 	Namespace         string `env:"NAMESPACE, default=cedana-e2e"`
 	RuncRoot          string `env:"RUNC_ROOT, default=/run/containerd/runc/k8s.io"`
 	HelmChart         string `env:"HELM_CHART"`
@@ -195,10 +205,26 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 	}
 	_, s.ClusterChosen = nonEmpty{lookuper}.Lookup("CLUSTER_NAME")
 	s.Home = c.home(e.Home)
-	s.Backend = c.backend(e.Backend, s.Token)
-	s.URL = c.url(e.URL, s.Backend)
-	if s.Backend == BackendLive && !s.Token.Set() {
-		c.add("CEDANA_AUTH_TOKEN", "must be set for E2E_BACKEND=live", "<your token>")
+	if s.ClusterID == chooseCluster {
+		s.ClusterID, s.ChooseCluster = "", true
+	}
+	s.Existing = c.existing(e)
+	if s.Existing != nil && !s.ClusterChosen {
+		s.ClusterName = s.Existing.name()
+	}
+	s.Backend = c.backend(e.Backend, s.Token, s.Existing != nil)
+	s.URL = c.url(e.URL, s.Backend, s.SkipHelm)
+	if s.Backend == BackendLive && !s.Token.Set() && !s.SkipHelm {
+		c.add("CEDANA_AUTH_TOKEN", "must be set for the live backend", "<your token>")
+	}
+	if s.Backend == BackendLocal && s.Existing != nil {
+		c.add("E2E_BACKEND", "local cannot be reached from an existing cluster (E2E_CLUSTER)", "live")
+	}
+	if s.SkipHelm && s.ChooseCluster {
+		c.add("CLUSTER_ID", "existing makes no sense with SKIP_HELM=1, which takes the id that is installed", "<nothing>")
+	}
+	if (s.RegistryUser == "") != !s.RegistryPassword.Set() {
+		c.add("HELM_REGISTRY_USERNAME", "goes together with HELM_REGISTRY_PASSWORD", "robot")
 	}
 	if e.Token != strings.TrimSpace(e.Token) {
 		c.add("CEDANA_AUTH_TOKEN", "has white space around it", "<your token>")
@@ -237,6 +263,10 @@ func (s *Settings) Images() string { return filepath.Join(s.Home, "images") }
 
 // Build is the cache of compiled programs.
 func (s *Settings) Build() string { return filepath.Join(s.Home, "build") }
+
+// RegistrationName is what the cluster is called at the propagator. Registering creates or updates by name, so the run
+// id keeps two people with the same CLUSTER_NAME from taking, and then deregistering, each other's cluster.
+func (s *Settings) RegistrationName() string { return s.ClusterName + "-" + s.RunID }
 
 // DockerLabels are the labels of what this run makes in the engine.
 func (s *Settings) DockerLabels() map[string]string {
@@ -345,14 +375,14 @@ func (c *checker) home(value string) string {
 	return c.path("E2E_HOME", value, "/var/cache/cedana-e2e")
 }
 
-func (c *checker) backend(value string, token Secret) Backend {
+func (c *checker) backend(value string, token Secret, existing bool) Backend {
 	switch c.oneOf("E2E_BACKEND", value, "auto", "local", "live") {
 	case "local":
 		return BackendLocal
 	case "live":
 		return BackendLive
 	}
-	if token.Set() {
+	if token.Set() || existing {
 		return BackendLive
 	}
 	return BackendLocal

@@ -3,6 +3,8 @@ package settings
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -116,5 +118,53 @@ func TestASecretIsNeverPrinted(t *testing.T) {
 	}
 	_, err = read(t, map[string]string{"CEDANA_AUTH_TOKEN": " canary "})
 	require.ErrorContains(t, err, "white space")
+	require.NotContains(t, err.Error(), "canary")
+}
+
+func TestAnExistingClusterHasToBeNamedAndIsLive(t *testing.T) {
+	t.Parallel()
+	_, err := read(t, map[string]string{"E2E_CLUSTER": "existing", "E2E_BACKEND": "local"})
+	var problems Problems
+	require.ErrorAs(t, err, &problems)
+	for _, name := range []string{"KUBECONFIG", "KUBECONTEXT", "E2E_BACKEND"} {
+		require.ErrorContains(t, err, name+":", "all problems are in one report")
+	}
+	_, err = read(t, map[string]string{"E2E_CLUSTER": "existing", "KUBECONFIG": "/no/such/file", "KUBECONTEXT": "eks", "CEDANA_AUTH_TOKEN": "canary"})
+	require.ErrorContains(t, err, `"/no/such/file" is not a file that exists`)
+
+	file := filepath.Join(t.TempDir(), "config")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	one, err := read(t, map[string]string{"E2E_CLUSTER": "existing", "KUBECONFIG": file, "KUBECONTEXT": "one", "CEDANA_AUTH_TOKEN": "canary"})
+	require.NoError(t, err)
+	require.Equal(t, BackendLive, one.Backend)
+	require.Equal(t, file, one.Existing.Kubeconfig)
+	require.Equal(t, "docker.io/library/nginx:1.28", one.Existing.ImageNginx)
+	other, err := read(t, map[string]string{"E2E_CLUSTER": "existing", "KUBECONFIG": file, "KUBECONTEXT": "other", "CEDANA_AUTH_TOKEN": "canary"})
+	require.NoError(t, err)
+	require.NotEqual(t, one.ClusterDir(), other.ClusterDir(), "what is remembered of one is not taken for the other's")
+}
+
+func TestWhatIsInstalledAlreadyBringsItsOwnURLAndToken(t *testing.T) {
+	t.Parallel()
+	s, err := read(t, map[string]string{"E2E_BACKEND": "live", "SKIP_HELM": "1"})
+	require.NoError(t, err)
+	require.Empty(t, s.URL)
+	require.False(t, s.Token.Set())
+	_, err = read(t, map[string]string{"SKIP_HELM": "1", "CLUSTER_ID": "existing"})
+	require.ErrorContains(t, err, "CLUSTER_ID")
+}
+
+func TestClusterIDExistingIsAChoiceAndNoID(t *testing.T) {
+	t.Parallel()
+	s, err := read(t, map[string]string{"CLUSTER_ID": "existing"})
+	require.NoError(t, err)
+	require.Empty(t, s.ClusterID)
+	require.True(t, s.ChooseCluster)
+}
+
+func TestARegistrysUserAndPasswordGoTogether(t *testing.T) {
+	t.Parallel()
+	_, err := read(t, map[string]string{"HELM_REGISTRY_PASSWORD": "canary"})
+	require.ErrorContains(t, err, "HELM_REGISTRY_USERNAME")
 	require.NotContains(t, err.Error(), "canary")
 }

@@ -37,9 +37,13 @@ func NormalizeURL(raw string) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
-func (c *checker) url(value string, backend Backend) string {
+func (c *checker) url(value string, backend Backend, installed bool) string {
 	if backend == BackendLocal {
 		// The local propagator's address is given by the run; a leftover CEDANA_URL must not send tests elsewhere.
+		return ""
+	}
+	if value == "" && installed {
+		// SKIP_HELM=1: the one that Cedana was installed with.
 		return ""
 	}
 	if value == "" {

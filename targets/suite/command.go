@@ -152,6 +152,7 @@ func environment(s *settings.Settings, opts Options) []string {
 		"CEDANA_AUTH_TOKEN=" + opts.Token.Reveal(),
 		"CLUSTER_ID=" + opts.ClusterID,
 		"CLUSTER_NAME=" + s.ClusterName,
+		"E2E_CLUSTER=" + clusterKind(s),
 		"E2E_KUBECONFIG=" + opts.Kubeconfig,
 		"E2E_KUBECONTEXT=" + opts.Context,
 		"CEDANA_NAMESPACE=" + s.CedanaNamespace,
@@ -167,6 +168,13 @@ func environment(s *settings.Settings, opts Options) []string {
 		"E2E_CHECKPOINT_TIMEOUT=" + s.CheckpointTimeout.String(),
 		"E2E_RESTORE_TIMEOUT=" + s.RestoreTimeout.String(),
 	}
+}
+
+func clusterKind(s *settings.Settings) string {
+	if s.Existing != nil {
+		return "existing"
+	}
+	return "k3d"
 }
 
 // publish copies a file with its secrets masked.

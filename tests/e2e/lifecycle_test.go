@@ -24,7 +24,7 @@ func TestDeploy(t *testing.T) {
 // A checkpoint leaves its pod running: the same process, not started anew, going on.
 func TestCheckpoint(t *testing.T) {
 	s := begin(t, environment.Smoke)
-	p := s.start(pods.Counter(env.ImageCounter, pods.Memory(16)))
+	p := s.start(pods.Counter(s.counterImage(), pods.Memory(16)))
 	m := s.before(p, pods.CounterPort)
 	c := s.checkpoint(p)
 	s.after(p, m)
@@ -67,8 +67,8 @@ func TestRestoreCounter(t *testing.T) {
 	s := begin(t, environment.Smoke)
 	_, err := kube.CoreV1().Services(s.namespace).Create(s.ctx, pods.Service("counter", pods.CounterPort), metav1.CreateOptions{})
 	s.must(err, "create service counter")
-	load := s.create(pods.Load(env.ImageCounter, fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort), "ok"))
-	p := s.start(pods.Counter(env.ImageCounter, pods.Memory(64)))
+	load := s.create(pods.Load(s.counterImage(), fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort), "ok"))
+	p := s.start(pods.Counter(s.counterImage(), pods.Memory(64)))
 	load = s.ready(load)
 	reached := s.reached(load, s.load(load))
 
@@ -94,7 +94,7 @@ func TestRestoreCounter(t *testing.T) {
 // A restored pod can be checkpointed and restored like any other.
 func TestRestoreTwiceInARow(t *testing.T) {
 	s := begin(t, environment.Smoke)
-	p := s.start(pods.Counter(env.ImageCounter))
+	p := s.start(pods.Counter(s.counterImage()))
 	for generation := 1; generation <= 2; generation++ {
 		s.note("generation %d: pod %s", generation, p.Name)
 		m := s.before(p, pods.CounterPort)
@@ -113,8 +113,8 @@ func TestRestoreTwoContainers(t *testing.T) {
 	s := begin(t, environment.Smoke)
 	const second = pods.CounterPort + 1
 	p := s.start(pods.New("pair",
-		pods.CounterContainer("first", env.ImageCounter, pods.CounterPort), pods.EmptyDir("shared", "/shared"), pods.Env("COUNTER_DIR", "/shared/first"),
-		pods.CounterContainer("second", env.ImageCounter, second), pods.EmptyDir("shared", "/shared"), pods.Env("COUNTER_DIR", "/shared/second"),
+		pods.CounterContainer("first", s.counterImage(), pods.CounterPort), pods.EmptyDir("shared", "/shared"), pods.Env("COUNTER_DIR", "/shared/first"),
+		pods.CounterContainer("second", s.counterImage(), second), pods.EmptyDir("shared", "/shared"), pods.Env("COUNTER_DIR", "/shared/second"),
 	))
 	a, b := s.before(p, pods.CounterPort), s.before(p, second)
 	c := s.checkpoint(p)
@@ -135,7 +135,7 @@ func TestRestoreTwoContainers(t *testing.T) {
 // and one that none does.
 func TestRestoreEmptyDir(t *testing.T) {
 	s := begin(t, environment.Smoke)
-	p := s.start(pods.Counter(env.ImageCounter, pods.EmptyDir("data", "/data"), pods.Env("COUNTER_DIR", "/data")))
+	p := s.start(pods.Counter(s.counterImage(), pods.EmptyDir("data", "/data"), pods.Env("COUNTER_DIR", "/data")))
 	const file, content = "/data/some/file", "in the volume"
 	s.write(p, pods.CounterPort, file, content)
 	m := s.before(p, pods.CounterPort)

@@ -33,8 +33,8 @@ func TestCycles(t *testing.T) {
 	s := beginAlone(t, environment.Measure)
 	_, err := kube.CoreV1().Services(s.namespace).Create(s.ctx, pods.Service("counter", pods.CounterPort), metav1.CreateOptions{})
 	s.must(err, "create service counter")
-	load := s.create(pods.Load(env.ImageCounter, fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort), "ok"))
-	p, cold := s.timedStart(pods.Counter(env.ImageCounter, pods.Memory(64)))
+	load := s.create(pods.Load(s.counterImage(), fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort), "ok"))
+	p, cold := s.timedStart(pods.Counter(s.counterImage(), pods.Memory(64)))
 	load = s.ready(load)
 
 	var times timing.Set

@@ -238,3 +238,13 @@ func (s *scene) note(format string, args ...any) {
 
 // transport is what every test's client shares.
 var transport = http.DefaultTransport.(*http.Transport).Clone()
+
+// counterImage is the image of the pods that know what they have in memory. In an existing cluster there may be none.
+func (s *scene) counterImage() string {
+	s.Helper()
+	if env.ImageCounter == "" {
+		s.Skip("needs the counter's image in a registry that the cluster pulls from, and its name in E2E_IMAGE_COUNTER: " +
+			"`go tool mage cluster` without E2E_CLUSTER makes it as images/counter-*.tar in E2E_HOME, for `docker load`")
+	}
+	return env.ImageCounter
+}

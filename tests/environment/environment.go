@@ -37,6 +37,7 @@ type Environment struct {
 	// Keep leaves the namespaces of failed tests in place.
 	Keep bool
 
+	// ImageCounter may be empty in an existing cluster alone, which cannot be given an image.
 	ImageNginx, ImageCounter, ImageBusybox string
 
 	// PodTimeout bounds a pod's start and its deletion, each; the others one checkpoint and one restore.
@@ -63,6 +64,7 @@ type variables struct {
 	Artifacts       string `env:"E2E_ARTIFACTS, default=artifacts"`
 	Keep            string `env:"E2E_KEEP, default=0"`
 
+	Cluster      string `env:"E2E_CLUSTER, default=k3d"`
 	ImageNginx   string `env:"E2E_IMAGE_NGINX"`
 	ImageCounter string `env:"E2E_IMAGE_COUNTER"`
 	ImageBusybox string `env:"E2E_IMAGE_BUSYBOX"`
@@ -102,7 +104,7 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Environment, error
 		Artifacts:         c.path("E2E_ARTIFACTS", v.Artifacts),
 		Keep:              c.boolean("E2E_KEEP", v.Keep),
 		ImageNginx:        c.required("E2E_IMAGE_NGINX", v.ImageNginx),
-		ImageCounter:      c.required("E2E_IMAGE_COUNTER", v.ImageCounter),
+		ImageCounter:      v.ImageCounter,
 		ImageBusybox:      c.required("E2E_IMAGE_BUSYBOX", v.ImageBusybox),
 		PodTimeout:        c.duration("E2E_POD_TIMEOUT", v.PodTimeout),
 		CheckpointTimeout: c.duration("E2E_CHECKPOINT_TIMEOUT", v.CheckpointTimeout),
@@ -110,6 +112,9 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Environment, error
 		Suite:             Group(c.oneOf("SUITE", v.Suite, groupNames()...)),
 		Cycles:            c.number("E2E_CYCLES", v.Cycles),
 		Samples:           c.number("E2E_SAMPLES", v.Samples),
+	}
+	if v.Cluster != "existing" {
+		c.required("E2E_IMAGE_COUNTER", v.ImageCounter)
 	}
 	return e, c.problem()
 }

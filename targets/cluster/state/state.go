@@ -31,8 +31,31 @@ type State struct {
 	Token Token `json:"token,omitempty"`
 	// Local are the URLs that the local propagator has had; its port changes when it is started again.
 	Local []string `json:"local_propagators,omitempty"`
+	// Existing is set where the cluster was there before the first run.
+	Existing *Existing `json:"existing_cluster,omitempty"`
 	// Registered are the clusters that a run registered at a propagator.
 	Registered []Registration `json:"registered,omitempty"`
+}
+
+// Existing says where `mage clean` finds what runs have put into a cluster that is not theirs.
+type Existing struct {
+	Kubeconfig string `json:"kubeconfig"`
+	Context    string `json:"context"`
+	// Namespace is Cedana's.
+	Namespace string `json:"namespace"`
+	// Runs are the ids of all runs, which are on the labels of what they made.
+	Runs []string `json:"runs"`
+}
+
+// UsedExisting remembers a run in a cluster that was there before.
+func (s *State) UsedExisting(kubeconfig, context, namespace, run string) {
+	if s.Existing == nil {
+		s.Existing = &Existing{}
+	}
+	s.Existing.Kubeconfig, s.Existing.Context, s.Existing.Namespace = kubeconfig, context, namespace
+	if !slices.Contains(s.Existing.Runs, run) {
+		s.Existing.Runs = append(s.Existing.Runs, run)
+	}
 }
 
 // Registration is a cluster that a run registered at a propagator. `mage clean` deletes it there, unless it is at the

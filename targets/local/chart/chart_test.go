@@ -234,3 +234,24 @@ func intersection(a, b map[string]string) map[string]string {
 	}
 	return out
 }
+
+func TestACertificateAuthorityReachesBothPartsAndNothingIsMountedWithoutOne(t *testing.T) {
+	t.Parallel()
+	objects, err := render(t, nil)
+	require.NoError(t, err)
+	for name, text := range objects {
+		require.NotContains(t, text, "ca.crt", name)
+		require.NotContains(t, text, "SSL_CERT_FILE", name)
+	}
+	objects, err = render(t, map[string]any{"config": map[string]any{"caCertificate": "-----BEGIN CERTIFICATE-----\nxyz\n"}})
+	require.NoError(t, err)
+	require.Equal(t, "-----BEGIN CERTIFICATE-----\nxyz\n", object[corev1.ConfigMap](t, objects, "ConfigMap/cedana-config").Data["ca.crt"])
+	for _, spec := range []corev1.PodSpec{
+		object[appsv1.Deployment](t, objects, "Deployment/cedana-manager").Spec.Template.Spec,
+		object[appsv1.DaemonSet](t, objects, "DaemonSet/cedana-helper").Spec.Template.Spec,
+	} {
+		require.Contains(t, spec.Containers[0].Env, corev1.EnvVar{Name: "SSL_CERT_FILE", Value: "/etc/cedana/ca.crt"})
+		require.Contains(t, spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "ca", MountPath: "/etc/cedana", ReadOnly: true})
+		require.Equal(t, "ca", spec.Volumes[len(spec.Volumes)-1].Name)
+	}
+}

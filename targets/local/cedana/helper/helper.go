@@ -75,6 +75,9 @@ func Main(ctx context.Context, args []string) error {
 		if err := install(env.HostRoot); err != nil {
 			return err
 		}
+		if err := installCA(env.HostRoot); err != nil {
+			return err
+		}
 		return enterNode(args)
 	}
 	if self, err := os.Executable(); err != nil || self != layout.Binary {
@@ -110,7 +113,7 @@ func run(ctx context.Context, env Environment) error {
 		return err
 	}
 	h := &Helper{
-		config:      layout.Config{URL: env.URL, Token: env.Token.Reveal(), ClusterID: env.ClusterID, Node: env.Node},
+		config:      layout.Config{URL: env.URL, Token: env.Token.Reveal(), ClusterID: env.ClusterID, Node: env.Node, CAFile: os.Getenv(layout.CAVariable)},
 		compression: compression, store: queue, workDir: layout.WorkDir, frozenDir: layout.FrozenDir,
 	}
 	if err := h.prepare(ctx); err != nil {

@@ -51,6 +51,23 @@ func install(root string) error {
 	return nil
 }
 
+// installCA puts the certificates that this container was told to trust on the node, where the container's files are
+// not to be seen, and makes what this process executes there trust them.
+func installCA(root string) error {
+	from := os.Getenv(layout.CAVariable)
+	if from == "" {
+		return nil
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return fmt.Errorf("read the propagator's certificate authority: %w", err)
+	}
+	if err := layout.WriteFile(filepath.Join(root, layout.CAFile), data, 0o644); err != nil {
+		return err
+	}
+	return layout.Config{CAFile: layout.CAFile}.Trust()
+}
+
 // copySelf replaces path in one step: a shim may be started from it at any moment.
 func copySelf(path string) (err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

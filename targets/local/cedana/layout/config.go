@@ -15,6 +15,22 @@ type Config struct {
 	Token     string `json:"token"`
 	ClusterID string `json:"cluster_id"`
 	Node      string `json:"node"`
+	// CAFile has the certificates to trust at the propagator; empty where the node's own will do.
+	CAFile string `json:"ca_file,omitempty"`
+}
+
+// CAVariable names the file of certificates that Go's TLS trusts in place of the system's.
+const CAVariable = "SSL_CERT_FILE"
+
+// Trust makes this process trust CAFile. It has to be called before the process's first TLS connection.
+func (c Config) Trust() error {
+	if c.CAFile == "" {
+		return nil
+	}
+	if err := os.Setenv(CAVariable, c.CAFile); err != nil {
+		return fmt.Errorf("trust %s: %w", c.CAFile, err)
+	}
+	return nil
 }
 
 // Save writes c to path for root alone, replacing what is there in one step.

@@ -55,6 +55,9 @@ func restoreOnce(ctx context.Context, in invocation, t target, marks markers) (e
 	if err != nil {
 		return err
 	}
+	if err := config.Trust(); err != nil {
+		return err
+	}
 	source, err := worker.New(config.URL, settings.Secret(config.Token), work.RoleHelper, config.ClusterID, config.Node)
 	if err != nil {
 		return err
@@ -256,6 +259,9 @@ func report(ctx context.Context, t target, reason error) error {
 	defer cancel()
 	config, err := layout.LoadConfig(layout.ConfigFile)
 	if err != nil {
+		return err
+	}
+	if err := config.Trust(); err != nil {
 		return err
 	}
 	client, err := propagator.New(config.URL, settings.Secret(config.Token), propagator.WithPrefix("/v2"))

@@ -51,6 +51,23 @@ heritage: {{ .Release.Service }}
   valueFrom: {configMapKeyRef: {name: cedana-config, key: log-level}}
 - name: CEDANA_AUTH_TOKEN
   valueFrom: {secretKeyRef: {name: {{ include "cedana.secretName" . }}, key: auth-token}}
+{{- if .Values.config.caCertificate }}
+- name: SSL_CERT_FILE
+  value: /etc/cedana/ca.crt
+{{- end }}
+{{- end -}}
+
+{{- define "cedana.caMount" -}}
+- name: ca
+  mountPath: /etc/cedana
+  readOnly: true
+{{- end -}}
+
+{{- define "cedana.caVolume" -}}
+- name: ca
+  configMap:
+    name: cedana-config
+    items: [{key: ca.crt, path: ca.crt}]
 {{- end -}}
 
 {{/* Pods restart when what they read at their start has changed; without it an upgrade would do nothing. */}}

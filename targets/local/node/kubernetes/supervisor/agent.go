@@ -125,6 +125,9 @@ func (a *agent) run(ctx context.Context, background *sync.WaitGroup) error {
 		if err := masquerade(ctx, facts.ClusterCIDR); err != nil {
 			return err
 		}
+		if err := keepServicesInside(ctx, facts.ServiceCIDR); err != nil {
+			return err
+		}
 	}
 	// kube-proxy's identity may watch nodes, which is all that the supervisor needs.
 	config, err := restConfig(agentKubeProxy)

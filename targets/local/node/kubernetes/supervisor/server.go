@@ -211,6 +211,9 @@ func (s *server) serve(ctx context.Context, background *sync.WaitGroup, config *
 		if err := masquerade(ctx, s.options.ClusterCIDR.String()); err != nil {
 			return err
 		}
+		if err := keepServicesInside(ctx, s.options.ServiceCIDR.String()); err != nil {
+			return err
+		}
 	}
 	s.crew.control(ctx, background, "deploy manifests", deployer.run)
 	s.crew.control(ctx, background, "approve agents", func(ctx context.Context) error {

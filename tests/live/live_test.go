@@ -1,0 +1,248 @@
+// Package live runs the whole thing as a user with an account would: the propagator behind TLS of a private authority, a
+// token, and the chart in an OCI registry. Nothing is replaced but the address of the company: the propagator is the
+// local one, reached as if it were Cedana's.
+package live
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/network"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"github.com/cedana/cedana-e2e/targets"
+	"github.com/cedana/cedana-e2e/targets/cluster/docker"
+	"github.com/cedana/cedana-e2e/targets/cluster/state"
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/livetest"
+	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+const guard = "E2E_LIVE_TEST"
+
+// rig is what a live run needs from outside.
+type rig struct {
+	*testing.T
+	root, home, cluster string
+	env                 map[string]string
+	canaries            canaries
+}
+
+func TestAWholeRunAgainstAPropagatorThatIsReachedAsLive(t *testing.T) {
+	if os.Getenv(guard) != "1" {
+		t.Skipf("makes a k3d cluster, which takes what `go tool mage e2e` takes (Linux, root, Go) and some minutes: set %s=1; "+
+			"E2E_HOME, CLUSTER_NAME (default live-test) and DOCKER_HOST are honoured", guard)
+	}
+	r := newRig(t)
+	r.mustMage("cluster", "E2E_BACKEND=local")
+	authority, err := livetest.NewAuthority()
+	require.NoError(t, err)
+	standIn, err := image.NewStore(r.home, console.New(os.Stderr, os.Stdout)).Static(t.Context(), targets.StandIn)
+	require.NoError(t, err)
+	url := r.servePropagator(authority)
+	repository, tag, _ := strings.Cut(standIn.Ref, ":")
+	chart := livetest.StandInChart(t, repository, tag)
+	open := authority.Registry(t, "", "")
+	address, digest := open.Push(t, chart)
+	locked := authority.Registry(t, "robot", string(r.canaries["registry password"]))
+	lockedAddress, lockedDigest := locked.Push(t, chart)
+	ca, err := yaml.Marshal(map[string]any{"config": map[string]any{"caCertificate": string(authority.PEM)}})
+	require.NoError(t, err)
+	values := filepath.Join(t.TempDir(), "values.yaml")
+	require.NoError(t, os.WriteFile(values, ca, 0o600))
+	trusted := filepath.Join(t.TempDir(), "ca.crt")
+	require.NoError(t, os.WriteFile(trusted, authority.PEM, 0o600))
+
+	r.env["E2E_BACKEND"] = "live"
+	r.env["CEDANA_URL"] = url
+	r.env["CEDANA_AUTH_TOKEN"] = string(r.canaries["token"])
+	r.env["HELM_VALUES"] = values
+	r.env["SSL_CERT_FILE"] = trusted
+	login := []string{"HELM_REGISTRY_USERNAME=robot", "HELM_REGISTRY_PASSWORD=" + string(r.canaries["registry password"])}
+	stop := r.canaries.watchProcesses(t)
+
+	// Green, by tag.
+	out := r.mustMage("e2e", "HELM_CHART="+address+":"+chart.Metadata.Version)
+	require.Contains(t, out, "TestRestoreNginx")
+	require.Equal(t, 1, r.clusters(authority, url), "one cluster is registered")
+	// By digest, and the registry with a login both ways; the cluster and its registration are taken again.
+	r.mustMage("deploy", "HELM_CHART="+address+"@"+digest)
+	r.mustMage("deploy", append(login, "HELM_CHART="+lockedAddress)...)
+	r.mustMage("deploy", append(login, "HELM_CHART="+lockedAddress+"@"+lockedDigest)...)
+	require.Equal(t, 1, r.clusters(authority, url), "no second one")
+	out, err = r.mage("deploy", "HELM_CHART="+lockedAddress)
+	require.Error(t, err)
+	require.Contains(t, out, "the registry refuses the login")
+	// What is installed already needs neither chart nor token.
+	r.mustMage("e2e", "SKIP_HELM=1", "CEDANA_AUTH_TOKEN=", "CEDANA_URL=", "E2E_RUN=TestDeploy")
+
+	// Red: no restore takes a millisecond. The artifacts of a failure have the most to give away.
+	out, err = r.mage("e2e", "HELM_CHART="+address, "E2E_RUN=TestRestoreNginx", "E2E_RESTORE_TIMEOUT=1ms")
+	require.Error(t, err)
+	require.Contains(t, out, "TestRestoreNginx")
+	require.DirExists(t, filepath.Join(r.env["E2E_ARTIFACTS"], "failure"))
+
+	stop()
+	r.canaries.notInFiles(t, r.env["E2E_ARTIFACTS"])
+	r.canaries.notInFiles(t, filepath.Join(r.home, "clusters", r.cluster))
+	r.canaries.onlyInSecrets(t, filepath.Join(r.home, "clusters", r.cluster, "kubeconfig"), "k3d-"+r.cluster)
+
+	r.mustMage("clean")
+	require.Zero(t, r.clusters(authority, url), "what was registered is deregistered")
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	root, err := image.RepositoryRoot()
+	require.NoError(t, err)
+	r := &rig{T: t, root: root, home: os.Getenv("E2E_HOME"), cluster: os.Getenv("CLUSTER_NAME"), canaries: canaries{
+		"token": settings.Secret("canary-" + rand.Text()), "registry password": settings.Secret("canary-" + rand.Text()),
+	}}
+	if r.home == "" {
+		cache, err := os.UserCacheDir()
+		require.NoError(t, err)
+		r.home = filepath.Join(cache, "cedana-e2e")
+	}
+	if r.cluster == "" {
+		r.cluster = "live-test"
+	}
+	r.env = map[string]string{
+		"E2E_HOME": r.home, "CLUSTER_NAME": r.cluster, "E2E_ARTIFACTS": t.TempDir(),
+		// What is logged in on this machine must not help.
+		"HELM_CONFIG_HOME": t.TempDir(), "DOCKER_CONFIG": t.TempDir(), "HELM_CHART": "", "HELM_VALUES": "", "CLUSTER_ID": "", "SKIP_HELM": "",
+		"CEDANA_AUTH_TOKEN": "", "CEDANA_URL": "",
+	}
+	// Its propagator is still there to take the deregistration.
+	t.Cleanup(func() {
+		if !t.Failed() || os.Getenv("E2E_KEEP") == "1" {
+			return
+		}
+		if out, err := r.mage("clean"); err != nil {
+			t.Logf("clean up: %v\n%s", err, out)
+		}
+	})
+	return r
+}
+
+// mage runs a target and gives all that it says; that, and the error, never has a canary in it.
+func (r *rig) mage(target string, env ...string) (string, error) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 20*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "tool", "mage", target)
+	cmd.Dir = r.root
+	cmd.Env = os.Environ()
+	for name, value := range r.env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Env = append(cmd.Env, env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
+	cmd.WaitDelay = 30 * time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	r.Logf("mage %s", target)
+	begin := time.Now()
+	err := cmd.Run()
+	r.Logf("mage %s: %s, %v", target, time.Since(begin).Round(100*time.Millisecond), err)
+	r.canaries.notIn(r.T, "the output of mage "+target, out.Bytes())
+	return out.String(), err
+}
+
+func (r *rig) mustMage(target string, env ...string) string {
+	r.Helper()
+	out, err := r.mage(target, env...)
+	require.NoError(r, err, "mage %s:\n%s", target, out)
+	return out
+}
+
+// servePropagator runs the local propagator as a process of this machine, behind TLS, at the address that the nodes have
+// for this machine, and gives its URL. Pods and tests reach it by the same one, as they do Cedana's.
+func (r *rig) servePropagator(authority *livetest.Authority) string {
+	r.Helper()
+	remembered, err := state.Load(filepath.Join(r.home, "clusters", r.cluster))
+	require.NoError(r, err)
+	engine, err := docker.Connect(remembered.Engines[len(remembered.Engines)-1])
+	require.NoError(r, err)
+	defer engine.Close()
+	nodes, err := engine.NetworkInspect(r.Context(), "k3d-"+r.cluster, network.InspectOptions{})
+	require.NoError(r, err)
+	gateway := nodes.IPAM.Config[0].Gateway
+	// A port that is free now; the propagator wants to know it before it starts.
+	listener, err := net.Listen("tcp", net.JoinHostPort(gateway, "0"))
+	require.NoError(r, err, "listen on the address of the nodes' network: the engine has to run on this machine")
+	address := listener.Addr().String()
+	require.NoError(r, listener.Close())
+
+	dir := r.TempDir()
+	cert, key := authority.Issue(r, time.Now().Add(time.Hour), gateway)
+	for name, data := range map[string][]byte{"tls.crt": cert, "tls.key": key, "token": []byte(r.canaries["token"])} {
+		require.NoError(r, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	program, err := image.NewStore(r.home, console.New(os.Stderr, os.Stdout)).Program(r.Context(), targets.StandIn.Program)
+	require.NoError(r, err)
+	cmd := exec.CommandContext(context.WithoutCancel(r.Context()), program.Path, "propagator", "--listen", address, "--data", filepath.Join(dir, "data"),
+		"--token-file", filepath.Join(dir, "token"), "--tls-cert", filepath.Join(dir, "tls.crt"), "--tls-key", filepath.Join(dir, "tls.key"))
+	var log lockedBuffer
+	cmd.Stderr = &log
+	require.NoError(r, cmd.Start())
+	r.Cleanup(func() {
+		require.NoError(r, cmd.Process.Signal(syscall.SIGTERM))
+		_ = cmd.Wait()
+		r.canaries.notIn(r.T, "the propagator's log", log.Bytes())
+		if r.Failed() {
+			r.Logf("the propagator's log:\n%s", log.Bytes())
+		}
+	})
+	url := "https://" + address
+	require.EventuallyWithT(r, func(c *assert.CollectT) {
+		_, err := r.client(authority, url).Preflight(r.Context())
+		require.NoError(c, err)
+	}, 20*time.Second, 100*time.Millisecond, "the propagator answers")
+	return url
+}
+
+func (r *rig) client(authority *livetest.Authority, url string) *propagator.Client {
+	r.Helper()
+	api, err := propagator.New(url, r.canaries["token"], propagator.WithTransport(&http.Transport{TLSClientConfig: authority.Trust()}))
+	require.NoError(r, err)
+	return api
+}
+
+func (r *rig) clusters(authority *livetest.Authority, url string) int {
+	r.Helper()
+	all, err := r.client(authority, url).Clusters(r.Context())
+	require.NoError(r, err)
+	return len(all)
+}
+
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) Bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.text.Bytes())
+}
