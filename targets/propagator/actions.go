@@ -11,9 +11,6 @@ import (
 	"time"
 )
 
-// notSyncedText is how the server says that it has not heard of a pod (yet).
-const notSyncedText = "Failed to find checkpointable resource"
-
 // CheckpointPod starts a checkpoint and returns its action's id. A pod that the propagator has not heard of yet (404)
 // is asked for again until the sync wait is over. An answer that is lost is looked for in the server's actions, so
 // that no second checkpoint is started while the first may run; an *UnknownOutcomeError says that this was in vain.

@@ -81,6 +81,11 @@ type Settings struct {
 	CheckpointTimeout time.Duration
 	RestoreTimeout    time.Duration
 
+	// Suite is the group of tests to run, Cycles and Samples how often the group measure repeats. The tests read them
+	// from the environment themselves; here a bad value is found before anything is created.
+	Suite   string
+	Cycles  int
+	Samples int
 	// Run is a `go test -run` pattern; Parallel is how many tests run side by side.
 	Run      string
 	Parallel int
@@ -142,6 +147,9 @@ type environment struct {
 	CheckpointTimeout string `env:"E2E_CHECKPOINT_TIMEOUT, default=60s"`
 	RestoreTimeout    string `env:"E2E_RESTORE_TIMEOUT, default=120s"`
 	Run               string `env:"E2E_RUN"`
+	Suite             string `env:"SUITE, default=smoke"`
+	Cycles            string `env:"E2E_CYCLES, default=20"`
+	Samples           string `env:"E2E_SAMPLES, default=5"`
 	Parallel          string `env:"E2E_PARALLEL, default=8"`
 	Keep              string `env:"E2E_KEEP, default=0"`
 	Artifacts         string `env:"E2E_ARTIFACTS, default=artifacts"`
@@ -189,6 +197,9 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		PodTimeout:        c.duration("E2E_POD_TIMEOUT", e.PodTimeout, "60s"),
 		CheckpointTimeout: c.duration("E2E_CHECKPOINT_TIMEOUT", e.CheckpointTimeout, "60s"),
 		RestoreTimeout:    c.duration("E2E_RESTORE_TIMEOUT", e.RestoreTimeout, "120s"),
+		Suite:             c.oneOf("SUITE", e.Suite, "smoke", "full", "chaos", "measure"),
+		Cycles:            c.number("E2E_CYCLES", e.Cycles, 1, 10000),
+		Samples:           c.number("E2E_SAMPLES", e.Samples, 1, 1000),
 		Run:               c.pattern("E2E_RUN", e.Run, "TestRestore"),
 		Parallel:          c.number("E2E_PARALLEL", e.Parallel, 1, 64),
 		Keep:              c.boolean("E2E_KEEP", e.Keep),

@@ -71,6 +71,7 @@ func TestCycles(t *testing.T) {
 // The budgets of a checkpoint and of a restore, as medians: of nginx, which starts in no time, and of a counter that
 // first has to fill its memory. A checkpoint has its budget for nginx alone: the other's time is the upload's.
 func TestBudget(t *testing.T) {
+	selected(t, environment.Measure)
 	for name, pod := range map[string]func() *corev1.Pod{
 		"nginx":   func() *corev1.Pod { return pods.Nginx(env.ImageNginx) },
 		"counter": func() *corev1.Pod { return pods.Counter(env.ImageCounter, pods.Memory(64)) },
