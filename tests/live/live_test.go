@@ -21,6 +21,10 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cedana/cedana-e2e/targets"
@@ -29,6 +33,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/livetest"
 	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/local/workload"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
@@ -97,13 +102,56 @@ func TestAWholeRunAgainstAPropagatorThatIsReachedAsLive(t *testing.T) {
 	require.Contains(t, out, "TestRestoreNginx")
 	require.DirExists(t, filepath.Join(r.env["E2E_ARTIFACTS"], "failure"))
 
-	stop()
-	r.canaries.notInFiles(t, r.env["E2E_ARTIFACTS"])
-	r.canaries.notInFiles(t, filepath.Join(r.home, "clusters", r.cluster))
 	r.canaries.onlyInSecrets(t, filepath.Join(r.home, "clusters", r.cluster, "kubeconfig"), "k3d-"+r.cluster)
+	r.canaries.notInFiles(t, r.env["E2E_ARTIFACTS"])
+	r.existing(address)
+	stop()
+	r.canaries.notInFiles(t, filepath.Join(r.home, "clusters", r.cluster))
 
 	r.mustMage("clean")
 	require.Zero(t, r.clusters(authority, url), "what was registered is deregistered")
+}
+
+// existing runs in the same cluster as if it were somebody else's, with an engine that does not answer, and cleans up
+// after itself there and nowhere else.
+func (r *rig) existing(chart string) {
+	r.Helper()
+	kubeconfig := filepath.Join(r.home, "clusters", r.cluster, "kubeconfig")
+	client := kubeClient(r.T, kubeconfig, "k3d-"+r.cluster)
+	theirs := metav1.ObjectMeta{Name: "theirs"}
+	_, err := client.CoreV1().Namespaces().Create(r.Context(), &corev1.Namespace{ObjectMeta: theirs}, metav1.CreateOptions{})
+	require.NoError(r, err)
+	_, err = client.CoreV1().PersistentVolumes().Create(r.Context(), &corev1.PersistentVolume{ObjectMeta: theirs, Spec: corev1.PersistentVolumeSpec{
+		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, Capacity: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")},
+		PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/tmp/theirs"}},
+	}}, metav1.CreateOptions{})
+	require.NoError(r, err)
+
+	pods, err := workload.Images(r.Context(), workload.Options{Home: r.home, Progress: console.New(os.Stderr, os.Stdout)})
+	require.NoError(r, err)
+	env := []string{
+		"E2E_CLUSTER=existing", "KUBECONFIG=" + kubeconfig, "KUBECONTEXT=k3d-" + r.cluster, "CLUSTER_NAME=" + r.cluster + "-theirs",
+		"HELM_CHART=" + chart, "DOCKER_HOST=unix:///no/such/docker.sock", "E2E_IMAGE_NGINX=" + pods.Nginx.Ref, "E2E_IMAGE_COUNTER=" + pods.Counter.Ref,
+	}
+	r.mustMage("e2e", append(env, "E2E_RUN=TestRestore(Nginx|Counter)")...)
+	r.mustMage("clean", env...)
+
+	releases, err := client.CoreV1().Secrets("").List(r.Context(), metav1.ListOptions{LabelSelector: "owner=helm"})
+	require.NoError(r, err)
+	require.Empty(r, releases.Items, "the release that the run has brought to its last revision is gone")
+	_, err = client.CoreV1().Namespaces().Get(r.Context(), "theirs", metav1.GetOptions{})
+	require.NoError(r, err)
+	_, err = client.CoreV1().PersistentVolumes().Get(r.Context(), "theirs", metav1.GetOptions{})
+	require.NoError(r, err, "a volume of somebody else")
+	_, err = client.CoreV1().Namespaces().Get(r.Context(), "cedana-system", metav1.GetOptions{})
+	require.NoError(r, err, "a namespace of another run")
+}
+
+func kubeClient(t testing.TB, kubeconfig, kubeContext string) kubernetes.Interface {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(restConfig(t, kubeconfig, kubeContext))
+	require.NoError(t, err)
+	return client
 }
 
 func newRig(t *testing.T) *rig {
@@ -170,8 +218,9 @@ func (r *rig) mustMage(target string, env ...string) string {
 	return out
 }
 
-// servePropagator runs the local propagator as a process of this machine, behind TLS, at the address that the nodes have
-// for this machine, and gives its URL. Pods and tests reach it by the same one, as they do Cedana's.
+// servePropagator runs the local propagator as a process of this machine, behind TLS, at an address of this machine that
+// nodes reach, and gives its URL. Pods and tests reach it by the same one, as they do Cedana's. It is the default
+// bridge's: that of the nodes' own network would go with the cluster, before the cluster is deregistered.
 func (r *rig) servePropagator(authority *livetest.Authority) string {
 	r.Helper()
 	remembered, err := state.Load(filepath.Join(r.home, "clusters", r.cluster))
@@ -179,12 +228,12 @@ func (r *rig) servePropagator(authority *livetest.Authority) string {
 	engine, err := docker.Connect(remembered.Engines[len(remembered.Engines)-1])
 	require.NoError(r, err)
 	defer engine.Close()
-	nodes, err := engine.NetworkInspect(r.Context(), "k3d-"+r.cluster, network.InspectOptions{})
+	bridge, err := engine.NetworkInspect(r.Context(), "bridge", network.InspectOptions{})
 	require.NoError(r, err)
-	gateway := nodes.IPAM.Config[0].Gateway
+	gateway := bridge.IPAM.Config[0].Gateway
 	// A port that is free now; the propagator wants to know it before it starts.
 	listener, err := net.Listen("tcp", net.JoinHostPort(gateway, "0"))
-	require.NoError(r, err, "listen on the address of the nodes' network: the engine has to run on this machine")
+	require.NoError(r, err, "listen on the address of the engine's bridge: the engine has to run on this machine")
 	address := listener.Addr().String()
 	require.NoError(r, listener.Close())
 
