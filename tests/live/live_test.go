@@ -230,7 +230,7 @@ func (r *rig) servePropagator(authority *livetest.Authority) string {
 	defer engine.Close()
 	bridge, err := engine.NetworkInspect(r.Context(), "bridge", network.InspectOptions{})
 	require.NoError(r, err)
-	gateway := bridge.IPAM.Config[0].Gateway
+	gateway := addressOf(r.T, bridge.Options["com.docker.network.bridge.name"])
 	// A port that is free now; the propagator wants to know it before it starts.
 	listener, err := net.Listen("tcp", net.JoinHostPort(gateway, "0"))
 	require.NoError(r, err, "listen on the address of the engine's bridge: the engine has to run on this machine")
@@ -263,6 +263,22 @@ func (r *rig) servePropagator(authority *livetest.Authority) string {
 		require.NoError(c, err)
 	}, 20*time.Second, 100*time.Millisecond, "the propagator answers")
 	return url
+}
+
+// addressOf is the first IPv4 address of an interface of this machine. Older engines do not tell the default bridge's.
+func addressOf(t testing.TB, name string) string {
+	t.Helper()
+	device, err := net.InterfaceByName(name)
+	require.NoError(t, err, "find the engine's bridge %q: the engine has to run on this machine", name)
+	addresses, err := device.Addrs()
+	require.NoError(t, err)
+	for _, address := range addresses {
+		if prefix, ok := address.(*net.IPNet); ok && prefix.IP.To4() != nil {
+			return prefix.IP.String()
+		}
+	}
+	require.Fail(t, "no address", "interface %s has no IPv4 address", name)
+	return ""
 }
 
 func (r *rig) client(authority *livetest.Authority, url string) *propagator.Client {
