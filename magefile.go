@@ -21,8 +21,26 @@ func Deploy(ctx context.Context) error { return targets.Deploy(ctx) }
 // Clean removes everything any run made; ALL=1 removes the caches and the private engine too, ENGINE=1 only the engine.
 func Clean(ctx context.Context) error { return targets.Clean(ctx) }
 
-// ListCheckpoints prints the propagator's checkpoints, as a table or with FORMAT=json; CLUSTER_ID filters.
+// Values prints the chart's final values with where each came from, secrets masked; it needs no cluster.
+func Values(ctx context.Context) error { return targets.Values(ctx) }
+
+// ListCheckpoints prints the propagator's checkpoints, as a table or with FORMAT=json; CLUSTER_ID and STATUS filter.
 func ListCheckpoints(ctx context.Context) error { return targets.ListCheckpoints(ctx) }
+
+// ListActions prints the propagator's actions, as a table or with FORMAT=json; TYPE, CLUSTER_ID and STATUS filter.
+func ListActions(ctx context.Context) error { return targets.ListActions(ctx) }
+
+// ListClusters prints the propagator's clusters, as a table or with FORMAT=json; CLUSTER_ID and STATUS filter.
+func ListClusters(ctx context.Context) error { return targets.ListClusters(ctx) }
+
+// Deprecate gives up the checkpoints of CHECKPOINT_ID, which the propagator then removes.
+func Deprecate(ctx context.Context) error { return targets.Deprecate(ctx) }
+
+// Sweep removes our clusters and checkpoints older than a day from the propagator; DRY_RUN=1 only says which.
+func Sweep(ctx context.Context) error { return targets.Sweep(ctx) }
+
+// LiveToken says whether CEDANA_AUTH_TOKEN is set, to a GitHub workflow as the step's output `there`.
+func LiveToken(ctx context.Context) error { return targets.LiveToken(ctx) }
 
 // Doctor checks what this machine has and prints a line for each thing: ok, or what to do.
 func Doctor(ctx context.Context) error { return targets.Doctor(ctx) }

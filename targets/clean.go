@@ -24,7 +24,7 @@ func Clean(ctx context.Context) error {
 	return cleanup.Run(ctx, con, s, cleanup.Options{
 		Engines: []cleanup.Engine{
 			{Name: "system", Host: docker.Host()},
-			{Name: "private", Host: "unix://" + filepath.Join(engine.DefaultRunDir, "docker.sock"), Data: filepath.Join(s.Home, "engine")},
+			{Name: "private", Host: "unix://" + filepath.Join(engine.DefaultRunDir, "docker.sock"), Data: filepath.Join(s.Home, "engine", "data")},
 		},
 		StopEngine: func(ctx context.Context) ([]string, error) { return engine.Stop(ctx, engineOptions(s, con)) },
 		RemoveFrom: func(ctx context.Context, there state.Existing) ([]string, error) {

@@ -7,17 +7,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
-	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/engine"
+	"github.com/cedana/cedana-e2e/targets/local/sudo"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
-
-// doctorTimeout covers trying an engine with a container on a slow machine.
-const doctorTimeout = 2 * time.Minute
 
 // freeSpace is what a first run needs: module and build caches, node image, engine's copy of it.
 const freeSpace = 12 << 30
@@ -30,13 +29,14 @@ func Doctor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, doctorTimeout, fmt.Errorf("no result within %s", doctorTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, settings.DoctorTimeout, fmt.Errorf("no result within %s", settings.DoctorTimeout))
 	defer cancel()
 	findings := []engine.Finding{
 		{Name: "environment", OK: true, Detail: fmt.Sprintf("no bad variable; backend %s, cluster %s", s.Backend, s.ClusterName)},
 		platform(),
 		disk(s.Home),
-		debootstrap(s),
+		inotify(),
+		debootstrap(ctx, s),
 	}
 	findings = append(findings, engine.Check(ctx, engineOptions(s, con))...)
 	if s.Backend == settings.BackendLive && s.URL != "" && s.Token.Set() {
@@ -84,21 +84,43 @@ func disk(home string) engine.Finding {
 	return f
 }
 
-func debootstrap(s *settings.Settings) engine.Finding {
+// inotifyWanted is room for a few nodes beside what else a machine runs: each uses about twenty instances, and
+// containerd and CRIU cannot do without. Many kernels' default is 128. The limit is the whole machine's, so no run
+// changes it.
+const inotifyWanted = 128
+
+const inotifyLimit = "/proc/sys/fs/inotify/max_user_instances"
+
+func inotify() engine.Finding {
+	f := engine.Finding{Name: "inotify instances", Remedy: "sysctl -w fs.inotify.max_user_instances=1024"}
+	text, err := os.ReadFile(inotifyLimit)
+	if err != nil {
+		f.Detail = err.Error()
+		return f
+	}
+	limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	f.OK = err == nil && limit >= inotifyWanted
+	f.Detail = fmt.Sprintf("at most %d a user; more than five nodes at once want more", limit)
+	return f
+}
+
+func debootstrap(ctx context.Context, s *settings.Settings) engine.Finding {
 	f := engine.Finding{Name: "node image", OK: true, Remedy: "run as root on Debian or Ubuntu the first time, or copy the directory " + s.Images() + " from a machine where it was made"}
 	if made, _ := filepath.Glob(filepath.Join(s.Images(), "*")); len(made) > 0 {
 		f.Detail = "made before, in " + s.Images()
 		return f
 	}
-	if path, err := exec.LookPath("debootstrap"); err == nil && os.Geteuid() == 0 {
-		f.Detail = "will be made with " + path
+	as, root := sudo.Prefix(ctx)
+	with := strings.Join(append(as, "debootstrap"), " ")
+	if _, err := exec.LookPath("debootstrap"); err == nil && root {
+		f.Detail = "will be made with " + with
 		return f
 	}
-	if _, err := exec.LookPath("apt-get"); err == nil && os.Geteuid() == 0 {
-		f.Detail = "will be made; debootstrap will be installed for it"
+	if _, err := exec.LookPath("apt-get"); err == nil && root {
+		f.Detail = "will be made with " + with + ", which will be installed for it"
 		return f
 	}
-	f.OK, f.Detail = false, "cannot be made here: that takes root and apt-get"
+	f.OK, f.Detail = false, "cannot be made here: that takes root (or sudo without a password) and apt-get"
 	return f
 }
 

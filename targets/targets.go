@@ -4,9 +4,7 @@ package targets
 import (
 	"context"
 	"fmt"
-	"time"
 
-	"github.com/cedana/cedana-e2e/targets/checkpoints"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/quality"
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -54,25 +52,6 @@ func Deploy(ctx context.Context) error {
 	}
 	return r.stage(ctx, "deploy Cedana", r.deploy)
 }
-
-// ListCheckpoints prints the checkpoints that the propagator has.
-func ListCheckpoints(ctx context.Context) error {
-	con := console.Standard()
-	s, err := settings.Load(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, listTimeout, fmt.Errorf("no answer within %s", listTimeout))
-	defer cancel()
-	api, err := existingPropagator(ctx, s)
-	if err != nil {
-		return err
-	}
-	return checkpoints.List(ctx, con, api, s)
-}
-
-// listTimeout is for one request of data.
-const listTimeout = 30 * time.Second
 
 // Test runs the project's own tests.
 func Test(ctx context.Context) error {

@@ -3,6 +3,7 @@
 package cleanup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,11 +141,11 @@ func (w *sweep) sweepCluster(ctx context.Context, name, dir string) {
 	}
 	for _, r := range st.Elsewhere() {
 		if err := w.deregister(ctx, r); err != nil {
-			w.leave(fmt.Sprintf("cluster %s (%s) registered at %s: %v", r.Name, r.ID, r.URL, err))
+			w.leave(fmt.Sprintf("cluster %s (%s) registered at %s: %v", cmp.Or(r.Name, name), r.ID, r.URL, err))
 			w.unfinished[name] = true
 			continue
 		}
-		w.gone("registration of cluster %s (%s) at %s", r.Name, r.ID, r.URL)
+		w.gone("registration of cluster %s (%s) at %s", cmp.Or(r.Name, name), r.ID, r.URL)
 		if err := state.Update(dir, func(st *state.State) { st.Unregister(r.URL, r.ID) }); err != nil {
 			w.con.Warn("%v", err)
 		}

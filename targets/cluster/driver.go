@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
@@ -55,10 +58,7 @@ func (m *maker) driven(step *console.Step, do func(rt runtimes.Runtime) error) e
 		logger.SetOutput(oldOut)
 		logger.ReplaceHooks(oldHooks)
 	}()
-	if err := do(labelling{engine: m.engine, labels: m.settings.DockerLabels()}); err != nil {
-		return err
-	}
-	return nil
+	return do(&driver{engine: m.engine, labels: m.settings.DockerLabels(), files: make(map[string]*bytes.Buffer)})
 }
 
 // setenv sets variables of this process (an empty value removes one) and returns what undoes it.
@@ -112,15 +112,64 @@ func (l *listener) Fire(e *logrus.Entry) error {
 	return nil
 }
 
-// labelling is k3d's Docker runtime, but puts labels on networks and volumes too: k3d offers that for nodes only.
-type labelling struct {
+// driver is k3d's Docker runtime, but puts labels on networks and volumes too (k3d offers that for nodes only), and
+// copies the files of a node in one go.
+type driver struct {
 	k3ddocker.Docker
 	engine *client.Client
 	labels map[string]string
+
+	mu sync.Mutex
+	// files are archives for nodes that were not started yet, by the node's name.
+	files map[string]*bytes.Buffer
+}
+
+var _ runtimes.Runtime = (*driver)(nil)
+
+// WriteToNode keeps a file for a node that does not run until its start. Copying to a container takes the engine a
+// tenth of a second and more, and k3d has four files for each node.
+func (l *driver) WriteToNode(ctx context.Context, content []byte, dest string, mode os.FileMode, node *k3d.Node) error {
+	if node.State.Running {
+		return l.Docker.WriteToNode(ctx, content, dest, mode, node)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	archive := l.files[node.Name]
+	if archive == nil {
+		archive = &bytes.Buffer{}
+		l.files[node.Name] = archive
+	}
+	// Flushed and not closed, so that the next file can follow.
+	w := tar.NewWriter(archive)
+	err := w.WriteHeader(&tar.Header{Name: dest, Mode: int64(mode), Size: int64(len(content))})
+	if err == nil {
+		_, err = w.Write(content)
+	}
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("write %s for node %s: %w", dest, node.Name, err)
+	}
+	return nil
+}
+
+// StartNode copies the node's files and starts it.
+func (l *driver) StartNode(ctx context.Context, node *k3d.Node) error {
+	l.mu.Lock()
+	archive := l.files[node.Name]
+	delete(l.files, node.Name)
+	l.mu.Unlock()
+	if archive != nil {
+		if err := l.engine.CopyToContainer(ctx, node.Name, "/", archive, container.CopyToContainerOptions{AllowOverwriteDirWithFile: true}); err != nil {
+			return fmt.Errorf("copy files to node %s: %w", node.Name, err)
+		}
+	}
+	return l.Docker.StartNode(ctx, node)
 }
 
 // GetRuntimePath is the engine's socket. k3d's own answer is the default socket, whatever DOCKER_HOST says.
-func (l labelling) GetRuntimePath() string {
+func (l *driver) GetRuntimePath() string {
 	if path, ok := strings.CutPrefix(l.engine.DaemonHost(), "unix://"); ok {
 		return path
 	}
@@ -129,7 +178,7 @@ func (l labelling) GetRuntimePath() string {
 
 // CreateNetworkIfNotPresent makes the network as k3d does, with the labels. The network never exists: what was there
 // was removed, or was foreign and refused.
-func (l labelling) CreateNetworkIfNotPresent(ctx context.Context, in *k3d.ClusterNetwork) (*k3d.ClusterNetwork, bool, error) {
+func (l *driver) CreateNetworkIfNotPresent(ctx context.Context, in *k3d.ClusterNetwork) (*k3d.ClusterNetwork, bool, error) {
 	labels := maps.Clone(k3d.DefaultRuntimeLabels)
 	maps.Copy(labels, l.labels)
 	if _, err := l.engine.NetworkCreate(ctx, in.Name, network.CreateOptions{
@@ -144,7 +193,7 @@ func (l labelling) CreateNetworkIfNotPresent(ctx context.Context, in *k3d.Cluste
 }
 
 // CreateVolume makes the volume as k3d does, with the labels.
-func (l labelling) CreateVolume(ctx context.Context, name string, labels map[string]string) error {
+func (l *driver) CreateVolume(ctx context.Context, name string, labels map[string]string) error {
 	all := maps.Clone(k3d.DefaultRuntimeLabels)
 	maps.Copy(all, labels)
 	maps.Copy(all, l.labels)
@@ -153,6 +202,3 @@ func (l labelling) CreateVolume(ctx context.Context, name string, labels map[str
 	}
 	return nil
 }
-
-// GetHostIP is asked of the real runtime by k3d only; see [maker.create].
-var _ runtimes.Runtime = labelling{}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ type bench struct {
 	engine   *client.Client
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	ref := os.Getenv(nodeImageEnv)
 	if ref == "" {
 		t.Skipf("makes real clusters: set %s to a node image that the Docker engine has (`docker image ls cedana-e2e.local/*` after `go tool mage cluster`)", nodeImageEnv)
@@ -167,6 +168,40 @@ func TestARealCreationThatIsInterruptedLeavesNothing(t *testing.T) {
 			assert.NoDirExists(t, b.settings.Home)
 		})
 	}
+}
+
+// BenchmarkARealClusterFromNothing is for the budget of a usable cluster: `-bench Real -benchtime 5x -run none`.
+func BenchmarkARealClusterFromNothing(t *testing.B) {
+	b := newBench(t)
+	for t.Loop() {
+		start := time.Now()
+		_, err := Ensure(t.Context(), b.con, b.settings, b.options)
+		require.NoError(t, err)
+		made := time.Since(start)
+		t.StopTimer()
+		start = time.Now()
+		require.NoError(t, Delete(t.Context(), b.con, b.settings, ""))
+		t.Logf("usable after %s, deleted in %s", made.Round(10*time.Millisecond), time.Since(start).Round(10*time.Millisecond))
+		t.StartTimer()
+	}
+}
+
+func TestTwoRealClustersAtTheSameTime(t *testing.T) {
+	benches := []*bench{newBench(t), newBench(t)}
+	var wg sync.WaitGroup
+	for _, b := range benches {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			_, err := Ensure(ctx, b.con, b.settings, b.options)
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	require.NoError(t, Delete(t.Context(), benches[0].con, benches[0].settings, ""))
+	c, err := benches[1].ensure(t, time.Minute)
+	require.NoError(t, err)
+	assert.Equal(t, Reused, c.Outcome)
 }
 
 func TestARealClusterThatIsNotOursStaysAsItIs(t *testing.T) {

@@ -125,7 +125,7 @@ func loadChart(ctx context.Context, ref chartRef, opts Options) (*chart.Chart, e
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("fetch chart %s: %w", ref, err)
+		return nil, fmt.Errorf("fetch chart %s: %w (HELM_CHART takes a path, a version, or an oci:// address; for a private registry set HELM_REGISTRY_USERNAME and HELM_REGISTRY_PASSWORD, or run `helm registry login`)", ref, err)
 	}
 	return c, nil
 }

@@ -33,8 +33,8 @@ func Describe(ctx context.Context, s *settings.Settings, opts Options, to io.Wri
 	if err != nil {
 		return fmt.Errorf("read history of release %s in namespace %s: %w", ReleaseName, s.CedanaNamespace, err)
 	}
-	masked := mask.New(opts.Token).Writer(to)
-	table := tabwriter.NewWriter(masked, 0, 0, 2, ' ', 0)
+	out := mask.New(opts.Token).Writer(to)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "REVISION\tUPDATED\tSTATUS\tCHART\tDESCRIPTION")
 	for _, r := range history {
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s %s\t%s\n", r.Version, r.Info.LastDeployed.UTC().Format(time.RFC3339),
@@ -47,20 +47,16 @@ func Describe(ctx context.Context, s *settings.Settings, opts Options, to io.Wri
 	if err != nil {
 		return fmt.Errorf("encode values of release %s: %w", ReleaseName, err)
 	}
-	if _, err := fmt.Fprintf(masked, "\n# values of the last revision\n%s", values); err != nil {
+	if _, err := fmt.Fprintf(out, "\n# values of the last revision\n%s", values); err != nil {
 		return fmt.Errorf("write values of release %s: %w", ReleaseName, err)
 	}
-	return masked.Close()
+	return out.Close()
 }
 
 // withoutSecrets masks by key, because a release may have another token than this run.
 func withoutSecrets(values map[string]any) map[string]any {
 	for path, v := range leaves("", values) {
-		for _, secret := range secretPaths {
-			if path == secret && v != "" {
-				values = mergeTables(values, nested(path, settings.Secret("set").String()))
-			}
-		}
+		values = mergeTables(values, nested(path, masked(path, v)))
 	}
 	return values
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,8 +75,9 @@ func (o Options) replaces(path string) bool {
 		o.Manager.Repository != "" && strings.HasPrefix(path, managerImage)
 }
 
-// secretPaths are the values that are never shown.
-var secretPaths = []string{"config.authToken", "config.awsSecretAccessKey"}
+// secretKey is a key whose value is never shown: config.authToken and config.awsSecretAccessKey of Cedana's chart, and
+// what a user's own file may have beside them. The name of a Kubernetes Secret is no secret (preExistingSecret).
+var secretKey = regexp.MustCompile(`(?i)(token|password|passwd|credentials|(access|api|private|secret)_?key)$`)
 
 // layers reads every layer in order: files of charts-values, HELM_VALUES, variables, and last what the run itself
 // knows. A bad variable is reported as settings.Problems, all of them at once.
@@ -268,13 +270,33 @@ func Values(s *settings.Settings, opts Options, clusterID string) ([]Value, erro
 	}
 	var out []Value
 	for path, v := range leaves("", merged(all)) {
-		if slices.Contains(secretPaths, path) && v != "" {
-			v = settings.Secret("set").String()
-		}
-		out = append(out, Value{Path: path, Value: v, Source: source[path]})
+		out = append(out, Value{Path: path, Value: masked(path, v), Source: source[path]})
 	}
 	slices.SortFunc(out, func(a, b Value) int { return strings.Compare(a.Path, b.Path) })
 	return out, nil
+}
+
+// masked is a value as it may be shown: a secret, and one in a list of tables, is `***`.
+func masked(path string, v any) any {
+	if secretKey.MatchString(path) && v != nil && v != "" {
+		return settings.Secret("set").String()
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return v
+	}
+	out := make([]any, len(list))
+	for i, one := range list {
+		out[i] = one
+		if table, ok := one.(map[string]any); ok {
+			shown := make(map[string]any, len(table))
+			for k, v := range table {
+				shown[k] = masked(k, v)
+			}
+			out[i] = shown
+		}
+	}
+	return out
 }
 
 // leaves goes through the values that are not tables (an empty table counts as a value), with their paths.

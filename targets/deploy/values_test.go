@@ -1,12 +1,16 @@
 package deploy
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
 
+	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -126,4 +130,70 @@ func TestMergingChangesNeitherSide(t *testing.T) {
 	over := map[string]any{"a": map[string]any{"b": 3, "d": nil}, "list": []any{9}}
 	require.Equal(t, map[string]any{"a": map[string]any{"b": 3, "c": 2, "d": nil}, "list": []any{9}}, mergeTables(under, over))
 	require.Equal(t, map[string]any{"a": map[string]any{"b": 1, "c": 2}, "list": []any{1, 2}}, under)
+}
+
+func printed(t *testing.T, s *settings.Settings, opts Options) (data, progress string, err error) {
+	t.Helper()
+	var p, d bytes.Buffer
+	err = PrintValues(console.New(&p, &d), s, opts)
+	return d.String(), p.String(), err
+}
+
+// tinyChart knows just these values.
+func tinyChart(values string) fstest.MapFS {
+	return fstest.MapFS{
+		"Chart.yaml":  {Data: []byte("apiVersion: v2\nname: tiny\nversion: 1.0.0\n")},
+		"values.yaml": {Data: []byte(values)},
+	}
+}
+
+func TestPrintedValuesSayWhereTheyCameFromAndShowNoSecret(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	s.Backend, s.URL, s.Token = settings.BackendLive, "https://ci.cedana.ai", canary
+	file := filepath.Join(t.TempDir(), "mine.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(`config:
+  awsSecretAccessKey: very-secret
+  preExistingSecret: named
+extra:
+  hosts: [a, b]
+  registries: [{name: r, password: also-secret}]
+  note: has `+canary+` in it
+`), 0o600))
+	s.HelmValues = []string{file}
+	data, progress, err := printed(t, s, Options{ClusterID: "id-7", Lookup: variablesOf(map[string]string{"CEDANA_CHECKPOINT_STREAMS": "4"})})
+	require.NoError(t, err)
+	require.NotContains(t, data, canary)
+	require.NotContains(t, data, "very-secret")
+	require.NotContains(t, data, "also-secret")
+	for _, line := range []string{
+		`  authToken: '***' # from CEDANA_AUTH_TOKEN`,
+		`  awsSecretAccessKey: '***' # from ` + file,
+		`  preExistingSecret: named # from ` + file,
+		`  checkpointDir: /tmp # from charts-values/base.yaml`,
+		`  checkpointStreams: 4 # from CEDANA_CHECKPOINT_STREAMS`,
+		`  gpuShmSize: "1073741824" # from charts-values/live.yaml`,
+		`  url: https://ci.cedana.ai/v1 # from CEDANA_URL`,
+		`  clusterId: id-7 # from run`,
+		"  # from " + file + "\n  hosts:\n    - a\n    - b",
+		`  note: has *** in it # from ` + file,
+	} {
+		require.Contains(t, data, line+"\n")
+	}
+	require.Contains(t, progress, "not compared with the keys of chart "+PublishedChart)
+	var back map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(data), &back), "what is printed is YAML")
+}
+
+func TestPrintedValuesAreComparedWithAChartThatIsAtHand(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	data, _, err := printed(t, s, Options{Chart: tinyChart("config: {}\nhostConfig: {}\n"), Lookup: noVariables})
+	require.ErrorContains(t, err, "chart tiny 1.0.0 does not know")
+	require.ErrorContains(t, err, "daemonHelper.image.imagePullPolicy (from charts-values/local.yaml)")
+	require.Contains(t, data, "imagePullPolicy: IfNotPresent # from charts-values/local.yaml", "the values are printed all the same")
+
+	_, progress, err := printed(t, s, Options{Chart: tinyChart("config: {}\nhostConfig: {}\ndaemonHelper: {}\ncontrollerManager: {}\n"), Lookup: noVariables})
+	require.NoError(t, err)
+	require.Empty(t, progress)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -98,25 +99,29 @@ type ActionFilter struct {
 // Actions lists actions. Not every server honours every filter, so they are applied here too; rows that do not name
 // their cluster stay.
 func (c *Client) Actions(ctx context.Context, filter ActionFilter) ([]Action, error) {
+	rows, err := callList[Action](ctx, c, filter.call())
+	return slices.DeleteFunc(rows, filter.drops), err
+}
+
+// RawActions is Actions with each row as the server sent it, with the fields that Action has not.
+func (c *Client) RawActions(ctx context.Context, filter ActionFilter) ([]json.RawMessage, error) {
+	return callRaw(ctx, c, filter.call(), filter.drops)
+}
+
+func (f ActionFilter) call() call {
 	query := url.Values{}
-	for key, value := range map[string]string{"type": string(filter.Type), "cluster_id": filter.ClusterID, "status": filter.Status} {
+	for key, value := range map[string]string{"type": string(f.Type), "cluster_id": f.ClusterID, "status": f.Status} {
 		if value != "" {
 			query.Set(key, value)
 		}
 	}
-	rows, err := callList[Action](ctx, c, call{method: http.MethodGet, path: "/actions", query: query, accept: asJSON, repeatable: true})
-	if err != nil {
-		return nil, err
-	}
-	kept := rows[:0]
-	for _, row := range rows {
-		if (filter.Type == "" || row.Type == filter.Type) &&
-			(filter.ClusterID == "" || row.ClusterID == "" || row.ClusterID == filter.ClusterID) &&
-			(filter.Status == "" || row.Status == filter.Status) {
-			kept = append(kept, row)
-		}
-	}
-	return kept, nil
+	return call{method: http.MethodGet, path: "/actions", query: query, accept: asJSON, repeatable: true}
+}
+
+func (f ActionFilter) drops(row Action) bool {
+	return f.Type != "" && row.Type != f.Type ||
+		f.ClusterID != "" && row.ClusterID != "" && row.ClusterID != f.ClusterID ||
+		f.Status != "" && row.Status != f.Status
 }
 
 // Action is one action, from its own endpoint where the server has that, else from the list.

@@ -22,9 +22,26 @@ func (c *Client) CreateCluster(ctx context.Context, name string) (string, error)
 	}, decodeID)
 }
 
+// clustersCall lists all clusters. The server's filters by status and kind are not used: the words of a status are in
+// no schema.
+var clustersCall = call{method: http.MethodGet, path: "/cluster", accept: asJSON, repeatable: true}
+
 // Clusters lists the registered clusters.
 func (c *Client) Clusters(ctx context.Context) ([]Cluster, error) {
-	return callList[Cluster](ctx, c, call{method: http.MethodGet, path: "/cluster", accept: asJSON, repeatable: true})
+	return callList[Cluster](ctx, c, clustersCall)
+}
+
+// ClusterFilter narrows RawClusters. Empty fields do not.
+type ClusterFilter struct {
+	ID     string
+	Status string
+}
+
+// RawClusters is Clusters with each row as the server sent it, with the fields that Cluster has not.
+func (c *Client) RawClusters(ctx context.Context, filter ClusterFilter) ([]json.RawMessage, error) {
+	return callRaw(ctx, c, clustersCall, func(row Cluster) bool {
+		return filter.ID != "" && row.ID != filter.ID || filter.Status != "" && row.Status != filter.Status
+	})
 }
 
 // DeleteCluster removes a cluster with everything that depends on it. IsNotFound tells that there was none.
@@ -43,6 +60,8 @@ func (c *Client) SyncCluster(ctx context.Context, req ClusterSyncRequest) error 
 type CheckpointFilter struct {
 	IDs       []string
 	ClusterID string
+	// Status is compared here: the API has no such filter.
+	Status CheckpointStatus
 }
 
 // Checkpoints lists checkpoints. Not every server honours the cluster filter: rows whose info names another cluster
@@ -54,11 +73,7 @@ func (c *Client) Checkpoints(ctx context.Context, filter CheckpointFilter) ([]Ch
 
 // RawCheckpoints is Checkpoints with each row as the server sent it, with the fields that Checkpoint has not.
 func (c *Client) RawCheckpoints(ctx context.Context, filter CheckpointFilter) ([]json.RawMessage, error) {
-	rows, err := callList[json.RawMessage](ctx, c, filter.call())
-	return slices.DeleteFunc(rows, func(raw json.RawMessage) bool {
-		var row Checkpoint
-		return json.Unmarshal(raw, &row) == nil && filter.drops(row)
-	}), err
+	return callRaw(ctx, c, filter.call(), filter.drops)
 }
 
 func (f CheckpointFilter) call() call {
@@ -73,6 +88,9 @@ func (f CheckpointFilter) call() call {
 }
 
 func (f CheckpointFilter) drops(row Checkpoint) bool {
+	if f.Status != "" && row.Status != f.Status {
+		return true
+	}
 	if f.ClusterID == "" {
 		return false
 	}
@@ -142,4 +160,13 @@ func callList[T any](ctx context.Context, c *Client, k call) ([]T, error) {
 		return nil, err
 	}
 	return rows, nil
+}
+
+// callRaw leaves the rows as they were sent. One that does not decode stays: it is for the reader to judge.
+func callRaw[T any](ctx context.Context, c *Client, k call, drops func(T) bool) ([]json.RawMessage, error) {
+	rows, err := callList[json.RawMessage](ctx, c, k)
+	return slices.DeleteFunc(rows, func(raw json.RawMessage) bool {
+		var row T
+		return json.Unmarshal(raw, &row) == nil && drops(row)
+	}), err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -24,32 +25,46 @@ func Lint(ctx context.Context, con *console.Console) error {
 		}
 	}
 	lint("gofmt", gofmt)
+	var staticcheck string
+	lint("build staticcheck", func(ctx context.Context, out io.Writer) (err error) {
+		staticcheck, err = tool(ctx, out, "staticcheck")
+		return err
+	})
 	for _, m := range modules {
 		for _, tag := range m.tags {
-			suffix := strings.TrimSuffix(" "+m.dir+" "+tag, " ")
+			suffix := strings.TrimRight(" "+m.dir+" "+tag, " .")
 			lint("go vet"+suffix, func(ctx context.Context, out io.Writer) error {
-				return run(ctx, out, "go", "vet", "-C", m.dir, "-tags", tag, m.packages)
+				args := append([]string{"go", "vet", "-tags", tag}, m.flags...)
+				return command{args: append(args, m.packages...), env: m.env, dir: m.dir}.run(ctx, out)
 			})
+			if staticcheck == "" {
+				continue
+			}
 			lint("staticcheck"+suffix, func(ctx context.Context, out io.Writer) error {
-				return run(ctx, out, "go", "tool", "-modfile", root("go.mod"), "staticcheck", "-tags", tag, m.dir+strings.TrimPrefix(m.packages, "."))
+				return command{args: append([]string{staticcheck, "-tags", tag}, m.packages...), env: m.env, dir: m.dir}.run(ctx, out)
 			})
 		}
 	}
+	// As a file: with the tag mage, the magefiles of modules below would be compiled too.
+	lint("go vet magefile.go", func(ctx context.Context, out io.Writer) error { return run(ctx, out, "go", "vet", "magefile.go") })
 	if workflows, _ := filepath.Glob(".github/workflows/*.yml"); len(workflows) > 0 {
 		lint("actionlint", func(ctx context.Context, out io.Writer) error {
-			return run(ctx, out, "go", append([]string{"tool", "actionlint"}, workflows...)...)
+			return run(ctx, out, append([]string{"go", "tool", "actionlint"}, workflows...)...)
 		})
 	}
 	lint("govulncheck", func(ctx context.Context, out io.Writer) error { return govulncheck(ctx, con, out) })
 	return errors.Join(found...)
 }
 
-func root(path string) string {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return path
+// tool builds a tool of go.mod and returns the path of its binary, which then can run in another module's directory.
+func tool(ctx context.Context, out io.Writer, name string) (string, error) {
+	var path bytes.Buffer
+	cmd := exec.CommandContext(ctx, "go", "tool", "-n", name)
+	cmd.Stdout, cmd.Stderr = &path, out
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("build tool %s: %w", name, err)
 	}
-	return abs
+	return strings.TrimSpace(path.String()), nil
 }
 
 // gofmt fails when a file of the project is not formatted; gofmt itself only lists them.

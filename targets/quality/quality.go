@@ -14,17 +14,29 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 )
 
-// Modules are the project's Go modules with the build tags each is checked with. The node's programs are modules of
-// their own because Kubernetes pins its dependencies with replace directives.
-var modules = []struct {
+// module is one of the project's Go modules and how it is checked.
+type module struct {
 	dir string
-	// tags are the sets to vet with; tests run with none.
+	// tags are the sets of build tags to vet with; tests run with none.
 	tags []string
-	// packages to test: all the module's own.
-	packages string
-}{
-	{dir: ".", tags: []string{"", "e2e"}, packages: "./..."},
-	{dir: "targets/local/node/kubernetes", tags: []string{""}, packages: "./supervisor/..."},
+	// packages are patterns relative to dir.
+	packages []string
+	// flags and env are for building its packages.
+	flags []string
+	env   []string
+	// race says whether tests run with the race detector.
+	race bool
+}
+
+// modules are all. The node's programs are modules of their own, because Kubernetes pins its dependencies with replace
+// directives. Their tests are built with the flags of the node image (build.json), so that Kubernetes is compiled once
+// for both; with the race detector it would be compiled a second time, for minutes. containerd's has no code of ours.
+var modules = []module{
+	{dir: ".", tags: []string{"", "e2e"}, packages: []string{"./..."}, race: true},
+	{
+		dir: "targets/local/node/kubernetes", tags: []string{""}, packages: []string{"./options", "./pki", "./supervisor"},
+		flags: []string{"-gcflags=all=-dwarf=false", "-gcflags=std="}, env: []string{"CGO_ENABLED=0"},
+	},
 }
 
 // Test runs the unit and integration tests with the race detector. It needs neither Docker nor root nor a network
@@ -34,28 +46,32 @@ func Test(ctx context.Context, con *console.Console, artifacts string) error {
 	if err := os.MkdirAll(artifacts, 0o755); err != nil {
 		return fmt.Errorf("create artifacts directory: %w", err)
 	}
-	race := []string{"-race"}
+	race := true
 	if err := ensureCompiler(ctx, con); err != nil {
 		con.Warn("tests run without the race detector: %v", err)
-		race = nil
+		race = false
 	}
 	for _, m := range modules {
-		name := "test " + m.dir
-		junit := filepath.Join(artifacts, "unit-"+strings.ReplaceAll(strings.Trim(m.dir, "."), "/", "-")+".xml")
-		args := append([]string{"tool", "gotestsum", "--format", "pkgname-and-test-fails", "--junitfile", junit, "--"}, race...)
-		args = append(args, "-p", "2", m.packages)
-		if m.dir != "." {
-			// gotestsum is a tool of the root module; -C moves go test, not gotestsum's own look-up.
-			args = append([]string{"tool", "gotestsum", "--format", "pkgname-and-test-fails", "--junitfile", junit, "--raw-command", "--", "go", "test", "-C", m.dir, "-json"}, append(race, m.packages)...)
+		name := strings.TrimSuffix("test "+m.dir, " .")
+		args := []string{"tool", "gotestsum", "--format", "pkgname-and-test-fails", "--junitfile", filepath.Join(artifacts, m.report()), "--raw-command", "--"}
+		args = append(args, "go", "test", "-C", m.dir, "-json", "-p", "2")
+		if race && m.race {
+			args = append(args, "-race")
 		}
+		args = append(append(args, m.flags...), m.packages...)
 		err := con.Run(ctx, name, func(ctx context.Context, _ *console.Step) error {
-			return run(ctx, con.Progress(), "go", args...)
+			return command{args: append([]string{"go"}, args...), env: m.env}.run(ctx, con.Progress())
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// report is the name of the module's JUnit file.
+func (m module) report() string {
+	return strings.ReplaceAll(filepath.Join("unit", filepath.Clean(m.dir)), "/", "-") + ".xml"
 }
 
 // ensureCompiler makes sure that there is a C compiler, installing Debian's when root.
@@ -77,14 +93,28 @@ func ensureCompiler(ctx context.Context, con *console.Console) error {
 	})
 }
 
-// run starts a command with this process's environment and ends it, with all it started, when ctx ends.
-func run(ctx context.Context, out io.Writer, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
+// command is a program to run, with what is added to this process's environment.
+type command struct {
+	args []string
+	env  []string
+	dir  string
+}
+
+// run ends the command, with an interrupt first, when ctx ends.
+func (c command) run(ctx context.Context, out io.Writer) error {
+	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
+	cmd.Dir = c.dir
+	cmd.Env = append(os.Environ(), c.env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 3 * time.Second
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("run %s %s: %w", name, strings.Join(args, " "), err)
+		return fmt.Errorf("run %s: %w", strings.Join(c.args, " "), err)
 	}
 	return nil
+}
+
+// run runs a program in the working directory.
+func run(ctx context.Context, out io.Writer, args ...string) error {
+	return command{args: args}.run(ctx, out)
 }

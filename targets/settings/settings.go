@@ -90,6 +90,13 @@ type Settings struct {
 	Artifacts string
 	// Format of lists: table or json.
 	Format string
+	// Type (of actions) and Status narrow lists; empty does not.
+	Type   string
+	Status string
+	// CheckpointIDs are those to deprecate.
+	CheckpointIDs []string
+	// DryRun makes sweep say what it would remove, and remove nothing.
+	DryRun bool
 	// CleanAll removes caches, CleanEngine stops the private engine.
 	CleanAll    bool
 	CleanEngine bool
@@ -135,10 +142,14 @@ type environment struct {
 	CheckpointTimeout string `env:"E2E_CHECKPOINT_TIMEOUT, default=60s"`
 	RestoreTimeout    string `env:"E2E_RESTORE_TIMEOUT, default=120s"`
 	Run               string `env:"E2E_RUN"`
-	Parallel          string `env:"E2E_PARALLEL, default=4"`
+	Parallel          string `env:"E2E_PARALLEL, default=8"`
 	Keep              string `env:"E2E_KEEP, default=0"`
 	Artifacts         string `env:"E2E_ARTIFACTS, default=artifacts"`
 	Format            string `env:"FORMAT, default=table"`
+	Type              string `env:"TYPE"`
+	Status            string `env:"STATUS"`
+	CheckpointID      string `env:"CHECKPOINT_ID"`
+	DryRun            string `env:"DRY_RUN, default=0"`
 	CleanAll          string `env:"ALL, default=0"`
 	CleanEngine       string `env:"ENGINE, default=0"`
 	Home              string `env:"E2E_HOME"`
@@ -183,6 +194,10 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		Keep:              c.boolean("E2E_KEEP", e.Keep),
 		Artifacts:         c.path("E2E_ARTIFACTS", e.Artifacts, "artifacts"),
 		Format:            c.oneOf("FORMAT", e.Format, "table", "json"),
+		Type:              c.word("TYPE", e.Type, "checkpoint_pod"),
+		Status:            c.word("STATUS", e.Status, "ready"),
+		CheckpointIDs:     list(e.CheckpointID),
+		DryRun:            c.boolean("DRY_RUN", e.DryRun),
 		CleanAll:          c.boolean("ALL", e.CleanAll),
 		CleanEngine:       c.boolean("ENGINE", e.CleanEngine),
 		CI:                e.CI != "" && e.CI != "0" && e.CI != "false",
@@ -213,6 +228,9 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 	}
 	if e.Token != strings.TrimSpace(e.Token) {
 		c.add("CEDANA_AUTH_TOKEN", "has white space around it", "<your token>")
+	}
+	if (s.RegistryUser == "") != !s.RegistryPassword.Set() {
+		c.add("HELM_REGISTRY_USERNAME", "goes with HELM_REGISTRY_PASSWORD, and only one of them is set", "<your user name>")
 	}
 	if len(c.problems) > 0 {
 		return nil, c.problems
@@ -264,6 +282,7 @@ const (
 
 var (
 	dnsLabel  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	apiWord   = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 	runIDForm = regexp.MustCompile(`^[a-z0-9]{4,16}$`)
 )
 
@@ -279,6 +298,14 @@ func (c *checker) match(name, value string, form *regexp.Regexp, most int, examp
 		c.add(name, fmt.Sprintf("%q has %d characters, at most %d are allowed", value, len(value), most), example)
 	case !form.MatchString(value):
 		c.add(name, fmt.Sprintf("%q is not a DNS label (lower-case letters, digits and hyphens)", value), example)
+	}
+	return value
+}
+
+// word is one of the API's: not every propagator has the same, so only its form is checked.
+func (c *checker) word(name, value, example string) string {
+	if value != "" && !apiWord.MatchString(value) {
+		c.add(name, fmt.Sprintf("%q is not a word of lower-case letters, digits and underscores", value), example)
 	}
 	return value
 }

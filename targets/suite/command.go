@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -160,7 +159,7 @@ func environment(s *settings.Settings, opts Options) []string {
 		"NAMESPACE=" + s.Namespace,
 		"RUNC_ROOT=" + s.RuncRoot,
 		"E2E_RUN_ID=" + s.RunID,
-		"E2E_ARTIFACTS=" + s.Artifacts,
+		"E2E_ARTIFACTS=" + filepath.Join(s.Artifacts, testsDir),
 		"E2E_KEEP=" + keep,
 		"E2E_IMAGE_NGINX=" + opts.Nginx,
 		"E2E_IMAGE_COUNTER=" + opts.Counter,
@@ -195,13 +194,4 @@ func publish(from, to string, m mask.Mask) (err error) {
 		return fmt.Errorf("keep %s: %w", filepath.Base(to), err)
 	}
 	return masked.Close()
-}
-
-// trimmed is a test's log line without the place it was written at.
-func trimmed(line string) string {
-	line = strings.TrimSpace(line)
-	if place, rest, ok := strings.Cut(line, ": "); ok && strings.Contains(place, ".go:") && !strings.Contains(place, " ") {
-		return rest
-	}
-	return line
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -31,8 +32,12 @@ type Test struct {
 	Name    string
 	Outcome Outcome
 	Took    time.Duration
-	// Reason is the last line that a skipped or failed test wrote.
+	// Reason is the first line that the test logged, or the last that it wrote if it logged none. Tests here log little
+	// before they fail or skip.
 	Reason string
+	logged bool
+	// paused is a parallel test that waits for its turn.
+	paused bool
 }
 
 // Outcome of a test.
@@ -69,15 +74,19 @@ func (r *Report) add(e event) {
 		r.Tests = append(r.Tests, t)
 	}
 	if e.Action == "output" {
-		if line := trimmed(e.Output); line != "" && !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "===") {
-			t.Reason = line
-		}
+		t.heard(e.Output)
 		return
 	}
 	if isPart {
 		return
 	}
 	switch e.Action {
+	case "pause":
+		t.paused = true
+		return
+	case "cont":
+		t.paused = false
+		return
 	case "pass":
 		t.Outcome = passed
 	case "fail":
@@ -88,6 +97,22 @@ func (r *Report) add(e event) {
 		return
 	}
 	t.Took = time.Duration(e.Elapsed * float64(time.Second))
+}
+
+// logLine is a line that a test logged, by the place that the testing package puts before it.
+var logLine = regexp.MustCompile(`^\s*\S+\.go:\d+: (.+)`)
+
+func (t *Test) heard(output string) {
+	if found := logLine.FindStringSubmatch(output); found != nil {
+		if !t.logged {
+			t.Reason, t.logged = strings.TrimSpace(found[1]), true
+		}
+		return
+	}
+	line := strings.TrimSpace(output)
+	if !t.logged && line != "" && !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "===") {
+		t.Reason = line
+	}
 }
 
 func (r *Report) names(o Outcome) []string {
@@ -109,6 +134,23 @@ func (r *Report) Counts() string {
 	return text
 }
 
+// progress is the run in one line while it goes on.
+func (r *Report) progress() string {
+	var running []string
+	waiting := 0
+	for _, t := range r.Tests {
+		switch {
+		case t.Outcome != interrupted:
+		case t.paused:
+			waiting++
+		default:
+			running = append(running, t.Name)
+		}
+	}
+	return fmt.Sprintf("%d passed, %d failed; running %s; %d waiting",
+		len(r.names(passed)), len(r.names(failed)), strings.Join(running, ", "), waiting)
+}
+
 // followEvery is how often the file of events is looked at.
 const followEvery = 200 * time.Millisecond
 
@@ -125,9 +167,7 @@ func follow(path string, report *Report, step *console.Step) (stop func() error)
 			if err = source.read(path, report.add); err != nil {
 				return
 			}
-			if running := report.names(interrupted); len(running) > 0 {
-				step.Set("%s; running or waiting: %s", report.Counts(), strings.Join(running, ", "))
-			}
+			step.Set("%s", report.progress())
 			if last {
 				return
 			}

@@ -72,6 +72,8 @@ const (
 	junitFile   = "junit.xml"
 	eventsFile  = "test.json"
 	summaryFile = "summary.md"
+	// testsDir is what the tests themselves write.
+	testsDir = "cases"
 	// FailureDir is where Collect writes.
 	FailureDir = "failure"
 )
@@ -127,13 +129,13 @@ func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 // prepareArtifacts makes the directory and removes what an earlier run left of what this one writes. Anything else
 // in it stays: the directory is the user's.
 func prepareArtifacts(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make artifacts directory: %w", err)
-	}
-	for _, name := range []string{junitFile, eventsFile, summaryFile, FailureDir} {
+	for _, name := range []string{junitFile, eventsFile, summaryFile, testsDir, FailureDir} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("remove artifacts of an earlier run: %w", err)
 		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, testsDir), 0o755); err != nil {
+		return fmt.Errorf("make artifacts directory: %w", err)
 	}
 	return nil
 }

@@ -127,7 +127,7 @@ func TestTheTokenIsInNothingThatARunLeaves(t *testing.T) {
 	require.NotContains(t, f.progress.String(), "Y2FuYXJ5LXRva2VuLTFiOWQ=")
 	require.Contains(t, f.progress.String(), "failed with ***")
 	require.NotContains(t, f.data.String(), canary)
-	require.Equal(t, "written ***", f.artifact(t, "mine.txt"))
+	require.Equal(t, "written ***", f.artifact(t, "cases/mine.txt"))
 	for _, dir := range []string{f.settings.Artifacts, f.settings.ClusterDir(), filepath.Dir(f.stepSummary)} {
 		require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
@@ -171,7 +171,7 @@ func TestAnInterruptEndsEveryProcessOfTheRun(t *testing.T) {
 	f := newFixture(t, "TestSleeps")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	pidFile := filepath.Join(f.settings.Artifacts, "pid")
+	pidFile := filepath.Join(f.settings.Artifacts, "cases", "pid")
 	go func() {
 		for ctx.Err() == nil {
 			if data, err := os.ReadFile(pidFile); err == nil && len(data) > 0 {
@@ -183,7 +183,7 @@ func TestAnInterruptEndsEveryProcessOfTheRun(t *testing.T) {
 	err := f.run(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "TestSleeps")
-	pid, err := strconv.Atoi(f.artifact(t, "pid"))
+	pid, err := strconv.Atoi(f.artifact(t, "cases/pid"))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }, 5*time.Second, 20*time.Millisecond,
 		"the test program %d is still there", pid)
@@ -207,6 +207,48 @@ func TestNoSecretIsInAnArgument(t *testing.T) {
 	f := newFixture(t, "TestX")
 	require.NotContains(t, gotestsum(f.settings, f.options, "/raw", "/e2e.test", time.Minute), canary)
 	require.Contains(t, environment(f.settings, f.options), "CEDANA_AUTH_TOKEN="+canary)
+}
+
+func TestAReasonIsWhatTheTestLoggedFirst(t *testing.T) {
+	t.Parallel()
+	var r Report
+	for _, output := range []string{
+		"=== RUN   A\n", "printed\n", "    a_test.go:12: restore pod nginx: not Ready\n", "      more of it\n", "    b_test.go:1: artifacts kept\n", "--- FAIL: A\n",
+	} {
+		r.add(event{Action: "output", Test: "A", Output: output})
+	}
+	r.add(event{Action: "output", Test: "B", Output: "panic: nothing was logged\n"})
+	require.Equal(t, "restore pod nginx: not Ready", r.Tests[0].Reason)
+	require.Equal(t, "panic: nothing was logged", r.Tests[1].Reason)
+}
+
+func TestAnotherRunsResultsAreNotMistakenForThisOnes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"junit.xml", "test.json", "summary.md", "cases/TestOld/pods.yaml", "failure/helm.txt", "theirs.txt"} {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, nil, 0o600))
+	}
+	require.NoError(t, prepareArtifacts(dir))
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, left, 2)
+	require.Equal(t, "theirs.txt", left[1].Name(), "the directory is the user's")
+	require.NoDirExists(t, filepath.Join(dir, "cases", "TestOld"))
+}
+
+func TestProgressTellsTheRunningFromTheWaiting(t *testing.T) {
+	t.Parallel()
+	var r Report
+	for _, e := range []event{
+		{Action: "run", Test: "A"}, {Action: "pause", Test: "A"}, {Action: "run", Test: "B"}, {Action: "pause", Test: "B"},
+		{Action: "run", Test: "C"}, {Action: "fail", Test: "C"}, {Action: "cont", Test: "A"}, {Action: "run", Test: "A/part"},
+	} {
+		r.add(e)
+	}
+	require.Equal(t, "0 passed, 1 failed; running A; 1 waiting", r.progress())
+	require.Equal(t, "0 passed, 1 failed, 0 skipped, 2 not finished", r.Counts())
 }
 
 func TestEventsAreReadInWholeLinesWhileTheFileGrows(t *testing.T) {

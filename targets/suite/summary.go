@@ -52,11 +52,16 @@ func (r *Report) text(to io.Writer, m mask.Mask) error {
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "TEST\tOUTCOME\tTOOK\tREASON")
 	for _, t := range r.Tests {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.Name, t.Outcome, round(t.Took), m.Text(t.reason()))
+		fmt.Fprintf(table, "%s\t%s\t%s", t.Name, t.Outcome, round(t.Took))
+		if reason := t.reason(); reason != "" {
+			fmt.Fprintf(table, "\t%s", m.Text(reason))
+		}
+		fmt.Fprintln(table)
 	}
-	fmt.Fprintln(table, "\t\t\t")
+	// An empty line ends a table's columns.
+	fmt.Fprint(table, "\nPHASE\tTOOK\n")
 	for _, p := range r.Phases {
-		fmt.Fprintf(table, "%s\t\t%s\t\n", p.Name, round(p.Took))
+		fmt.Fprintf(table, "%s\t%s\n", p.Name, round(p.Took))
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/tests/environment"
+	"github.com/cedana/cedana-e2e/tests/pods"
 )
 
 // refused checks that a request was answered with one of the codes.
@@ -62,6 +64,107 @@ func TestUnknownIDs(t *testing.T) {
 	_, err = api.Status(s.ctx, uuid.NewString())
 	s.refused(err, "the status of an unknown action", http.StatusNotFound)
 	s.that(len(s.present()) == 0, "none of this made a pod", s.present())
+}
+
+// The list of actions holds to each filter, and to all at once.
+func TestActionFilters(t *testing.T) {
+	s := begin(t, environment.Full)
+	c := s.checkpoint(s.start(pods.Nginx(env.ImageNginx)))
+	own := s.action(c.action, propagator.ActionCheckpointPod)
+
+	for name, filter := range map[string]propagator.ActionFilter{
+		"its type":    {Type: propagator.ActionCheckpointPod},
+		"its cluster": {ClusterID: env.ClusterID},
+		"its status":  {Status: own.Status},
+		"all of them": {Type: propagator.ActionCheckpointPod, ClusterID: env.ClusterID, Status: own.Status},
+	} {
+		rows, err := s.api.Actions(s.ctx, filter)
+		s.must(err, "list the actions of %s", name)
+		s.that(slices.ContainsFunc(rows, func(a propagator.Action) bool { return a.ActionID == c.action }),
+			"the actions of "+name+" have "+c.action, fmt.Sprintf("%d others", len(rows)))
+		for _, row := range rows {
+			s.that((filter.Type == "" || row.Type == filter.Type) && (filter.Status == "" || row.Status == filter.Status) &&
+				(filter.ClusterID == "" || row.ClusterID == "" || row.ClusterID == filter.ClusterID),
+				"the actions of "+name+" have no other", fmt.Sprintf("%+v", row))
+		}
+	}
+	for name, filter := range map[string]propagator.ActionFilter{
+		"another type":   {Type: propagator.ActionRestorePod},
+		"another status": {Status: string(propagator.StatusError)},
+	} {
+		rows, err := s.api.Actions(s.ctx, filter)
+		s.must(err, "list the actions of %s", name)
+		s.that(!slices.ContainsFunc(rows, func(a propagator.Action) bool { return a.ActionID == c.action }),
+			"the actions of "+name+" do not have "+c.action, "it is there")
+	}
+	one, err := s.api.Action(s.ctx, c.action)
+	s.must(err, "ask for action %s by its id", c.action)
+	equal(s, "the action's id", c.action, one.ActionID)
+}
+
+// A checkpoint that was given up says so, and another of the same pod is untouched; giving it up again is no error,
+// giving up one that does not exist is.
+func TestDeprecate(t *testing.T) {
+	s := begin(t, environment.Full)
+	pod := s.start(pods.Nginx(env.ImageNginx))
+	up, kept := s.checkpoint(pod), s.checkpoint(pod)
+	for _, row := range up.rows {
+		s.must(s.api.Deprecate(s.ctx, row.ID), "deprecate checkpoint %s", row.ID)
+		s.must(s.api.Deprecate(s.ctx, row.ID), "deprecate checkpoint %s again", row.ID)
+		now, err := s.api.Checkpoints(s.ctx, propagator.CheckpointFilter{IDs: []string{row.ID}})
+		s.must(err, "ask for checkpoint %s", row.ID)
+		for _, c := range now {
+			equal(s, "the status of checkpoint "+c.ID, propagator.CheckpointDeprecated, c.Status)
+		}
+	}
+	for _, row := range kept.rows {
+		now, err := s.api.Checkpoints(s.ctx, propagator.CheckpointFilter{IDs: []string{row.ID}})
+		s.must(err, "ask for checkpoint %s", row.ID)
+		equal(s, "the number of checkpoints of id "+row.ID, 1, len(now))
+		equal(s, "the status of checkpoint "+row.ID, propagator.CheckpointReady, now[0].Status)
+	}
+	s.refused(s.api.Deprecate(s.ctx, uuid.NewString()), "deprecating an unknown checkpoint", http.StatusNotFound, http.StatusBadRequest)
+}
+
+// A cluster is registered by its name, is in the list, and is gone when it is removed; the suite's own stays.
+func TestClusterRegistration(t *testing.T) {
+	s := begin(t, environment.Smoke)
+	name := s.namespace
+	id, err := s.api.CreateCluster(s.ctx, name)
+	s.must(err, "register cluster %s", name)
+	gone := false
+	s.Cleanup(func() {
+		if gone {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+		defer cancel()
+		if err := s.api.DeleteCluster(ctx, id); err != nil && !propagator.IsNotFound(err) {
+			s.Errorf("remove cluster %s: %v", id, err)
+		}
+	})
+	again, err := s.api.CreateCluster(s.ctx, name)
+	s.must(err, "register cluster %s again", name)
+	equal(s, "the id of cluster "+name+" the second time", id, again)
+
+	named := func(want string) []propagator.Cluster {
+		rows, err := s.api.Clusters(s.ctx)
+		s.must(err, "list clusters")
+		return slices.DeleteFunc(rows, func(c propagator.Cluster) bool { return c.ID != want })
+	}
+	rows := named(id)
+	equal(s, "the number of clusters of id "+id, 1, len(rows))
+	equal(s, "its name", name, rows[0].Name)
+	// What a live propagator says of a cluster that it has not heard of yet is not documented.
+	if env.Backend == settings.BackendLocal {
+		s.that(rows[0].LastSync == nil, "a cluster of which nothing was heard has not synced", rows[0].LastSync)
+	}
+
+	s.must(s.api.DeleteCluster(s.ctx, id), "remove cluster %s", id)
+	gone = true
+	equal(s, "the number of clusters of id "+id+" after its removal", 0, len(named(id)))
+	equal(s, "the number of clusters of the suite's own id", 1, len(named(env.ClusterID)))
+	s.refused(s.api.DeleteCluster(s.ctx, id), "removing a cluster that is gone", http.StatusNotFound)
 }
 
 // absent checks that a counter has no such file.

@@ -139,7 +139,7 @@ func (s *scene) survived(r *restored, m *moments) report.State {
 // same checks that two states are of one process.
 func (s *scene) same(was, is report.State) {
 	s.Helper()
-	equal(s, "the nonce in memory", was.Nonce, is.Nonce)
+	equal(s, "the nonce in memory (another one is another process, started anew)", was.Nonce, is.Nonce)
 	s.that(was.Start.Equal(is.Start), fmt.Sprintf("the process started at %s", was.Start), is.Start)
 	equal(s, "the pid", was.PID, is.PID)
 	equal(s, "the uid", was.UID, is.UID)

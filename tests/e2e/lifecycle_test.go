@@ -57,7 +57,7 @@ func TestRestoreNginx(t *testing.T) {
 	now := s.served(r.Pod)
 	s.that(now >= served, fmt.Sprintf("at least the %d requests served before the checkpoint", served), now)
 	s.visit(r.Pod, "/restored")
-	equal(s, "the access log, going on at its next line,", log+"\n/restored", s.visits(r.Pod))
+	equal(s, "the access log, going on at its next line,", log+" /restored", s.visits(r.Pod))
 	s.settle(r)
 }
 
@@ -67,7 +67,7 @@ func TestRestoreCounter(t *testing.T) {
 	s := begin(t, environment.Smoke)
 	_, err := kube.CoreV1().Services(s.namespace).Create(s.ctx, pods.Service("counter", pods.CounterPort), metav1.CreateOptions{})
 	s.must(err, "create service counter")
-	load := s.create(pods.Load(s.counterImage(), fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort)))
+	load := s.create(pods.Load(s.counterImage(), fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort), "ok"))
 	p := s.start(pods.Counter(s.counterImage(), pods.Memory(64)))
 	load = s.ready(load)
 	reached := s.reached(load, s.load(load))

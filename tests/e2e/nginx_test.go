@@ -62,8 +62,8 @@ func (s *scene) visit(p *corev1.Pod, path string) {
 	equal(s, "the answer of nginx", "nginx\n", string(s.get(p, pods.NginxPort, path, nil)))
 }
 
-// visits is the access log.
+// visits is the access log, in one line.
 func (s *scene) visits(p *corev1.Pod) string {
 	s.Helper()
-	return strings.TrimSpace(string(s.get(p, pods.NginxPort, "/log", nil)))
+	return strings.Join(strings.Fields(string(s.get(p, pods.NginxPort, "/log", nil))), " ")
 }

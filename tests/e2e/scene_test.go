@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cedana/cedana-e2e/targets/artifacts"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -43,6 +44,8 @@ type scene struct {
 	pods      *podwatch.Watch
 	files     *artifacts.Directory
 	facts     facts
+	// origins has, for each pod, the pod as the test made it from which it descends.
+	origins map[types.UID]*corev1.Pod
 	// actions are all that the test started, checkpoints all that they made.
 	actions, checkpoints []string
 }
@@ -64,9 +67,10 @@ func beginAlone(t *testing.T, group environment.Group) *scene {
 
 func selected(t *testing.T, group environment.Group) {
 	t.Helper()
+	name, _, _ := strings.Cut(t.Name(), "/")
 	run := flag.Lookup("test.run").Value.String()
-	if !env.Suite.Has(group) && !strings.Contains(run, t.Name()) {
-		t.Skipf("is in the group %s and SUITE is %s: run it with SUITE=%s or E2E_RUN=%s", group, env.Suite, group, t.Name())
+	if !env.Suite.Has(group) && !strings.Contains(run, name) {
+		t.Skipf("is in the group %s and SUITE is %s: run it with SUITE=%s or E2E_RUN=%s", group, env.Suite, group, name)
 	}
 }
 
@@ -74,7 +78,8 @@ func newScene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{
 		T: t, ctx: t.Context(), namespace: env.NamespaceFor(t.Name(), nth(t.Name())),
-		files: &artifacts.Directory{Path: filepath.Join(env.Artifacts, filepath.FromSlash(t.Name())), Secret: env.Token},
+		origins: map[types.UID]*corev1.Pod{},
+		files:   &artifacts.Directory{Path: filepath.Join(env.Artifacts, filepath.FromSlash(t.Name())), Secret: env.Token},
 	}
 	s.api, s.requests = s.client(env.Token)
 	t.Cleanup(s.end)

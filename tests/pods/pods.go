@@ -58,9 +58,11 @@ func Nginx(image string, opts ...Option) *corev1.Pod {
 	})}, opts...)...)
 }
 
-// Load is a pod that requests url without end, named load: a counter in load mode.
-func Load(image, url string, opts ...Option) *corev1.Pod {
-	return New("load", append([]Option{CounterContainer("load", image, CounterPort), Env("COUNTER_LOAD_URL", url)}, opts...)...)
+// Load is a pod that requests url without end, named load: a counter in load mode. What it expects is in every answer.
+func Load(image, url, expect string, opts ...Option) *corev1.Pod {
+	return New("load", append([]Option{
+		CounterContainer("load", image, CounterPort), Env("COUNTER_LOAD_URL", url), Env("COUNTER_LOAD_EXPECT", expect),
+	}, opts...)...)
 }
 
 // CounterContainer adds a counter that listens on the port.

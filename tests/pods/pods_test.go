@@ -97,7 +97,7 @@ func TestAPodsStateIsOneLine(t *testing.T) {
 
 func TestPodsUnderTestGoAtOnceAndGetNoToken(t *testing.T) {
 	t.Parallel()
-	for _, p := range []*corev1.Pod{Counter("i"), Nginx("i"), Load("i", "http://counter:8080/healthz")} {
+	for _, p := range []*corev1.Pod{Counter("i"), Nginx("i"), Load("i", "http://counter:8080/healthz", "ok")} {
 		require.False(t, *p.Spec.AutomountServiceAccountToken)
 		require.LessOrEqual(t, *p.Spec.TerminationGracePeriodSeconds, int64(1))
 		for _, c := range p.Spec.Containers {

@@ -247,3 +247,9 @@ func TestTheTokenIsMadeOncePerCluster(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"unix:///x"}, st.Engines)
 }
+
+func TestWhereNothingEverRanNoneIsFound(t *testing.T) {
+	t.Parallel()
+	_, err := Find(t.Context(), &settings.Settings{Home: t.TempDir(), ClusterName: "unit"})
+	require.ErrorIs(t, err, ErrNotFound)
+}

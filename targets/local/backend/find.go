@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/containerd/errdefs"
 
@@ -18,11 +19,14 @@ var ErrNotFound = errors.New("no local propagator")
 // Find returns the cluster's propagator that an earlier run started, and changes nothing. Its error is [ErrNotFound]
 // where none runs.
 func Find(ctx context.Context, s *settings.Settings) (*Propagator, error) {
+	name := Name(s.ClusterName)
 	st, err := state.Load(s.ClusterDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("find container %s: %w", name, ErrNotFound)
+	}
 	if err != nil {
 		return nil, err
 	}
-	name := Name(s.ClusterName)
 	for _, host := range st.Engines {
 		engine, err := docker.Connect(host)
 		if err != nil {

@@ -93,6 +93,9 @@ func (s *Store) File(ctx context.Context, name, key, ext string, build func(ctx 
 	return s.file(ctx, "build", name, key, ext, build)
 }
 
+// Home is the directory that the store is in.
+func (s *Store) Home() string { return s.home }
+
 // Scratch makes an empty directory on the store's file system for one piece of work, and a function to remove it. The
 // caller is making the only artifact that needs a directory of this name, so it holds that one's lock, and what is
 // there under the name was left behind by a run that was killed.

@@ -62,15 +62,15 @@ func baseKey() (string, error) {
 		Text("plugins", plugins...).Key()
 }
 
-// ensureBase returns the base layer, made with debootstrap unless it is there. That takes half a minute, root, and
-// a Debian mirror.
+// ensureBase returns the base layer, made with debootstrap unless it is there. That takes half a minute, root (or
+// sudo without a password), and a Debian mirror.
 func ensureBase(ctx context.Context, store *image.Store, mirror string) (base, error) {
 	key, err := baseKey()
 	if err != nil {
 		return base{}, err
 	}
 	dir, err := store.File(ctx, "base", key, "", func(ctx context.Context, dir string) error {
-		return makeBase(ctx, store, mirror, dir)
+		return baseMaker(ctx, store, mirror, dir)
 	})
 	if err != nil {
 		return base{}, fmt.Errorf("make the node's Debian %s base: %w", debian.Suite, err)

@@ -26,11 +26,14 @@ func Arguments(imagePath, workPath string) []string {
 const ConfigHeader = "# written by cedana-helper"
 
 // Config is what CRIU reads through runc (/etc/criu/runc.conf): open connections are closed on restore, half-open ones
-// are left out, and deleted files that are still open are kept up to 64 MiB (CRIU's default is 1).
+// are left out, and deleted files that are still open are kept up to 64 MiB (CRIU's default is 1). The pod's network is
+// not cut off during the dump: that is for connections that are to survive, it takes four runs of iptables while the
+// pod stands still, and a CRIU that is killed would leave the pod cut off for good.
 const Config = ConfigHeader + `
 tcp-close
 skip-in-flight
 ghost-limit 64M
+network-lock skip
 `
 
 // Required are the options without which a probed pod does not survive.
@@ -100,6 +103,7 @@ var hints = []struct{ reason, hint string }{
 	{"io_uring", "the program uses io_uring, which CRIU cannot dump: turn it off in the program, or on the node with sysctl kernel.io_uring_disabled=2"},
 	{"Can't get rlimit", "the node lacks CAP_SYS_RESOURCE, so CRIU reads limits of its own user's processes only: run the program as root there"},
 	{"Cannot assign requested address", "a connection bound to the old pod's address was dumped: tcp-close must be in /etc/criu/runc.conf"},
+	{"Can't create inotify: Too many open files", "this machine's inotify instances are used up, by its clusters for the most part: sysctl -w fs.inotify.max_user_instances=1024"},
 	{"bad size", "a file changed between the dump of the memory and of the files"},
 }
 

@@ -58,7 +58,7 @@ func (h *Helper) checkpoint(ctx context.Context, w *work.Work) (_ []work.Contain
 	if err != nil {
 		return nil, 0, err
 	}
-	all, frozen, err := h.dumpPod(ctx, request.RuncRoot, dir, request.PodUID, pod, containers)
+	all, frozen, err := h.dumpPod(ctx, w.ID, request.RuncRoot, dir, request.PodUID, pod, containers)
 	if err != nil {
 		return nil, 0, err
 	}

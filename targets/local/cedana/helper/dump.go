@@ -1,7 +1,6 @@
 package helper
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +31,7 @@ type dumped struct {
 
 // dumpPod freezes all containers, takes memory and files of each in that one freeze, and lets them go on. A container's
 // memory and files of different moments do not fit together: CRIU refuses the restore over a file's size.
-func (h *Helper) dumpPod(ctx context.Context, root, dir, uid string, pod *corev1.Pod, containers []container) (_ []*dumped, frozen time.Duration, err error) {
+func (h *Helper) dumpPod(ctx context.Context, work, root, dir, uid string, pod *corev1.Pod, containers []container) (_ []*dumped, frozen time.Duration, err error) {
 	volumes := ownedVolumes(pod)
 	var all []*dumped
 	for _, c := range containers {
@@ -51,7 +50,7 @@ func (h *Helper) dumpPod(ctx context.Context, root, dir, uid string, pod *corev1
 	// may be left with CRIU's code in it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dumpTimeout)
 	defer cancel()
-	still, err := freezePod(ctx, h.frozenDir, uid, containers)
+	still, err := freezePod(ctx, h.frozenDir, work, uid, containers)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -86,19 +85,28 @@ func (t tools) dump(ctx context.Context, root string, d *dumped) error {
 	cmd.Env = t.environment()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			err = fmt.Errorf("not done after %s: %w", dumpTimeout, err)
-		}
-		reason := criu.ReasonFile(d.checkpoint.Path(archive.DumpLog))
-		if reason == "" {
-			reason = strings.TrimSpace(output.String())
-		}
-		return fmt.Errorf("dump container %s: %w: %s", d.Name, err, reason)
+	// A file and not a pipe: the dump must be able to outlive this process.
+	path := d.checkpoint.Dir + ".runc"
+	output, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("dump container %s: %w", d.Name, err)
 	}
-	return nil
+	defer output.Close()
+	cmd.Stdout, cmd.Stderr = output, output
+	if err = startOutside(cmd); err == nil {
+		err = cmd.Wait()
+	}
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("not done after %s: %w", dumpTimeout, err)
+	}
+	reason := criu.ReasonFile(d.checkpoint.Path(archive.DumpLog))
+	if said, readErr := os.ReadFile(path); reason == "" && readErr == nil {
+		reason = strings.TrimSpace(string(said))
+	}
+	return fmt.Errorf("dump container %s: %w: %s", d.Name, err, reason)
 }
 
 // copyFiles takes what CRIU does not: the changes to the root file system, the emptyDir volumes that this container

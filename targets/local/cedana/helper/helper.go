@@ -100,7 +100,8 @@ func configureLog(level string) error {
 // run is the helper on its node.
 func run(ctx context.Context, env Environment) error {
 	// First of all: whatever else is wrong, no pod stays frozen.
-	if err := thawLeftOver(ctx, layout.FrozenDir); err != nil {
+	broken, err := thawLeftOver(ctx, layout.FrozenDir)
+	if err != nil {
 		slog.Error("thawing pods of an earlier helper failed", "error", err)
 	}
 	compression, err := archive.ParseCompression(env.Compression)
@@ -133,9 +134,20 @@ func run(ctx context.Context, env Environment) error {
 	}
 	return ready.Serve(ctx, func(ctx context.Context) error {
 		go forgetGonePods(ctx)
+		go giveUp(ctx, queue, broken)
 		queue.Serve(ctx, polled, h.do)
 		return nil
 	})
+}
+
+// giveUp ends the work that an earlier helper was killed at, before its lease would.
+func giveUp(ctx context.Context, queue *worker.Client, broken []string) {
+	for _, id := range broken {
+		err := queue.Result(ctx, id, work.Result{Error: "the helper was killed in the middle of the checkpoint"})
+		if err != nil && !errors.Is(err, worker.ErrLost) {
+			slog.Warn("giving up the work of an earlier helper failed", "work", id, "error", err)
+		}
+	}
 }
 
 // prepare makes the node ready for checkpoints and restores.

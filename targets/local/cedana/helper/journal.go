@@ -21,16 +21,18 @@ const thawTimeout = 10 * time.Second
 // frozenPod is a pod that is being held still. It is written to the node before the first container is frozen, so that
 // a helper that was killed thaws the pod when it starts again.
 type frozenPod struct {
-	PodUID   string    `json:"pod_uid"`
-	Freezers []freezer `json:"freezers"`
-	path     string
+	Work       string    `json:"work"`
+	PodUID     string    `json:"pod_uid"`
+	Containers []string  `json:"containers"`
+	Freezers   []freezer `json:"freezers"`
+	path       string
 }
 
 // freezePod journals the pod and freezes all its containers; on an error it thaws what it froze.
-func freezePod(ctx context.Context, dir, uid string, containers []container) (*frozenPod, error) {
-	p := &frozenPod{PodUID: uid, path: filepath.Join(dir, uid)}
+func freezePod(ctx context.Context, dir, work, uid string, containers []container) (*frozenPod, error) {
+	p := &frozenPod{Work: work, PodUID: uid, path: filepath.Join(dir, uid)}
 	for _, c := range containers {
-		p.Freezers = append(p.Freezers, c.Freezer)
+		p.Containers, p.Freezers = append(p.Containers, c.ID), append(p.Freezers, c.Freezer)
 	}
 	data, err := json.Marshal(p)
 	if err != nil {
@@ -64,14 +66,21 @@ func (p *frozenPod) thaw(ctx context.Context) error {
 	return nil
 }
 
-// thawLeftOver thaws the pods that a killed helper has left frozen.
-func thawLeftOver(ctx context.Context, dir string) error {
+// settle thaws a pod after the dumps that may still go on.
+func (p *frozenPod) settle(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(ctx, dumpTimeout)
+	defer cancel()
+	return errors.Join(waitForDumps(waiting, "/proc", p.Containers), p.thaw(ctx))
+}
+
+// thawLeftOver thaws the pods that a killed helper has left frozen, and returns the work that it was about.
+func thawLeftOver(ctx context.Context, dir string) (work []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("read journal of frozen pods: %w", err)
+		return nil, fmt.Errorf("read journal of frozen pods: %w", err)
 	}
 	var errs []error
 	for _, entry := range entries {
@@ -91,7 +100,8 @@ func thawLeftOver(ctx context.Context, dir string) error {
 			continue
 		}
 		slog.Warn("thawing a pod that an earlier helper left frozen", "pod_uid", p.PodUID)
-		errs = append(errs, p.thaw(ctx))
+		errs = append(errs, p.settle(ctx))
+		work = append(work, p.Work)
 	}
-	return errors.Join(errs...)
+	return work, errors.Join(errs...)
 }

@@ -35,7 +35,8 @@ var controllerLabels = []string{
 //   - owner references: the owner has replaced the original already and would delete the restored pod as surplus;
 //   - init containers that have done their work: a second run would change what the restored processes rely on;
 //   - ephemeral containers and scheduling gates, which cannot be given at creation or would hold the pod back;
-//   - the overhead of another runtime class.
+//   - the overhead of another runtime class;
+//   - the wait before the first readiness probe.
 func restoredPod(action string, r *work.Restore) (*corev1.Pod, error) {
 	var original corev1.Pod
 	if err := json.Unmarshal(r.Pod, &original); err != nil {
@@ -51,6 +52,14 @@ func restoredPod(action string, r *work.Restore) (*corev1.Pod, error) {
 	spec.SchedulingGates = nil
 	spec.Overhead = nil
 	spec.InitContainers = sidecars(spec.InitContainers)
+	// The wait before the first readiness probe is for a program to start up, and this one has.
+	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range containers {
+			if probe := containers[i].ReadinessProbe; probe != nil {
+				probe.InitialDelaySeconds = 0
+			}
+		}
+	}
 	runtimeClass := RuntimeClass
 	spec.RuntimeClassName = &runtimeClass
 	pod := &corev1.Pod{

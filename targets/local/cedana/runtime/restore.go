@@ -3,8 +3,6 @@ package runtime
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -134,12 +132,13 @@ func fetchOnce(ctx context.Context, source *worker.Client, t target, dir string)
 		return c, err
 	}
 	defer body.Close()
-	sum := sha256.New()
+	sum := newBesideSum()
 	c, err = archive.Unpack(dir, io.TeeReader(body, sum))
+	got := sum.finish()
 	if err != nil {
 		return c, err
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != entry.SHA256 {
+	if got != entry.SHA256 {
 		return c, fmt.Errorf("archive %s is damaged: its SHA-256 is %s, and was %s when it was made", entry.Path, got, entry.SHA256)
 	}
 	return c, nil

@@ -28,7 +28,7 @@ const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 // half a minute and root. An empty mirror is the host's own, see [Mirror].
 func Bootstrap(ctx context.Context, progress image.Progress, mirror, root string, packages []string) error {
 	if os.Geteuid() != 0 {
-		return errors.New("debootstrap needs root; run this command once with sudo -E (what it makes is cached)")
+		return errors.New("debootstrap needs root; run this command once with sudo -E (what it makes is cached), or allow this user sudo without a password")
 	}
 	if err := ensureInstalled(ctx, progress, needDebootstrap, needKeyring); err != nil {
 		return err

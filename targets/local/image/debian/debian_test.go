@@ -75,3 +75,28 @@ func TestLastLines(t *testing.T) {
 	require.Equal(t, "three", out.last())
 	require.Equal(t, "two\nthree\nfour", out.text())
 }
+
+type noProgress struct{}
+
+func (noProgress) Step(string, ...any) {}
+
+func TestAUserInstallsPackagesWithSudo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	log := filepath.Join(dir, "log")
+	script := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o755))
+		return path
+	}
+	sudo := script("sudo", `echo "sudo $@" >> `+log+`; shift; exec "$@"`)
+	// The first time its lists are too old; it also needs its variables, which sudo takes away.
+	apt := script("apt-get", `test "$DEBIAN_FRONTEND" = noninteractive || exit 3
+case "$1" in update) touch `+dir+`/updated ;; install) test -e `+dir+`/updated ;; esac`)
+	require.NoError(t, install(t.Context(), noProgress{}, []string{sudo, "-n"}, apt, []string{"debootstrap", "dpkg"}))
+	said, err := os.ReadFile(log)
+	require.NoError(t, err)
+	as := "sudo -n env DEBIAN_FRONTEND=noninteractive LC_ALL=C " + apt
+	require.Equal(t, as+" install -q -y --no-install-recommends debootstrap dpkg\n"+as+" update -q\n"+
+		as+" install -q -y --no-install-recommends debootstrap dpkg\n", string(said))
+}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/local/sudo"
 )
 
 // hostPackage is a package that the host must have, and how to see that it does.
@@ -42,8 +43,8 @@ func unknownKey(output string) bool {
 	return false
 }
 
-// ensureInstalled installs the packages that the host lacks, from its own distribution. That takes root; without, the error
-// says what to install.
+// ensureInstalled installs the packages that the host lacks, from its own distribution. That takes root, or sudo
+// without a password; with neither, the error says what to install.
 func ensureInstalled(ctx context.Context, progress image.Progress, packages ...hostPackage) error {
 	var missing []string
 	for _, p := range packages {
@@ -59,19 +60,31 @@ func ensureInstalled(ctx context.Context, progress image.Progress, packages ...h
 	if err != nil {
 		return fmt.Errorf("this host lacks %s and has no apt-get: install it with the host's package manager", names)
 	}
-	if os.Geteuid() != 0 {
+	root, ok := sudo.Prefix(ctx)
+	if !ok {
 		return fmt.Errorf("this host lacks %s: apt-get install %s as root", names, names)
 	}
 	progress.Step("install %s on this host", names)
+	return install(ctx, progress, root, apt, missing)
+}
+
+// install installs packages with apt-get behind the prefix that makes it root's.
+func install(ctx context.Context, progress image.Progress, root []string, apt string, packages []string) error {
+	command := []string{apt}
+	if len(root) > 0 {
+		// sudo hands no variables on.
+		command = append(append([]string{}, root...), "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", apt)
+	}
 	var tries []error
 	// The lists may be absent or old: only then is updating them worth the time.
 	for _, update := range []bool{false, true} {
 		if update {
-			if err := run(ctx, progress, apt, "update", "-q"); err != nil {
+			if err := run(ctx, progress, command[0], append(command[1:len(command):len(command)], "update", "-q")...); err != nil {
 				return errors.Join(append(tries, err)...)
 			}
 		}
-		err := run(ctx, progress, apt, append([]string{"install", "-q", "-y", "--no-install-recommends"}, missing...)...)
+		args := append(command[1:len(command):len(command)], "install", "-q", "-y", "--no-install-recommends")
+		err := run(ctx, progress, command[0], append(args, packages...)...)
 		if err == nil {
 			return nil
 		}

@@ -17,6 +17,10 @@
 // the flags are about its time: debugging information that the linker would drop anyway is not made (a quarter of the compile's time),
 // the compiler collects garbage less often (a tenth), and the standard library and the paths are left as everywhere else so that they
 // are compiled once.
+//
+// The tests are in the packages below; with the same flags they share what was compiled:
+//
+//	CGO_ENABLED=0 go test -C targets/local/node/kubernetes -gcflags=all=-dwarf=false -gcflags=std= ./options ./pki ./supervisor
 package main
 
 import (
@@ -26,7 +30,6 @@ import (
 	"maps"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -53,7 +56,7 @@ var programs = map[string]func(args []string) int{
 }
 
 func main() {
-	name, args := choose(os.Args)
+	name, args := options.Program(os.Args, func(name string) bool { return programs[name] != nil })
 	if name == "--version" || name == "-v" {
 		fmt.Printf("k3s version %s (%.8s)\n", version.Get().GitVersion, version.Get().GitCommit)
 		return
@@ -64,21 +67,6 @@ func main() {
 		os.Exit(2)
 	}
 	os.Exit(run(args))
-}
-
-// choose returns the program's name and its arguments.
-func choose(argv []string) (string, []string) {
-	if len(argv) == 0 {
-		return "", nil
-	}
-	name := filepath.Base(argv[0])
-	if _, ok := programs[name]; ok {
-		return name, argv[1:]
-	}
-	if len(argv) == 1 {
-		return "", nil
-	}
-	return argv[1], argv[2:]
 }
 
 // node makes the main function of a role. Bad arguments are exit code 2, a node that fails is exit code 1.

@@ -235,6 +235,12 @@ func TestLoadCountsWhatItGets(t *testing.T) {
 	require.Eventually(t, func() bool { return seen(t, bad).Failed >= 1 }, 10*time.Second, 5*time.Millisecond)
 	require.Contains(t, seen(t, bad).LastError, "404")
 	require.Zero(t, seen(t, bad).OK)
+
+	other := newLoad(config{LoadURL: m.url + "/healthz", LoadExpect: "something else", LoadWorkers: 1, LoadInterval: time.Millisecond})
+	other.start(t.Context())
+	require.Eventually(t, func() bool { return seen(t, other).Failed >= 1 }, 10*time.Second, 5*time.Millisecond)
+	require.Contains(t, seen(t, other).LastError, "ok")
+	require.Zero(t, seen(t, other).OK, "an answer from somebody else does not count")
 }
 
 func seen(t *testing.T, l *load) (s report.Load) {

@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
 )
+
+// mostAnswer is how much of an answer is looked at, in bytes.
+const mostAnswer = 1 << 20
 
 // load requests one address without end, over connections that it keeps open as long as the other side does: those are
 // what a checkpoint has to cope with.
@@ -59,11 +63,12 @@ func (l *load) request(ctx context.Context) error {
 		return err
 	}
 	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+	body, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer))
+	if err != nil {
 		return fmt.Errorf("read answer of %s: %w", l.LoadURL, err)
 	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("get %s: %s", l.LoadURL, response.Status)
+	if response.StatusCode != http.StatusOK || !strings.Contains(string(body), l.LoadExpect) {
+		return fmt.Errorf("get %s: %s, server %q, %.60q", l.LoadURL, response.Status, response.Header.Get("Server"), body)
 	}
 	return nil
 }
@@ -72,6 +77,9 @@ func (l *load) note(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
+		// A connection may have gone astray while the service had no pod behind it, to whatever answers on the way out of
+		// the cluster; kept alive it would stay there.
+		l.client.CloseIdleConnections()
 		l.seen.Failed++
 		l.seen.LastError = err.Error()
 		return

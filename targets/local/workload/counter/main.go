@@ -40,8 +40,10 @@ type config struct {
 	// Dir is where a volume is mounted; a second file, `log`, is held open there.
 	Dir string `env:"COUNTER_DIR"`
 
-	// LoadURL makes this a client; LoadWorkers connections each make a request every LoadInterval.
+	// LoadURL makes this a client; LoadWorkers connections each make a request every LoadInterval. An answer counts when
+	// it is a 200 with LoadExpect in it.
 	LoadURL      string        `env:"COUNTER_LOAD_URL"`
+	LoadExpect   string        `env:"COUNTER_LOAD_EXPECT"`
 	LoadWorkers  int           `env:"COUNTER_LOAD_WORKERS, default=2"`
 	LoadInterval time.Duration `env:"COUNTER_LOAD_INTERVAL, default=20ms"`
 }

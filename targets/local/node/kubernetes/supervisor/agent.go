@@ -66,7 +66,7 @@ func (a *agent) prepare() error {
 	if err := shareMounts(); err != nil {
 		return err
 	}
-	if a.host, err = inspectHost(); err != nil {
+	if a.host, err = inspectHost(a.log); err != nil {
 		return err
 	}
 	if a.ip = a.options.NodeIP; !a.ip.IsValid() {
@@ -123,6 +123,9 @@ func (a *agent) run(ctx context.Context, background *sync.WaitGroup) error {
 	}
 	if facts.PodNetwork {
 		if err := masquerade(ctx, facts.ClusterCIDR); err != nil {
+			return err
+		}
+		if err := keepServicesInside(ctx, facts.ServiceCIDR); err != nil {
 			return err
 		}
 	}

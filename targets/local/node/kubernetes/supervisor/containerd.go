@@ -12,6 +12,10 @@ import (
 	"text/template"
 
 	_ "embed"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 //go:embed containerd.toml.tmpl
@@ -130,6 +134,40 @@ func containerdProgram() program {
 		path: "containerd",
 		args: []string{"--config", containerdConfigDir + "/config.toml"},
 	}
+}
+
+// askRuntime asks containerd for the service that the kubelet needs. containerd runs on when that could not be loaded, and only its log
+// says why.
+func askRuntime(ctx context.Context) error {
+	conn, err := grpc.NewClient("unix://"+ContainerdSocket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("connect to containerd: %w", err)
+	}
+	defer conn.Close()
+	if _, err := runtimeapi.NewRuntimeServiceClient(conn).Version(ctx, &runtimeapi.VersionRequest{}); err != nil {
+		return fmt.Errorf("ask containerd for its CRI version: %w%s", err, pluginFailure(content(logDir+"/containerd.log")))
+	}
+	return nil
+}
+
+// pluginFailure is the last line of containerd's log that says why the CRI could not be loaded.
+func pluginFailure(log string) string {
+	found := ""
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "failed to load plugin") && strings.Contains(line, "id=io.containerd.grpc.v1.cri ") {
+			found = ": " + strings.TrimSpace(line)
+		}
+	}
+	return found
+}
+
+// content is what is in file; what cannot be read is said in its place.
+func content(file string) string {
+	c, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	return string(c)
 }
 
 // importImages imports the node image's tarballs and then the user's. A tarball that cannot be imported is an error that names it, and

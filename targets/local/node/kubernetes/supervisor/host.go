@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -20,7 +21,7 @@ type host struct {
 	resolvConf string
 }
 
-func inspectHost() (host, error) {
+func inspectHost(log *slog.Logger) (host, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return host{}, fmt.Errorf("read capabilities: %w", err)

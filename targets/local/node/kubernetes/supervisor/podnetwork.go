@@ -111,24 +111,50 @@ func syncRoutes(wanted []route) error {
 	return errors.Join(problems...)
 }
 
+// rule is one of the node's own firewall rules.
+type rule struct {
+	table, chain string
+	// first puts it before the chain's others.
+	first bool
+	match []string
+}
+
 // masquerade lets pods reach the world beyond the cluster with their node's address. Between pods addresses stay as they are.
 func masquerade(ctx context.Context, clusterCIDR string) error {
-	for _, rule := range [][]string{
-		{"-s", clusterCIDR, "-d", clusterCIDR, "-m", "comment", "--comment", "pods to pods", "-j", "RETURN"},
-		{"-s", clusterCIDR, "!", "-d", "224.0.0.0/4", "-m", "comment", "--comment", "pods to the world", "-j", "MASQUERADE"},
-	} {
-		if iptables(ctx, "-C", rule) == nil {
+	return ensureRules(ctx, "masquerade pods",
+		rule{table: "nat", chain: "POSTROUTING", match: []string{"-s", clusterCIDR, "-d", clusterCIDR, "-m", "comment", "--comment", "pods to pods", "-j", "RETURN"}},
+		rule{table: "nat", chain: "POSTROUTING", match: []string{"-s", clusterCIDR, "!", "-d", "224.0.0.0/4", "-m", "comment", "--comment", "pods to the world", "-j", "MASQUERADE"}},
+	)
+}
+
+// keepServicesInside refuses what still has a service's address after kube-proxy's translation: a service without a rule, as while kube-proxy
+// writes its rules anew. Such a packet would leave the cluster, and whoever has that address outside might answer.
+func keepServicesInside(ctx context.Context, serviceCIDR string) error {
+	match := []string{"-d", serviceCIDR, "-m", "comment", "--comment", "services stay inside", "-j", "REJECT"}
+	return ensureRules(ctx, "keep services inside",
+		rule{table: "filter", chain: "FORWARD", first: true, match: match},
+		rule{table: "filter", chain: "OUTPUT", first: true, match: match},
+	)
+}
+
+func ensureRules(ctx context.Context, what string, rules ...rule) error {
+	for _, r := range rules {
+		if iptables(ctx, r, "-C") == nil {
 			continue
 		}
-		if err := iptables(ctx, "-A", rule); err != nil {
-			return fmt.Errorf("masquerade pods: %w", err)
+		verb := "-A"
+		if r.first {
+			verb = "-I"
+		}
+		if err := iptables(ctx, r, verb); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
 	return nil
 }
 
-func iptables(ctx context.Context, verb string, rule []string) error {
-	args := append([]string{"-w", "5", "-t", "nat", verb, "POSTROUTING"}, rule...)
+func iptables(ctx context.Context, r rule, verb string) error {
+	args := append([]string{"-w", "5", "-t", r.table, verb, r.chain}, r.match...)
 	if out, err := exec.CommandContext(ctx, "iptables", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("iptables %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}

@@ -49,7 +49,7 @@ func (s *server) prepare() error {
 	if err := shareMounts(); err != nil {
 		return err
 	}
-	if s.host, err = inspectHost(); err != nil {
+	if s.host, err = inspectHost(s.log); err != nil {
 		return err
 	}
 	if s.host.resolvConf != "/etc/resolv.conf" {
@@ -209,6 +209,9 @@ func (s *server) serve(ctx context.Context, background *sync.WaitGroup, config *
 	}
 	if s.options.PodNetwork {
 		if err := masquerade(ctx, s.options.ClusterCIDR.String()); err != nil {
+			return err
+		}
+		if err := keepServicesInside(ctx, s.options.ServiceCIDR.String()); err != nil {
 			return err
 		}
 	}

@@ -80,6 +80,9 @@ func startRuntime(ctx context.Context, background *sync.WaitGroup, log *slog.Log
 	if err := waitListener(limited, "unix", ContainerdSocket); err != nil {
 		return fmt.Errorf("wait for containerd: %w", err)
 	}
+	if err := askRuntime(limited); err != nil {
+		return err
+	}
 	log.Info("Containerd is now running")
 	if err := importImages(limited, bakedImages); err != nil {
 		return err

@@ -34,6 +34,7 @@ type worker struct {
 // clusterFacts are what every node has to know of its cluster and only the server is told. Agents read them when they join.
 type clusterFacts struct {
 	ClusterCIDR   string `json:"clusterCIDR"`
+	ServiceCIDR   string `json:"serviceCIDR"`
 	ClusterDNS    string `json:"clusterDNS"`
 	ClusterDomain string `json:"clusterDomain"`
 	PodNetwork    bool   `json:"podNetwork"`
@@ -43,6 +44,7 @@ type clusterFacts struct {
 func factsOf(o *options.Options) clusterFacts {
 	return clusterFacts{
 		ClusterCIDR:   o.ClusterCIDR.String(),
+		ServiceCIDR:   o.ServiceCIDR.String(),
 		ClusterDNS:    o.ClusterDNS.String(),
 		ClusterDomain: o.ClusterDomain,
 		PodNetwork:    o.PodNetwork,

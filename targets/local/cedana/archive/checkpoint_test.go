@@ -1,0 +1,173 @@
+package archive
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	metadata "github.com/checkpoint-restore/checkpointctl/lib"
+	"github.com/stretchr/testify/require"
+)
+
+func sample(t *testing.T) Checkpoint {
+	t.Helper()
+	c := Checkpoint{Dir: t.TempDir()}
+	write(t, c.Path(ImagesDir+"/inventory.img"), "images", 0o600)
+	write(t, c.Path(ImagesDir+"/pages-1.img"), strings.Repeat("page", 5000), 0o600)
+	write(t, c.Path(RootfsDiff), strings.Repeat("t", 512), 0o600)
+	write(t, c.Path(VolumeTar("data")), "volume", 0o600)
+	write(t, c.Path(DumpLog), "log", 0o600)
+	require.NoError(t, c.WriteJSON(ConfigDump, ContainerConfig{ID: "abc", Name: "web", RootfsImageName: "nginx"}))
+	require.NoError(t, c.WriteJSON(SpecDump, map[string]any{"annotations": map[string]string{"k": "v"}}))
+	require.NoError(t, c.WriteJSON(DeletedFiles, []string{"etc/gone"}))
+	return c
+}
+
+func TestArchiveIsReadByCheckpointctlsLibrary(t *testing.T) {
+	t.Parallel()
+	packed, err := sample(t).Pack()
+	require.NoError(t, err)
+	stream := packed.Open()
+	defer stream.Close()
+	to := t.TempDir()
+	_, err = Unpack(to, stream)
+	require.NoError(t, err)
+
+	config, _, err := metadata.ReadContainerCheckpointConfigDump(to)
+	require.NoError(t, err)
+	require.Equal(t, "nginx", config.RootfsImageName)
+	spec, _, err := metadata.ReadContainerCheckpointSpecDump(to)
+	require.NoError(t, err)
+	require.Equal(t, "v", spec.Annotations["k"])
+	deleted, _, err := metadata.ReadContainerCheckpointDeletedFiles(to)
+	require.NoError(t, err)
+	require.Equal(t, []string{"etc/gone"}, deleted)
+}
+
+func TestArchiveComesBackWhole(t *testing.T) {
+	t.Parallel()
+	for _, compression := range []Compression{CompressionNone, CompressionGzip} {
+		packed, err := sample(t).Pack()
+		require.NoError(t, err)
+		var b bytes.Buffer
+		stream := packed.Open()
+		if compression == CompressionGzip {
+			require.NoError(t, Gzip(&b, stream))
+		} else {
+			_, err = io.Copy(&b, stream)
+			require.NoError(t, err)
+		}
+		require.NoError(t, stream.Close())
+		c, err := Unpack(t.TempDir(), &b)
+		require.NoError(t, err, compression)
+		require.Equal(t, "images", read(t, c.Path(ImagesDir+"/inventory.img")))
+		require.Equal(t, strings.Repeat("page", 5000), read(t, c.Path(ImagesDir+"/pages-1.img")))
+		volumes, err := c.Volumes()
+		require.NoError(t, err)
+		require.Equal(t, []string{"data"}, volumes)
+		deleted, err := c.Deleted()
+		require.NoError(t, err)
+		require.Equal(t, []string{"etc/gone"}, deleted)
+	}
+}
+
+func TestSizeAndSumAreThoseOfWhatIsRead(t *testing.T) {
+	t.Parallel()
+	packed, err := sample(t).Pack()
+	require.NoError(t, err)
+	stream := packed.Open()
+	defer stream.Close()
+	first, err := io.ReadAll(stream)
+	require.NoError(t, err)
+	require.Equal(t, packed.Size(), int64(len(first)))
+	sum := sha256.Sum256(first)
+	require.Equal(t, hex.EncodeToString(sum[:]), stream.SHA256())
+
+	// A failed upload reads part of it, then all of it again.
+	_, err = stream.Seek(0, io.SeekStart)
+	require.NoError(t, err)
+	_, err = io.CopyN(io.Discard, stream, 3000)
+	require.NoError(t, err)
+	_, err = stream.Seek(0, io.SeekStart)
+	require.NoError(t, err)
+	again, err := io.ReadAll(stream)
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	require.Equal(t, hex.EncodeToString(sum[:]), stream.SHA256())
+	_, err = stream.Seek(5, io.SeekStart)
+	require.Error(t, err)
+}
+
+func TestDescriptionsComeFirst(t *testing.T) {
+	t.Parallel()
+	packed, err := sample(t).Pack()
+	require.NoError(t, err)
+	stream := packed.Open()
+	defer stream.Close()
+	require.Equal(t, []string{ConfigDump, SpecDump}, names(t, stream)[:2])
+}
+
+func TestAFileThatChangedSincePackingIsAnError(t *testing.T) {
+	t.Parallel()
+	c := sample(t)
+	packed, err := c.Pack()
+	require.NoError(t, err)
+	write(t, c.Path(DumpLog), "another log", 0o600)
+	stream := packed.Open()
+	defer stream.Close()
+	_, err = io.Copy(io.Discard, stream)
+	require.ErrorContains(t, err, DumpLog)
+}
+
+func TestUnpackRefusesWhatIsNoCheckpoint(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	tw := tar.NewWriter(&b)
+	require.NoError(t, tw.WriteHeader(&tar.Header{Name: "checkpoint", Typeflag: tar.TypeSymlink, Linkname: "/etc"}))
+	require.NoError(t, tw.Close())
+	_, err := Unpack(t.TempDir(), &b)
+	require.ErrorContains(t, err, "checkpoint")
+
+	_, err = Unpack(t.TempDir(), strings.NewReader(strings.Repeat("no tar", 200)))
+	require.Error(t, err)
+
+	packed, err := sample(t).Pack()
+	require.NoError(t, err)
+	cut := io.LimitReader(packed.Open(), packed.Size()/2)
+	_, err = Unpack(t.TempDir(), cut)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+}
+
+func TestCompressionsThereAre(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Compression{"": CompressionNone, "none": CompressionNone, "tar": CompressionNone, "gzip": CompressionGzip} {
+		got, err := ParseCompression(text)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for _, text := range []string{"lz4", "zlib", "GZIP"} {
+		_, err := ParseCompression(text)
+		require.ErrorContains(t, err, text)
+	}
+}
+
+func TestCompressedFileKnowsItsSizeAndSumAndGoes(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "c.tar.gz")
+	c, err := CompressToFile(path, strings.NewReader(strings.Repeat("x", 10000)))
+	require.NoError(t, err)
+	data, err := io.ReadAll(c)
+	require.NoError(t, err)
+	sum := sha256.Sum256(data)
+	require.Equal(t, int64(len(data)), c.Size)
+	require.Equal(t, hex.EncodeToString(sum[:]), c.SHA256)
+	require.NoError(t, c.Close())
+	_, err = os.Stat(path)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}

@@ -1,0 +1,50 @@
+package layout
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestExecutableIsFoundButNeverTheWrapper(t *testing.T) {
+	t.Parallel()
+	first, second := t.TempDir(), t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(first, "tool"), nil, 0o644), "not executable")
+	require.NoError(t, os.WriteFile(filepath.Join(second, "tool"), nil, 0o755))
+	require.Equal(t, filepath.Join(second, "tool"), findExecutable("tool", []string{"", first, RuntimeDir, second}))
+	require.Empty(t, findExecutable("tool", []string{first}))
+}
+
+func TestConfigIsForItsOwnerAlone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "new", "config.json")
+	want := Config{URL: "http://10.0.0.1:1324/v1", Token: "a-token", ClusterID: "c", Node: "n"}
+	require.NoError(t, want.Save(path))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode())
+	got, err := LoadConfig(path)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+func TestMissingConfigNamesWhoWritesIt(t *testing.T) {
+	t.Parallel()
+	_, err := LoadConfig(filepath.Join(t.TempDir(), "config.json"))
+	require.ErrorContains(t, err, "cedana-helper")
+}
+
+func TestWriteFileReplacesAndLeavesNothingElse(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "f")
+	require.NoError(t, WriteFile(path, []byte("a longer first"), 0o644))
+	require.NoError(t, WriteFile(path, []byte("second"), 0o600))
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "second", string(data))
+	entries, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+}

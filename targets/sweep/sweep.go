@@ -1,0 +1,156 @@
+// Package sweep removes what runs that were killed, with the machine that they ran on, have left at a propagator that
+// outlives them.
+package sweep
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// Age is how old something must be to be nobody's any more: longer than any run.
+const Age = 24 * time.Hour
+
+// API is the part of the propagator's client that a sweep needs.
+type API interface {
+	Clusters(ctx context.Context) ([]propagator.Cluster, error)
+	DeleteCluster(ctx context.Context, id string) error
+	Actions(ctx context.Context, filter propagator.ActionFilter) ([]propagator.Action, error)
+	Checkpoints(ctx context.Context, filter propagator.CheckpointFilter) ([]propagator.Checkpoint, error)
+	Deprecate(ctx context.Context, checkpointID string) error
+}
+
+// Run deprecates the checkpoints of pods in our namespaces (NAMESPACE, NAMESPACE-...) and deletes the clusters of our
+// name (CLUSTER_NAME, CLUSTER_NAME-...) that are older than Age, and says of each which it is. With DRY_RUN=1 it only
+// says so. What tells no age stays, and so does the cluster CLUSTER_ID. One that cannot be removed does not keep the
+// others from it; all such errors are returned.
+func Run(ctx context.Context, con *console.Console, api API, s *settings.Settings, now time.Time) error {
+	w := &sweep{con: con, api: api, settings: s, before: now.Add(-Age)}
+	// Checkpoints first: deleting a cluster makes the propagator forget what it has of it.
+	err := errors.Join(w.checkpoints(ctx), w.clusters(ctx))
+	did := "removed"
+	if s.DryRun {
+		did = "would remove"
+	}
+	con.Step("%s %d checkpoints and %d clusters older than %s", did, w.removedCheckpoints, w.removedClusters, Age)
+	return err
+}
+
+type sweep struct {
+	con      *console.Console
+	api      API
+	settings *settings.Settings
+	// before is the end of the time that is swept.
+	before time.Time
+
+	removedCheckpoints, removedClusters int
+}
+
+// remove does it, unless this is a dry run, and prints what.
+func (w *sweep) remove(what string, do func() error) (done bool, err error) {
+	if w.settings.DryRun {
+		w.con.Step("would remove %s", what)
+		return true, nil
+	}
+	// Another sweep, or the run's own clean-up, may have been faster.
+	if err := do(); err != nil && !propagator.IsNotFound(err) {
+		return false, fmt.Errorf("remove %s: %w", what, err)
+	}
+	w.con.Ok("removed %s", what)
+	return true, nil
+}
+
+func (w *sweep) clusters(ctx context.Context) error {
+	rows, err := w.api.Clusters(ctx)
+	if err != nil {
+		return fmt.Errorf("list clusters to sweep: %w", err)
+	}
+	var failed []error
+	for _, row := range rows {
+		if row.ID == w.settings.ClusterID || !ours(row.Name, w.settings.ClusterName) {
+			continue
+		}
+		if row.LastSync == nil {
+			// It may have been registered a second ago.
+			w.con.Warn("cluster %s (%s) has never synced, so its age is not known: it stays", row.Name, row.ID)
+			continue
+		}
+		if !row.LastSync.Before(w.before) {
+			continue
+		}
+		done, err := w.remove(fmt.Sprintf("cluster %s (%s), last synced %s", row.Name, row.ID, stamp(*row.LastSync)),
+			func() error { return w.api.DeleteCluster(ctx, row.ID) })
+		if done {
+			w.removedClusters++
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+func (w *sweep) checkpoints(ctx context.Context) error {
+	rows, err := w.api.Checkpoints(ctx, propagator.CheckpointFilter{})
+	if err != nil {
+		return fmt.Errorf("list checkpoints to sweep: %w", err)
+	}
+	actions, err := w.api.Actions(ctx, propagator.ActionFilter{Type: propagator.ActionCheckpointPod})
+	if err != nil {
+		return fmt.Errorf("list the actions of the checkpoints to sweep: %w", err)
+	}
+	madeBy := map[string]propagator.Action{}
+	for _, a := range actions {
+		if a.CheckpointID != "" {
+			madeBy[a.CheckpointID] = a
+		}
+	}
+	var failed []error
+	for _, row := range rows {
+		if row.Status == propagator.CheckpointDeprecated {
+			continue
+		}
+		namespace, created := origin(row, madeBy[row.ID])
+		if !ours(namespace, w.settings.Namespace) || created == nil || !created.Before(w.before) {
+			continue
+		}
+		done, err := w.remove(fmt.Sprintf("checkpoint %s of a pod in %s, made %s", row.ID, namespace, stamp(*created)),
+			func() error { return w.api.Deprecate(ctx, row.ID) })
+		if done {
+			w.removedCheckpoints++
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+// origin is the namespace of a checkpoint's pod and when it was made, as far as the checkpoint's own info tells, else
+// as its action does: neither has a schema.
+func origin(row propagator.Checkpoint, action propagator.Action) (namespace string, created *time.Time) {
+	var info propagator.CheckpointInfo
+	if json.Unmarshal(row.Info, &info) == nil {
+		namespace, created = info.Namespace, info.CreatedAt
+	}
+	var details struct {
+		Namespace string `json:"namespace"`
+	}
+	if namespace == "" && json.Unmarshal(action.Details, &details) == nil {
+		namespace = details.Namespace
+	}
+	if created == nil {
+		created = action.ActionTimestamp
+	}
+	return namespace, created
+}
+
+// ours says whether a name is the prefix or one that was made from it.
+func ours(name, prefix string) bool {
+	return prefix != "" && (name == prefix || strings.HasPrefix(name, prefix+"-"))
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

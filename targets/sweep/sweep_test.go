@@ -1,0 +1,121 @@
+package sweep
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+var now = time.Date(2026, 8, 2, 12, 0, 0, 0, time.UTC)
+
+const clusters = `[
+ {"id":"c-old","name":"cedana-e2e-1a2b","status":"active","last_sync":"2026-08-01T11:59:59Z","metadata":{}},
+ {"id":"c-old-plain","name":"cedana-e2e","status":"active","last_sync":"2026-07-01T00:00:00Z","metadata":{}},
+ {"id":"c-new","name":"cedana-e2e-3c4d","status":"active","last_sync":"2026-08-01T12:00:00Z","metadata":{}},
+ {"id":"c-never","name":"cedana-e2e-5e6f","status":"active","metadata":{}},
+ {"id":"c-given","name":"cedana-e2e-given","status":"active","last_sync":"2026-07-01T00:00:00Z","metadata":{}},
+ {"id":"c-other","name":"production","status":"active","last_sync":"2026-07-01T00:00:00Z","metadata":{}},
+ {"id":"c-alike","name":"cedana-e2extra","status":"active","last_sync":"2026-07-01T00:00:00Z","metadata":{}}
+]`
+
+const checkpoints = `[
+ {"id":"k-old","status":"ready","gpu":"","platform":"","info":{"namespace":"cedana-e2e-nginx-1a2b","created_at":"2026-08-01T11:00:00Z"}},
+ {"id":"k-action","status":"ready","gpu":"","platform":"","info":{"anything":1}},
+ {"id":"k-new","status":"ready","gpu":"","platform":"","info":{"namespace":"cedana-e2e-nginx-3c4d","created_at":"2026-08-02T11:00:00Z"}},
+ {"id":"k-gone","status":"deprecated","gpu":"","platform":"","info":{"namespace":"cedana-e2e-nginx-1a2b","created_at":"2026-07-01T00:00:00Z"}},
+ {"id":"k-other","status":"ready","gpu":"","platform":"","info":{"namespace":"default","created_at":"2026-07-01T00:00:00Z"}},
+ {"id":"k-ageless","status":"ready","gpu":"","platform":"","info":{"namespace":"cedana-e2e-x"}},
+ {"id":"k-nothing","status":"ready","gpu":"","platform":"","info":null}
+]`
+
+const actions = `[
+ {"action_id":"a1","type":"checkpoint_pod","status":"ready","checkpoint_id":"k-action","details":{"namespace":"cedana-e2e-counter-1a2b"},"action_timestamp":"2026-07-30T00:00:00Z"}
+]`
+
+// run sweeps a propagator that answers a removal as said, and returns the removals that it was asked for.
+func run(t *testing.T, s *settings.Settings, removal http.HandlerFunc) (removals []string, progress string, err error) {
+	t.Helper()
+	var mu sync.Mutex
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			mu.Lock()
+			removals = append(removals, r.Method+" "+r.URL.Path)
+			mu.Unlock()
+			removal(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		for path, body := range map[string]string{"/user": `"u1"`, "/cluster": clusters, "/checkpoints": checkpoints, "/actions": actions} {
+			if r.URL.Path == "/v2"+path {
+				fmt.Fprint(w, body)
+				return
+			}
+		}
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(server.Close)
+	client, err := propagator.New(server.URL+"/v2", "token")
+	require.NoError(t, err)
+	s.ClusterName, s.Namespace, s.ClusterID = "cedana-e2e", "cedana-e2e", "c-given"
+	var p bytes.Buffer
+	err = Run(t.Context(), console.New(&p, &bytes.Buffer{}), client, s, now)
+	slices.Sort(removals)
+	return removals, p.String(), err
+}
+
+func done(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "Success") }
+
+func TestWhatIsOursAndOlderThanADayIsRemoved(t *testing.T) {
+	t.Parallel()
+	removals, progress, err := run(t, &settings.Settings{}, done)
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"DELETE /v2/cluster/c-old", "DELETE /v2/cluster/c-old-plain",
+		"PATCH /v2/checkpoints/deprecate/k-action", "PATCH /v2/checkpoints/deprecate/k-old",
+	}, removals)
+	require.Contains(t, progress, "removed cluster cedana-e2e-1a2b (c-old), last synced 2026-08-01T11:59:59Z")
+	require.Contains(t, progress, "removed checkpoint k-action of a pod in cedana-e2e-counter-1a2b, made 2026-07-30T00:00:00Z")
+	require.Contains(t, progress, "cluster cedana-e2e-5e6f (c-never) has never synced, so its age is not known: it stays")
+	require.Contains(t, progress, "removed 2 checkpoints and 2 clusters")
+}
+
+func TestADryRunOnlySaysWhatItWouldRemove(t *testing.T) {
+	t.Parallel()
+	removals, progress, err := run(t, &settings.Settings{DryRun: true}, done)
+	require.NoError(t, err)
+	require.Empty(t, removals)
+	require.Contains(t, progress, "would remove cluster cedana-e2e-1a2b (c-old)")
+	require.Contains(t, progress, "would remove 2 checkpoints and 2 clusters")
+}
+
+func TestOneThatCannotBeRemovedDoesNotKeepTheOthers(t *testing.T) {
+	t.Parallel()
+	removals, progress, err := run(t, &settings.Settings{}, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/v2/cluster/c-old":
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `{"message":"not allowed"}`)
+		case "/v2/cluster/c-old-plain":
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"message":"Cluster not found"}`)
+		default:
+			done(w, r)
+		}
+	})
+	require.ErrorContains(t, err, "remove cluster cedana-e2e-1a2b (c-old)")
+	require.ErrorContains(t, err, "not allowed")
+	require.NotContains(t, err.Error(), "c-old-plain", "one that is gone already is no failure")
+	require.Len(t, removals, 4)
+	require.Contains(t, progress, "removed 2 checkpoints and 1 clusters")
+}
