@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -55,6 +56,7 @@ func TestAWholeRunAgainstAPropagatorThatIsReachedAsLive(t *testing.T) {
 	}
 	r := newRig(t)
 	r.mustMage("cluster", "E2E_BACKEND=local")
+	r.nodeIsFitForCedanasOwnHelper()
 	authority, err := livetest.NewAuthority()
 	require.NoError(t, err)
 	standIn, err := image.NewStore(r.home, console.New(os.Stderr, os.Stdout)).Static(t.Context(), targets.StandIn)
@@ -110,6 +112,36 @@ func TestAWholeRunAgainstAPropagatorThatIsReachedAsLive(t *testing.T) {
 
 	r.mustMage("clean")
 	require.Zero(t, r.clusters(authority, url), "what was registered is deregistered")
+}
+
+// nodeIsFitForCedanasOwnHelper looks on a real node for what Cedana's own helper, which never runs here, expects there:
+// it enters the node with bash, unpacks with GNU tar, and edits containerd's configuration.
+func (r *rig) nodeIsFitForCedanasOwnHelper() {
+	r.Helper()
+	engine := r.engine()
+	defer engine.Close()
+	for what, script := range map[string]string{
+		"GNU tar":                       "tar --version | grep -q 'GNU tar'",
+		"/.dockerenv":                   "test -e /.dockerenv",
+		"containerd's configuration":    "test -s /etc/containerd/config.toml && test -w /etc/containerd/config.toml",
+		"a runtime cedana":              "grep -A9 'runtimes.*cedana' /etc/containerd/config.toml | grep -q /usr/local/bin/cedana-shim-runc-v2",
+		"containerd's socket, as usual": "test -S /run/containerd/containerd.sock",
+		"containerd's socket, as k3s's": "test -S /run/k3s/containerd/containerd.sock",
+	} {
+		var out bytes.Buffer
+		err := docker.Exec(r.Context(), engine, "k3d-"+r.cluster+"-server-0", nil, &out, "bash", "-c", script)
+		require.NoError(r, err, "the node lacks %s: %s", what, out.String())
+	}
+}
+
+// engine is the one that the cluster is in.
+func (r *rig) engine() *client.Client {
+	r.Helper()
+	remembered, err := state.Load(filepath.Join(r.home, "clusters", r.cluster))
+	require.NoError(r, err)
+	engine, err := docker.Connect(remembered.Engines[len(remembered.Engines)-1])
+	require.NoError(r, err)
+	return engine
 }
 
 // existing runs in the same cluster as if it were somebody else's, with an engine that does not answer, and cleans up
@@ -223,10 +255,7 @@ func (r *rig) mustMage(target string, env ...string) string {
 // bridge's: that of the nodes' own network would go with the cluster, before the cluster is deregistered.
 func (r *rig) servePropagator(authority *livetest.Authority) string {
 	r.Helper()
-	remembered, err := state.Load(filepath.Join(r.home, "clusters", r.cluster))
-	require.NoError(r, err)
-	engine, err := docker.Connect(remembered.Engines[len(remembered.Engines)-1])
-	require.NoError(r, err)
+	engine := r.engine()
 	defer engine.Close()
 	bridge, err := engine.NetworkInspect(r.Context(), "bridge", network.InspectOptions{})
 	require.NoError(r, err)
