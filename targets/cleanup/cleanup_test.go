@@ -272,6 +272,37 @@ func TestARegisteredCluster(t *testing.T) {
 	})
 }
 
+func TestWhatRunsPutIntoAClusterThatIsNotOurs(t *testing.T) {
+	t.Parallel()
+	used := func(t *testing.T) *world {
+		w := newWorld(t)
+		require.NoError(t, state.Update(w.settings.ClusterDir(), func(s *state.State) {
+			s.UsedExisting("/kubeconfig", "eks", "cedana-system", "1a2b3c4d")
+			s.UsedExisting("/kubeconfig", "eks", "cedana-system", "5e6f7a8b")
+			s.UsedExisting("/kubeconfig", "eks", "cedana-system", "1a2b3c4d")
+		}))
+		return w
+	}
+	t.Run("is removed by the ids of the runs and named", func(t *testing.T) {
+		t.Parallel()
+		w := used(t)
+		w.options.RemoveFrom = func(_ context.Context, there state.Existing) ([]string, error) {
+			assert.Equal(t, state.Existing{Kubeconfig: "/kubeconfig", Context: "eks", Namespace: "cedana-system", Runs: []string{"1a2b3c4d", "5e6f7a8b"}}, there)
+			return []string{"namespace one"}, nil
+		}
+		require.NoError(t, w.clean(t))
+		assert.Contains(t, w.said.String(), "removed namespace one of context eks")
+		assert.NoDirExists(t, w.settings.Home)
+	})
+	t.Run("is named and remembered when the cluster does not answer", func(t *testing.T) {
+		t.Parallel()
+		w := used(t)
+		w.options.RemoveFrom = func(context.Context, state.Existing) ([]string, error) { return nil, errors.New("no answer") }
+		require.ErrorContains(t, w.clean(t), "what runs made in the cluster of context eks in /kubeconfig: no answer")
+		assert.FileExists(t, filepath.Join(w.settings.ClusterDir(), state.File))
+	})
+}
+
 func TestCachesAreNamedWithTheirSizeAndRemovedOnRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -100,10 +101,7 @@ func (c canaries) watchProcesses(t testing.TB) (stop func()) {
 // Helm keeps the release (compressed, so it is not seen there), and in nothing else.
 func (c canaries) onlyInSecrets(t testing.TB, kubeconfig, kubeContext string) {
 	t.Helper()
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-		&clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig}, &clientcmd.ConfigOverrides{CurrentContext: kubeContext}).ClientConfig()
-	require.NoError(t, err)
-	config.QPS = -1
+	config := restConfig(t, kubeconfig, kubeContext)
 	kinds, err := discovery.NewDiscoveryClientForConfigOrDie(config).ServerPreferredResources()
 	require.NoError(t, err)
 	client := dynamic.NewForConfigOrDie(config)
@@ -131,6 +129,16 @@ func (c canaries) onlyInSecrets(t testing.TB, kubeconfig, kubeContext string) {
 	}
 	require.Greater(t, objects, 20, "too few objects to have seen them all")
 	require.True(t, inSecret, "the control: the token is in the Secret that it belongs in")
+}
+
+func restConfig(t testing.TB, kubeconfig, kubeContext string) *rest.Config {
+	t.Helper()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		&clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig}, &clientcmd.ConfigOverrides{CurrentContext: kubeContext}).ClientConfig()
+	require.NoError(t, err)
+	config.QPS = -1
+	config.WarningHandler = rest.NoWarnings{}
+	return config
 }
 
 func TestACanaryIsFoundInEveryForm(t *testing.T) {

@@ -19,8 +19,13 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cedana/cedana-e2e/targets"
@@ -29,6 +34,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/livetest"
 	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/local/workload"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
@@ -50,6 +56,7 @@ func TestAWholeRunAgainstAPropagatorThatIsReachedAsLive(t *testing.T) {
 	}
 	r := newRig(t)
 	r.mustMage("cluster", "E2E_BACKEND=local")
+	r.nodeIsFitForCedanasOwnHelper()
 	authority, err := livetest.NewAuthority()
 	require.NoError(t, err)
 	standIn, err := image.NewStore(r.home, console.New(os.Stderr, os.Stdout)).Static(t.Context(), targets.StandIn)
@@ -97,13 +104,86 @@ func TestAWholeRunAgainstAPropagatorThatIsReachedAsLive(t *testing.T) {
 	require.Contains(t, out, "TestRestoreNginx")
 	require.DirExists(t, filepath.Join(r.env["E2E_ARTIFACTS"], "failure"))
 
-	stop()
-	r.canaries.notInFiles(t, r.env["E2E_ARTIFACTS"])
-	r.canaries.notInFiles(t, filepath.Join(r.home, "clusters", r.cluster))
 	r.canaries.onlyInSecrets(t, filepath.Join(r.home, "clusters", r.cluster, "kubeconfig"), "k3d-"+r.cluster)
+	r.canaries.notInFiles(t, r.env["E2E_ARTIFACTS"])
+	r.existing(address)
+	stop()
+	r.canaries.notInFiles(t, filepath.Join(r.home, "clusters", r.cluster))
 
 	r.mustMage("clean")
 	require.Zero(t, r.clusters(authority, url), "what was registered is deregistered")
+}
+
+// nodeIsFitForCedanasOwnHelper looks on a real node for what Cedana's own helper, which never runs here, expects there:
+// it enters the node with bash, unpacks with GNU tar, and edits containerd's configuration.
+func (r *rig) nodeIsFitForCedanasOwnHelper() {
+	r.Helper()
+	engine := r.engine()
+	defer engine.Close()
+	for what, script := range map[string]string{
+		"GNU tar":                       "tar --version | grep -q 'GNU tar'",
+		"/.dockerenv":                   "test -e /.dockerenv",
+		"containerd's configuration":    "test -s /etc/containerd/config.toml && test -w /etc/containerd/config.toml",
+		"a runtime cedana":              "grep -A9 'runtimes.*cedana' /etc/containerd/config.toml | grep -q /usr/local/bin/cedana-shim-runc-v2",
+		"containerd's socket, as usual": "test -S /run/containerd/containerd.sock",
+		"containerd's socket, as k3s's": "test -S /run/k3s/containerd/containerd.sock",
+	} {
+		var out bytes.Buffer
+		err := docker.Exec(r.Context(), engine, "k3d-"+r.cluster+"-server-0", nil, &out, "bash", "-c", script)
+		require.NoError(r, err, "the node lacks %s: %s", what, out.String())
+	}
+}
+
+// engine is the one that the cluster is in.
+func (r *rig) engine() *client.Client {
+	r.Helper()
+	remembered, err := state.Load(filepath.Join(r.home, "clusters", r.cluster))
+	require.NoError(r, err)
+	engine, err := docker.Connect(remembered.Engines[len(remembered.Engines)-1])
+	require.NoError(r, err)
+	return engine
+}
+
+// existing runs in the same cluster as if it were somebody else's, with an engine that does not answer, and cleans up
+// after itself there and nowhere else.
+func (r *rig) existing(chart string) {
+	r.Helper()
+	kubeconfig := filepath.Join(r.home, "clusters", r.cluster, "kubeconfig")
+	client := kubeClient(r.T, kubeconfig, "k3d-"+r.cluster)
+	theirs := metav1.ObjectMeta{Name: "theirs"}
+	_, err := client.CoreV1().Namespaces().Create(r.Context(), &corev1.Namespace{ObjectMeta: theirs}, metav1.CreateOptions{})
+	require.NoError(r, err)
+	_, err = client.CoreV1().PersistentVolumes().Create(r.Context(), &corev1.PersistentVolume{ObjectMeta: theirs, Spec: corev1.PersistentVolumeSpec{
+		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, Capacity: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")},
+		PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/tmp/theirs"}},
+	}}, metav1.CreateOptions{})
+	require.NoError(r, err)
+
+	pods, err := workload.Images(r.Context(), workload.Options{Home: r.home, Progress: console.New(os.Stderr, os.Stdout)})
+	require.NoError(r, err)
+	env := []string{
+		"E2E_CLUSTER=existing", "KUBECONFIG=" + kubeconfig, "KUBECONTEXT=k3d-" + r.cluster, "CLUSTER_NAME=" + r.cluster + "-theirs",
+		"HELM_CHART=" + chart, "DOCKER_HOST=unix:///no/such/docker.sock", "E2E_IMAGE_NGINX=" + pods.Nginx.Ref, "E2E_IMAGE_COUNTER=" + pods.Counter.Ref,
+	}
+	r.mustMage("e2e", append(env, "E2E_RUN=TestRestore(Nginx|Counter)")...)
+	r.mustMage("clean", env...)
+
+	releases, err := client.CoreV1().Secrets("").List(r.Context(), metav1.ListOptions{LabelSelector: "owner=helm"})
+	require.NoError(r, err)
+	require.Empty(r, releases.Items, "the release that the run has brought to its last revision is gone")
+	_, err = client.CoreV1().Namespaces().Get(r.Context(), "theirs", metav1.GetOptions{})
+	require.NoError(r, err)
+	_, err = client.CoreV1().PersistentVolumes().Get(r.Context(), "theirs", metav1.GetOptions{})
+	require.NoError(r, err, "a volume of somebody else")
+	_, err = client.CoreV1().Namespaces().Get(r.Context(), "cedana-system", metav1.GetOptions{})
+	require.NoError(r, err, "a namespace of another run")
+}
+
+func kubeClient(t testing.TB, kubeconfig, kubeContext string) kubernetes.Interface {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(restConfig(t, kubeconfig, kubeContext))
+	require.NoError(t, err)
+	return client
 }
 
 func newRig(t *testing.T) *rig {
@@ -170,21 +250,19 @@ func (r *rig) mustMage(target string, env ...string) string {
 	return out
 }
 
-// servePropagator runs the local propagator as a process of this machine, behind TLS, at the address that the nodes have
-// for this machine, and gives its URL. Pods and tests reach it by the same one, as they do Cedana's.
+// servePropagator runs the local propagator as a process of this machine, behind TLS, at an address of this machine that
+// nodes reach, and gives its URL. Pods and tests reach it by the same one, as they do Cedana's. It is the default
+// bridge's: that of the nodes' own network would go with the cluster, before the cluster is deregistered.
 func (r *rig) servePropagator(authority *livetest.Authority) string {
 	r.Helper()
-	remembered, err := state.Load(filepath.Join(r.home, "clusters", r.cluster))
-	require.NoError(r, err)
-	engine, err := docker.Connect(remembered.Engines[len(remembered.Engines)-1])
-	require.NoError(r, err)
+	engine := r.engine()
 	defer engine.Close()
-	nodes, err := engine.NetworkInspect(r.Context(), "k3d-"+r.cluster, network.InspectOptions{})
+	bridge, err := engine.NetworkInspect(r.Context(), "bridge", network.InspectOptions{})
 	require.NoError(r, err)
-	gateway := nodes.IPAM.Config[0].Gateway
+	gateway := addressOf(r.T, bridge.Options["com.docker.network.bridge.name"])
 	// A port that is free now; the propagator wants to know it before it starts.
 	listener, err := net.Listen("tcp", net.JoinHostPort(gateway, "0"))
-	require.NoError(r, err, "listen on the address of the nodes' network: the engine has to run on this machine")
+	require.NoError(r, err, "listen on the address of the engine's bridge: the engine has to run on this machine")
 	address := listener.Addr().String()
 	require.NoError(r, listener.Close())
 
@@ -214,6 +292,22 @@ func (r *rig) servePropagator(authority *livetest.Authority) string {
 		require.NoError(c, err)
 	}, 20*time.Second, 100*time.Millisecond, "the propagator answers")
 	return url
+}
+
+// addressOf is the first IPv4 address of an interface of this machine. Older engines do not tell the default bridge's.
+func addressOf(t testing.TB, name string) string {
+	t.Helper()
+	device, err := net.InterfaceByName(name)
+	require.NoError(t, err, "find the engine's bridge %q: the engine has to run on this machine", name)
+	addresses, err := device.Addrs()
+	require.NoError(t, err)
+	for _, address := range addresses {
+		if prefix, ok := address.(*net.IPNet); ok && prefix.IP.To4() != nil {
+			return prefix.IP.String()
+		}
+	}
+	require.Fail(t, "no address", "interface %s has no IPv4 address", name)
+	return ""
 }
 
 func (r *rig) client(authority *livetest.Authority, url string) *propagator.Client {
