@@ -159,10 +159,10 @@ func TestTestsThatDoNotCompileAreToldApart(t *testing.T) {
 func TestATestThatHangsIsEndedByItsOwnDeadline(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "TestSleeps")
-	f.settings.SuiteTimeout = 6 * time.Second
+	f.settings.SuiteTimeout = 18 * time.Second
 	err := f.run(t.Context())
 	require.ErrorContains(t, err, "TestSleeps")
-	require.Contains(t, f.progress.String(), "panic: test timed out after 4s")
+	require.Contains(t, f.progress.String(), "panic: test timed out after 12s")
 	require.Contains(t, f.progress.String(), "goroutine ")
 }
 
