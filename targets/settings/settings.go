@@ -81,11 +81,6 @@ type Settings struct {
 	CheckpointTimeout time.Duration
 	RestoreTimeout    time.Duration
 
-	// Suite is the group of tests to run, Cycles and Samples how often the group measure repeats. The tests read them
-	// from the environment themselves; here a bad value is found before anything is created.
-	Suite   string
-	Cycles  int
-	Samples int
 	// Run is a `go test -run` pattern; Parallel is how many tests run side by side.
 	Run      string
 	Parallel int
@@ -197,9 +192,6 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		PodTimeout:        c.duration("E2E_POD_TIMEOUT", e.PodTimeout, "60s"),
 		CheckpointTimeout: c.duration("E2E_CHECKPOINT_TIMEOUT", e.CheckpointTimeout, "60s"),
 		RestoreTimeout:    c.duration("E2E_RESTORE_TIMEOUT", e.RestoreTimeout, "120s"),
-		Suite:             c.oneOf("SUITE", e.Suite, "smoke", "full", "chaos", "measure"),
-		Cycles:            c.number("E2E_CYCLES", e.Cycles, 1, 10000),
-		Samples:           c.number("E2E_SAMPLES", e.Samples, 1, 1000),
 		Run:               c.pattern("E2E_RUN", e.Run, "TestRestore"),
 		Parallel:          c.number("E2E_PARALLEL", e.Parallel, 1, 64),
 		Keep:              c.boolean("E2E_KEEP", e.Keep),
@@ -215,6 +207,10 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		RunID:             c.runID(e.RunID),
 	}
 	_, s.ClusterChosen = nonEmpty{lookuper}.Lookup("CLUSTER_NAME")
+	// The tests read these from the environment themselves; here a bad value is found before anything is created.
+	c.oneOf("SUITE", e.Suite, "smoke", "full", "chaos", "measure")
+	c.number("E2E_CYCLES", e.Cycles, 1, 10000)
+	c.number("E2E_SAMPLES", e.Samples, 1, 1000)
 	s.Home = c.home(e.Home)
 	if s.ClusterID == chooseCluster {
 		s.ClusterID, s.ChooseCluster = "", true
