@@ -4,7 +4,6 @@
 //   - counter keeps a nonce, a count and a chunk of memory, and writes a file: see its own documentation.
 //   - nginx is Debian's, on port 80, with one worker and its access log in a file: the log's lines are state that a
 //     restore must bring back. busybox is beside it for whoever executes something in the pod.
-//   - busybox is for workloads that are shell scripts.
 package workload
 
 import (
@@ -28,11 +27,11 @@ type Options struct {
 
 // Set is every image, by what it is for.
 type Set struct {
-	Counter, Nginx, Busybox image.Tarball
+	Counter, Nginx image.Tarball
 }
 
 // All are the images in a row, to be put on the nodes.
-func (s Set) All() []image.Tarball { return []image.Tarball{s.Counter, s.Nginx, s.Busybox} }
+func (s Set) All() []image.Tarball { return []image.Tarball{s.Counter, s.Nginx} }
 
 var counter = image.Static{
 	Name:    "counter",
@@ -59,9 +58,6 @@ func Images(ctx context.Context, o Options) (Set, error) {
 	work.Go(func() error {
 		files, err := debianFiles(ctx, store, o.Mirror)
 		if err != nil {
-			return err
-		}
-		if set.Busybox, err = busybox(ctx, store, files); err != nil {
 			return err
 		}
 		set.Nginx, err = nginx(ctx, store, files, worker(lacksSysResource))
