@@ -174,7 +174,7 @@ func TestWithoutTheRightToRegisterACluster(t *testing.T) {
 		r, err := begin(t.Context())
 		require.NoError(t, err)
 		require.NoError(t, r.preflight(t.Context()))
-		require.NoError(t, r.identify(t.Context()))
+		require.Error(t, r.identify(t.Context()))
 		require.NotNil(t, r.noCluster)
 		o := r.suiteOptions()
 		require.Contains(t, o.NoCluster, fmt.Sprint(code))

@@ -47,8 +47,8 @@ type run struct {
 	token     settings.Secret
 	container string
 	clusterID string
-	// identity is the cluster's at a live propagator, before there is a cluster. Where the error is set there is none to
-	// be had: nothing is made or deployed, and only the tests that need no pods can run.
+	// identity is the cluster's at a live propagator, before there is a cluster. noCluster is why there is
+	// none to be had: nothing is made or deployed then, and only the tests that need no pods can run.
 	identity  *deploy.Identity
 	noCluster error
 
@@ -65,6 +65,21 @@ func begin(ctx context.Context) (*run, error) {
 	r := &run{con: console.Standard(), settings: s}
 	r.con.Step("backend %s, cluster %s, run %s", s.Backend, s.ClusterName, s.RunID)
 	return r, nil
+}
+
+// ready makes the cluster usable and Cedana ready in it, in stages. Where there is no cluster to be had it makes nothing,
+// and the error is noCluster.
+func (r *run) ready(ctx context.Context) error {
+	if err := r.stage(ctx, "check what is given", r.preflight); err != nil {
+		return err
+	}
+	if err := r.identify(ctx); err != nil {
+		return err
+	}
+	if err := r.stage(ctx, "make the cluster", r.cluster); err != nil {
+		return err
+	}
+	return r.stage(ctx, "deploy Cedana", r.deploy)
 }
 
 // stage does one stage of the run, takes its time, and keeps what is needed to understand its failure.
@@ -140,7 +155,6 @@ func (r *run) identify(ctx context.Context) error {
 	identity, err := deploy.Register(ctx, r.con, r.settings, o)
 	if errors.As(err, new(*deploy.NoClusterError)) {
 		r.noCluster = err
-		return nil
 	}
 	r.identity = &identity
 	return err

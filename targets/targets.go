@@ -17,21 +17,11 @@ func E2E(ctx context.Context) error {
 		return err
 	}
 	defer r.end()
-	if err := r.stage(ctx, "check what is given", r.preflight); err != nil {
-		return err
-	}
-	if err := r.identify(ctx); err != nil {
-		return err
-	}
+	err = r.ready(ctx)
 	if r.noCluster != nil {
 		r.con.Warn("%v", r.noCluster)
 		r.con.Warn("nothing is made or deployed: the tests that need no pods run, the others are skipped")
-		return r.suite(ctx)
-	}
-	if err := r.stage(ctx, "make the cluster", r.cluster); err != nil {
-		return err
-	}
-	if err := r.stage(ctx, "deploy Cedana", r.deploy); err != nil {
+	} else if err != nil {
 		return err
 	}
 	return r.suite(ctx)
@@ -61,19 +51,7 @@ func Deploy(ctx context.Context) error {
 		return err
 	}
 	defer r.end()
-	if err := r.preflight(ctx); err != nil {
-		return err
-	}
-	if err := r.identify(ctx); err != nil {
-		return err
-	}
-	if r.noCluster != nil {
-		return fmt.Errorf("deploy Cedana: %w", r.noCluster)
-	}
-	if err := r.cluster(ctx); err != nil {
-		return err
-	}
-	return r.stage(ctx, "deploy Cedana", r.deploy)
+	return r.ready(ctx)
 }
 
 // Test runs the project's own tests.

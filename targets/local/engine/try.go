@@ -19,6 +19,7 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/google/uuid"
 
+	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -67,7 +68,7 @@ func try(ctx context.Context, o Options, e *Engine) (answer, error) {
 	}
 	a.OK, a.Problems = len(r.Problems) == 0, r.Problems
 	if a.OK {
-		if a.MissingCapabilities, err = missingCapabilities(r.Bounding, r.LastCapability); err != nil {
+		if a.MissingCapabilities, err = capabilities.Missing(r.Bounding, r.LastCapability); err != nil {
 			return a, fmt.Errorf("read the probe's report: %w", err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 
@@ -75,7 +76,7 @@ func Ensure(ctx context.Context, o Options) (Image, error) {
 	if o.K3sImage == "" {
 		o.K3sImage = DefaultK3sImage
 	}
-	lacks, err := image.LacksSysResource()
+	lacks, err := capabilities.HostLacksSysResource()
 	if err != nil {
 		return Image{}, err
 	}

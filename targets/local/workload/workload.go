@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 
@@ -44,7 +45,7 @@ var counter = image.Static{
 // On a host without CAP_SYS_RESOURCE CRIU cannot read the limits of a process of another user (`Can't get rlimit 0`):
 // there nginx's worker is root as well, and the image has another name.
 func Images(ctx context.Context, o Options) (Set, error) {
-	lacksSysResource, err := image.LacksSysResource()
+	lacksSysResource, err := capabilities.HostLacksSysResource()
 	if err != nil {
 		return Set{}, err
 	}

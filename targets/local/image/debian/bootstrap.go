@@ -33,7 +33,7 @@ func Bootstrap(ctx context.Context, progress image.Progress, mirror, root string
 	if err := ensureInstalled(ctx, progress, needDebootstrap, needKeyring); err != nil {
 		return err
 	}
-	mirror, err := mirrorOr(mirror)
+	mirror, err := mirrorOr(ctx, progress, mirror)
 	if err != nil {
 		return err
 	}
