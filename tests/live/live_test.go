@@ -121,6 +121,7 @@ func TestAWholeRunAgainstAPropagatorThatIsReachedAsLive(t *testing.T) {
 	r.canaries.notInFiles(t, r.env["E2E_ARTIFACTS"])
 	r.installedInACluster()
 	r.existing(address)
+	r.workflows(url, address)
 	stop()
 	r.canaries.notInFiles(t, filepath.Join(r.home, "clusters", r.cluster))
 
@@ -284,6 +285,34 @@ func (r *rig) existing(chart string) {
 	require.Empty(r, r.releases(client), "the release that the run has brought to its last revision is gone")
 }
 
+// workflows executes live.yml and clean.yml step by step, with the secret that they have at home and not in a fork.
+func (r *rig) workflows(url, chart string) {
+	r.Helper()
+	object := func(of map[string]string) string {
+		text, err := json.Marshal(of)
+		require.NoError(r, err)
+		return string(text)
+	}
+	over := map[string]string{
+		"CLUSTER_NAME": r.cluster + "-workflow", "HELM_VALUES": r.env["HELM_VALUES"], "SSL_CERT_FILE": r.env["SSL_CERT_FILE"],
+		"HELM_CONFIG_HOME": r.env["HELM_CONFIG_HOME"], "DOCKER_CONFIG": r.env["DOCKER_CONFIG"],
+	}
+	// As this test is told: a machine that cannot have the official image has no other.
+	if node := os.Getenv("E2E_NODE"); node != "" {
+		over["E2E_NODE"] = node
+	}
+	out, err := r.command([]string{"go", "test", "-count=1", "-v", "-timeout", "60m", "-run", "TestEveryStepOfTheWorkflowsInOrder", "./tests/workflows"},
+		"E2E_WORKFLOWS=live.yml,clean.yml", "E2E_WORKFLOWS_OVER="+object(over), "E2E_WORKFLOWS_CACHE="+filepath.Join(r.home, "images"),
+		"E2E_WORKFLOWS_SECRETS="+object(map[string]string{"CEDANA_AUTH_TOKEN": string(r.canaries["token"])}),
+		"E2E_WORKFLOWS_VARS="+object(map[string]string{"CEDANA_URL": url, "HELM_CHART": chart}))
+	require.NoError(r, err, out)
+	_, report, _ := strings.Cut(out, "what was run:")
+	r.Logf("the workflows:%s", report)
+	for _, step := range []string{"doctor: ok", "e2e: ok", "clean: ok", "sweep: ok"} {
+		require.Contains(r, report, "run: go tool mage "+step)
+	}
+}
+
 func kubeClient(t testing.TB, kubeconfig, kubeContext string) kubernetes.Interface {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(restConfig(t, kubeconfig, kubeContext))
@@ -327,9 +356,15 @@ func newRig(t *testing.T) *rig {
 // mage runs a target and gives all that it says; that, and the error, never has a canary in it.
 func (r *rig) mage(target string, env ...string) (string, error) {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 20*time.Minute)
+	return r.command([]string{"go", "tool", "mage", target}, env...)
+}
+
+func (r *rig) command(args []string, env ...string) (string, error) {
+	r.Helper()
+	what := strings.Join(args, " ")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Hour)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "tool", "mage", target)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = r.root
 	cmd.Env = os.Environ()
 	for name, value := range r.env {
@@ -340,11 +375,11 @@ func (r *rig) mage(target string, env ...string) (string, error) {
 	cmd.WaitDelay = 30 * time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	r.Logf("mage %s", target)
+	r.Logf("%s", what)
 	begin := time.Now()
 	err := cmd.Run()
-	r.Logf("mage %s: %s, %v", target, time.Since(begin).Round(100*time.Millisecond), err)
-	r.canaries.notIn(r.T, "the output of mage "+target, out.Bytes())
+	r.Logf("%s: %s, %v", what, time.Since(begin).Round(100*time.Millisecond), err)
+	r.canaries.notIn(r.T, "the output of "+what, out.Bytes())
 	return out.String(), err
 }
 
