@@ -39,10 +39,16 @@ type NoClusterError struct {
 	Err error
 }
 
+// mostNames keeps a message readable where an account has many clusters.
+const mostNames = 10
+
 func (e *NoClusterError) Error() string {
 	others := "none is registered"
 	if len(e.Others) > 0 {
-		others = "registered are " + strings.Join(e.Others, ", ")
+		others = "registered are " + strings.Join(e.Others[:min(len(e.Others), mostNames)], ", ")
+	}
+	if more := len(e.Others) - mostNames; more > 0 {
+		others += fmt.Sprintf(" and %d more", more)
 	}
 	return fmt.Sprintf("no cluster and no right to register one: %v; none called %s is registered either (%s): "+
 		"set CLUSTER_ID to the id of a registered cluster, or to existing to take one of them, or use a token that may register", e.Err, e.Name, others)
