@@ -131,7 +131,7 @@ func TestARealClusterFromNothingToNothing(t *testing.T) {
 // testImages makes an image of the smallest program there is and puts it on the nodes, twice.
 func testImages(t *testing.T, b *bench, c *Cluster) {
 	t.Helper()
-	tarball, err := image.NewStore(t.TempDir(), image.Quiet{}).Static(t.Context(), image.Static{
+	tarball, err := image.NewStore(t.TempDir(), console.Quiet{}).Static(t.Context(), image.Static{
 		Name: "cluster-test", Program: image.Program{Package: "./targets/local/node/pause"}, Path: "/pause",
 	})
 	require.NoError(t, err)

@@ -32,6 +32,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 	"github.com/cedana/cedana-e2e/targets/livetest"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/local/workload"
@@ -188,7 +189,7 @@ func kubeClient(t testing.TB, kubeconfig, kubeContext string) kubernetes.Interfa
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	root, err := image.RepositoryRoot()
+	root, err := gobuild.Root()
 	require.NoError(t, err)
 	r := &rig{T: t, root: root, home: os.Getenv("E2E_HOME"), cluster: os.Getenv("CLUSTER_NAME"), canaries: canaries{
 		"token": settings.Secret("canary-" + rand.Text()), "registry password": settings.Secret("canary-" + rand.Text()),

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console"
 )
 
 // newRepository is a repository with a command that prints a library's greeting and an embedded file.
@@ -28,7 +30,7 @@ func newRepository(t *testing.T) string {
 
 var hi = Program{Name: "hi", Package: "./cmd/hi", Flags: []string{"-ldflags=-s -w -X main.version=!"}}
 
-func storeOf(t *testing.T, root string, progress Progress) *Store {
+func storeOf(t *testing.T, root string, progress console.Progress) *Store {
 	t.Helper()
 	store := NewStore(t.TempDir(), progress)
 	store.root = func() (string, error) { return root, nil }

@@ -15,6 +15,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 )
 
 // kept is how many versions of one artifact stay in the cache: enough to go back and forth between two branches.
@@ -24,21 +27,21 @@ const kept = 3
 // they are made of. Several processes may use one store at once: what two of them want is made once.
 type Store struct {
 	home     string
-	progress Progress
+	progress console.Progress
 	// root finds the repository that programs are built from.
 	root func() (string, error)
 }
 
-// NewStore returns the store in home, which is made when something is first put there. A nil progress is [Quiet].
-func NewStore(home string, progress Progress) *Store {
+// NewStore returns the store in home, which is made when something is first put there. A nil progress is [console.Quiet].
+func NewStore(home string, progress console.Progress) *Store {
 	if progress == nil {
-		progress = Quiet{}
+		progress = console.Quiet{}
 	}
-	return &Store{home: home, progress: progress, root: RepositoryRoot}
+	return &Store{home: home, progress: progress, root: gobuild.Root}
 }
 
 // Progress is where the store's users say what they do.
-func (s *Store) Progress() Progress { return s.progress }
+func (s *Store) Progress() console.Progress { return s.progress }
 
 // Image returns the tarball of the image NAME with this key, made by build unless it is there already.
 func (s *Store) Image(ctx context.Context, name, key string, build func(ctx context.Context) (v1.Image, error)) (Tarball, error) {
@@ -46,7 +49,7 @@ func (s *Store) Image(ctx context.Context, name, key string, build func(ctx cont
 	var err error
 	t.Path, err = s.file(ctx, "images", name, key, ".tar", func(ctx context.Context, path string) error {
 		s.progress.Step("make image %s", t.Ref)
-		stop := Watch(s.progress, func(elapsed time.Duration) string { return fmt.Sprintf("make image %s (%s)", t.Ref, elapsed) })
+		stop := console.Watch(s.progress, func(elapsed time.Duration) string { return fmt.Sprintf("make image %s (%s)", t.Ref, elapsed) })
 		defer stop()
 		img, err := build(ctx)
 		if err != nil {
@@ -208,7 +211,7 @@ func (s *Store) lock(ctx context.Context, path, name string) (unlock func(), err
 			file.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
-		if waited%beat == 0 {
+		if waited%console.Heartbeat == 0 {
 			s.progress.Step("wait for another run that makes %s (%s)", name, waited)
 		}
 		const pause = 200 * time.Millisecond

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 
@@ -47,7 +48,7 @@ type Options struct {
 	// Engine gets the images. The k3s image is taken from it when it has it.
 	Engine image.Engine
 	// Progress may be nil.
-	Progress image.Progress
+	Progress console.Progress
 
 	// canRunK3s is found out by Ensure. k3s asks for more than a host without CAP_SYS_RESOURCE can give, and its
 	// containerd's restrict_oom_score_adj, the remedy, cannot be set from outside.

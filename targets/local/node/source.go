@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/modfile"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 
@@ -29,7 +30,7 @@ const (
 const sourceRecipe = 1
 
 func buildSource(ctx context.Context, store *image.Store, mirror string) (image.Tarball, Image, error) {
-	root, err := image.RepositoryRoot()
+	root, err := gobuild.Root()
 	if err != nil {
 		return image.Tarball{}, Image{}, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 
@@ -23,7 +24,7 @@ type Options struct {
 	// Mirror of Debian; the host's own when empty.
 	Mirror string
 	// Progress may be nil.
-	Progress image.Progress
+	Progress console.Progress
 }
 
 // Set is every image, by what it is for.
