@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/deploy"
+	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/local/backend"
 	"github.com/cedana/cedana-e2e/targets/local/chart"
 	"github.com/cedana/cedana-e2e/targets/local/engine"
@@ -49,16 +51,26 @@ type run struct {
 
 	// phases are the stages so far with the time that each took.
 	phases []suite.Phase
+
+	// unlock lets the next run with this cluster begin.
+	unlock func()
 }
 
-// begin reads the settings; nothing is created before all of them are good.
-func begin(ctx context.Context) (*run, error) {
+// begin reads the settings; nothing is created before all of them are good. Of two runs with one cluster, the second
+// waits until the first has ended, or until its own time for the cluster is up.
+func begin(ctx context.Context, target string) (*run, error) {
 	s, err := settings.Load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r := &run{con: console.Standard(), settings: s}
 	r.con.Step("backend %s, cluster %s, run %s", s.Backend, s.ClusterName, s.RunID)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.ClusterTimeout, fmt.Errorf("not its turn within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
+	defer cancel()
+	r.unlock, err = filelock.Lock(ctx, r.con, filepath.Join(s.ClusterDir(), "run.lock"), fmt.Sprintf("runs %s with cluster %s", target, s.ClusterName))
+	if err != nil {
+		return nil, fmt.Errorf("%w (next: choose another CLUSTER_NAME to run beside it)", err)
+	}
 	return r, nil
 }
 
@@ -71,6 +83,7 @@ func (r *run) stage(ctx context.Context, name string, do func(context.Context) e
 }
 
 func (r *run) end() {
+	r.unlock()
 	if r.docker != nil {
 		// Nothing is lost with an idle HTTP connection.
 		_ = r.docker.Close()

@@ -370,16 +370,24 @@ func (c *checker) pattern(name, value, example string) string {
 	return value
 }
 
-func (c *checker) home(value string) string {
+// HomeDir is where everything on disk lives: the value of E2E_HOME, or by default a directory in the user's cache.
+func HomeDir(value string) (string, error) {
 	if value == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			c.add("E2E_HOME", err.Error(), "/var/cache/cedana-e2e")
-			return ""
+			return "", err
 		}
 		value = filepath.Join(cache, "cedana-e2e")
 	}
-	return c.path("E2E_HOME", value, "/var/cache/cedana-e2e")
+	return filepath.Abs(value)
+}
+
+func (c *checker) home(value string) string {
+	dir, err := HomeDir(value)
+	if err != nil {
+		c.add("E2E_HOME", err.Error(), "/var/cache/cedana-e2e")
+	}
+	return dir
 }
 
 func (c *checker) backend(value string, token Secret, existing bool) Backend {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -17,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/gobuild"
 )
 
@@ -130,7 +130,7 @@ func (s *Store) file(ctx context.Context, kind, name, key, ext string, build fun
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("make cache directory: %w", err)
 	}
-	unlock, err := s.lock(ctx, filepath.Join(dir, "."+name+".lock"), name)
+	unlock, err := filelock.Lock(ctx, s.progress, filepath.Join(dir, "."+name+".lock"), "makes "+name)
 	if err != nil {
 		return "", err
 	}
@@ -193,34 +193,4 @@ func (s *Store) prune(dir, name, ext string) error {
 
 func isKey(s string) bool {
 	return len(s) == 16 && strings.Trim(s, "0123456789abcdef") == ""
-}
-
-// lock takes the lock file, and says so when another process has it. The kernel lets go of it when its holder dies.
-func (s *Store) lock(ctx context.Context, path, name string) (unlock func(), err error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open lock of %s: %w", name, err)
-	}
-	waited := time.Duration(0)
-	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { file.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			file.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		if waited%console.Heartbeat == 0 {
-			s.progress.Step("wait for another run that makes %s (%s)", name, waited)
-		}
-		const pause = 200 * time.Millisecond
-		waited += pause
-		select {
-		case <-ctx.Done():
-			file.Close()
-			return nil, fmt.Errorf("wait for another run that makes %s, which holds %s: %w", name, path, ctx.Err())
-		case <-time.After(pause):
-		}
-	}
 }
