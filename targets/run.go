@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -56,15 +57,25 @@ type run struct {
 	unlock func()
 }
 
-// begin reads the settings; nothing is created before all of them are good. Of two runs with one cluster, the second
-// waits until the first has ended, or until its own time for the cluster is up.
-func begin(ctx context.Context, target string) (*run, error) {
+// begin reads the settings; nothing is created before all of them are good.
+func begin(ctx context.Context) (*run, error) {
 	s, err := settings.Load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r := &run{con: console.Standard(), settings: s}
 	r.con.Step("backend %s, cluster %s, run %s", s.Backend, s.ClusterName, s.RunID)
+	return r, nil
+}
+
+// beginAlone is begin for a target that changes the cluster. Of two with one cluster, the second waits until the first
+// has ended, or until its own time for the cluster is up.
+func beginAlone(ctx context.Context, target string) (*run, error) {
+	r, err := begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := r.settings
 	ctx, cancel := context.WithTimeoutCause(ctx, s.ClusterTimeout, fmt.Errorf("not its turn within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
 	defer cancel()
 	r.unlock, err = filelock.Lock(ctx, r.con, filepath.Join(s.ClusterDir(), "run.lock"), fmt.Sprintf("runs %s with cluster %s", target, s.ClusterName))
@@ -83,7 +94,13 @@ func (r *run) stage(ctx context.Context, name string, do func(context.Context) e
 }
 
 func (r *run) end() {
-	r.unlock()
+	if r.unlock != nil {
+		r.unlock()
+		for _, dir := range []string{r.settings.ClusterDir(), r.settings.Clusters(), r.settings.Home} {
+			// Fails where there is something in it: only what the lock alone has made is removed.
+			_ = os.Remove(dir)
+		}
+	}
 	if r.docker != nil {
 		// Nothing is lost with an idle HTTP connection.
 		_ = r.docker.Close()

@@ -73,7 +73,7 @@ func (r *run) sources() []suite.Source {
 // Logs collects what the cluster of these settings has to tell into the artifacts directory, and prints where. It
 // changes nothing in the cluster.
 func Logs(ctx context.Context) error {
-	r, err := begin(ctx, "the tests")
+	r, err := begin(ctx)
 	if err != nil {
 		return err
 	}

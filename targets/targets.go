@@ -8,7 +8,7 @@ import (
 
 // E2E makes the cluster, deploys and runs the suite; what is there already is reused.
 func E2E(ctx context.Context) error {
-	r, err := begin(ctx, "e2e")
+	r, err := beginAlone(ctx, "e2e")
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func E2E(ctx context.Context) error {
 
 // Cluster makes the cluster usable and prints its kubeconfig file to stdout.
 func Cluster(ctx context.Context) error {
-	r, err := begin(ctx, "cluster")
+	r, err := beginAlone(ctx, "cluster")
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func Cluster(ctx context.Context) error {
 
 // Deploy makes the cluster usable and Cedana ready in it.
 func Deploy(ctx context.Context) error {
-	r, err := begin(ctx, "deploy")
+	r, err := beginAlone(ctx, "deploy")
 	if err != nil {
 		return err
 	}
