@@ -3,6 +3,7 @@ package pods
 
 import (
 	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -98,6 +99,9 @@ func Env(name, value string) Option {
 
 // Memory makes the last container, a counter, hold that many MiB of random bytes.
 func Memory(mib int) Option { return Env("COUNTER_MEMORY_MIB", strconv.Itoa(mib)) }
+
+// Warmup makes the last container, a counter, take that long until it listens.
+func Warmup(d time.Duration) Option { return Env("COUNTER_WARMUP", d.String()) }
 
 // EmptyDir mounts the pod's emptyDir of that name, which is made when the pod has none, into the last container.
 func EmptyDir(name, path string) Option {

@@ -35,6 +35,8 @@ type config struct {
 	Port string `env:"PORT, default=8080"`
 	// MemoryMiB of random bytes are held in memory.
 	MemoryMiB int `env:"COUNTER_MEMORY_MIB, default=0"`
+	// Warmup is how long it takes until it listens, as a program does that first loads a model.
+	Warmup time.Duration `env:"COUNTER_WARMUP, default=0s"`
 	// Log is the file on the root file system that is held open.
 	Log string `env:"COUNTER_LOG, default=/var/lib/counter/log"`
 	// Dir is where a volume is mounted; a second file, `log`, is held open there.
@@ -73,6 +75,10 @@ func run(ctx context.Context, lookuper envconfig.Lookuper, out io.Writer) error 
 		return err
 	}
 	counter.start(ctx)
+	select {
+	case <-time.After(c.Warmup):
+	case <-ctx.Done():
+	}
 	return serve(ctx, c.Port, counter.mux())
 }
 
