@@ -191,16 +191,15 @@ func (r *run) cluster(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	made, err := cluster.Ensure(ctx, r.con, s, cluster.Options{Host: r.engine.Host, Image: nodeImage.Ref, Tools: nodeImage.Tools})
-	if err != nil {
-		return err
-	}
-	r.made = made
 	images := r.pods.All()
 	if s.Backend == settings.BackendLocal {
 		images = append(images, r.standIn)
 	}
-	return made.Images(ctx, r.con, images)
+	var err error
+	r.made, err = cluster.Ensure(ctx, r.con, s, cluster.Options{
+		Host: r.engine.Host, Image: nodeImage.Ref, Tools: nodeImage.Tools, Images: images,
+	})
+	return err
 }
 
 // useExisting takes a cluster that is there. That a run was there is remembered before it makes anything.

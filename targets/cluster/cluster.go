@@ -19,6 +19,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -31,6 +32,8 @@ type Options struct {
 	// Tools is an image that stays up when it is run with the argument `noop`. k3d needs it only to find the host's
 	// address on Docker Desktop and Colima. Default: k3d's own.
 	Tools string
+	// Images are put on every node that lacks them, while the cluster becomes usable.
+	Images []image.Tarball
 }
 
 // Outcome is what Ensure did.
@@ -102,7 +105,8 @@ func Find(ctx context.Context, s *settings.Settings, host string) (*Cluster, err
 // [*ForeignError].
 //
 // Usable means: the API answers, every node is Ready, the default service account exists, the cluster's DNS resolves
-// on every node, and containerd on every node has the cedana runtime and the configured runc root.
+// on every node, containerd on every node has the cedana runtime and the configured runc root, and the images of the options are on
+// every node.
 //
 // ctx is the only deadline. When making the cluster fails, the nodes' logs go to the artifacts directory, their last
 // lines into the error, and what was made is removed again, within seconds even when ctx has ended.

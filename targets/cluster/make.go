@@ -92,7 +92,7 @@ func (m *maker) make(ctx context.Context) (err error) {
 				return fmt.Errorf("create cluster %s: %w", name, err)
 			}
 		}
-		if err := m.usable(ctx, step); err != nil {
+		if err := m.complete(ctx, step); err != nil {
 			return fmt.Errorf("create cluster %s: %w", name, err)
 		}
 		step.Note("%s, kubeconfig %s", count(1+m.settings.Agents, "node"), m.settings.Kubeconfig())
@@ -127,7 +127,7 @@ func (m *maker) bring(ctx context.Context, have existing, todo action) error {
 			return m.writeKubeconfig(ctx, rt, c, step)
 		})
 		if err == nil {
-			err = m.usable(ctx, step)
+			err = m.complete(ctx, step)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", title, withCause(ctx, err))
