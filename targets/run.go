@@ -163,15 +163,29 @@ func (r *run) cluster(ctx context.Context) error {
 	if s.Existing != nil {
 		return r.useExisting(ctx)
 	}
-	if err := r.ensureEngine(ctx); err != nil {
-		return err
-	}
 	var nodeImage node.Image
-	if err := r.con.Run(ctx, "make the images", func(ctx context.Context, step *console.Step) error {
+	engineThere := make(chan struct{})
+	if err := r.con.Run(ctx, "make the engine and the images ready", func(ctx context.Context, step *console.Step) error {
 		work, ctx := errgroup.WithContext(ctx)
+		// Beside the others: installing one takes the disk and the network, compiling the processors.
+		work.Go(func() error {
+			if err := r.ensureEngine(ctx); err != nil {
+				return err
+			}
+			close(engineThere)
+			return nil
+		})
 		work.Go(func() (err error) {
 			nodeImage, err = node.Ensure(ctx, node.Options{
-				Home: s.Home, Flavour: node.Flavour(s.Node), K3sImage: s.K3sImage, Engine: r.docker, Progress: r.con,
+				Home: s.Home, Flavour: node.Flavour(s.Node), K3sImage: s.K3sImage, Progress: r.con,
+				Engine: func(ctx context.Context) (image.Engine, error) {
+					select {
+					case <-engineThere:
+						return r.docker, nil
+					case <-ctx.Done():
+						return nil, context.Cause(ctx)
+					}
+				},
 			})
 			return err
 		})

@@ -45,14 +45,18 @@ type k3sImage struct {
 
 // localK3s finds the k3s image in the engine or in the cache, or returns nil.
 func localK3s(ctx context.Context, store *image.Store, o Options) (*k3sImage, error) {
-	found, err := o.Engine.ImageInspect(ctx, o.K3sImage)
+	engine, err := o.Engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := engine.ImageInspect(ctx, o.K3sImage)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("look for image %s in the Docker engine: %w", o.K3sImage, err)
 	}
 	var k3s k3sImage
 	if err == nil {
 		// With its id: an image that someone built here changes under its name.
-		k3s = k3sImage{ref: o.K3sImage, fetch: saved(o.Engine, found.ID)}
+		k3s = k3sImage{ref: o.K3sImage, fetch: saved(engine, found.ID)}
 		k3s.key, err = k3sKey(o.K3sImage, found.ID)
 		return &k3s, err
 	}
