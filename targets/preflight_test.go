@@ -153,6 +153,44 @@ func TestTheRightLoginPassesThePreflight(t *testing.T) {
 	}
 }
 
+// Where there is no cluster and no right to register one, nothing is made: no engine is spoken to, and what is left is a
+// suite without a cluster. `deploy` has nothing left to do, and says so.
+func TestWithoutTheRightToRegisterACluster(t *testing.T) {
+	real, err := server.Open(server.Config{Dir: t.TempDir(), Token: canary})
+	require.NoError(t, err)
+	t.Cleanup(func() { real.Stop(); require.NoError(t, real.Close()) })
+	for _, code := range []int{http.StatusForbidden, http.StatusUnauthorized} {
+		refusing := authority.Serve(t, time.Now().Add(time.Hour), livetest.RefusingRegistration(real.Handler(), code))
+		open := authority.Registry(t, "", "")
+		chart, _ := open.Push(t, livetest.StandInChart(t, "registry.example/cedana", "1"))
+		engine, calls := countingEngine(t)
+		for name, value := range map[string]string{
+			"CEDANA_AUTH_TOKEN": canary, "CEDANA_URL": refusing, "HELM_CHART": chart, "E2E_BACKEND": "live", "E2E_HOME": t.TempDir(),
+			"HELM_VALUES": "", "DOCKER_HOST": engine, "E2E_ENGINE": "system", "CLUSTER_NAME": "", "CLUSTER_ID": "",
+		} {
+			t.Setenv(name, value)
+		}
+		said := captured(t)
+		r, err := begin(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, r.preflight(t.Context()))
+		require.Error(t, r.identify(t.Context()))
+		require.NotNil(t, r.noCluster)
+		o := r.suiteOptions()
+		require.Contains(t, o.NoCluster, fmt.Sprint(code))
+		require.Contains(t, o.NoCluster, "none called cedana-e2e is registered either (none is registered)")
+		require.Empty(t, o.ClusterID)
+		require.Empty(t, o.Sources)
+		require.False(t, o.Registered)
+
+		err = Deploy(t.Context())
+		require.ErrorContains(t, err, "no cluster and no right to register one")
+		require.ErrorContains(t, err, "set CLUSTER_ID")
+		require.Zero(t, calls.Load(), "the Docker engine was spoken to")
+		require.NotContains(t, said()+err.Error()+o.NoCluster, canary)
+	}
+}
+
 // countingEngine is a Docker host that counts who calls.
 func countingEngine(t *testing.T) (host string, calls *atomic.Int32) {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -49,6 +50,10 @@ type run struct {
 	token     settings.Secret
 	container string
 	clusterID string
+	// identity is the cluster's at a live propagator, before there is a cluster. noCluster is why there is
+	// none to be had: nothing is made or deployed then, and only the tests that need no pods can run.
+	identity  *deploy.Identity
+	noCluster error
 
 	// phases are the stages so far with the time that each took.
 	phases []suite.Phase
@@ -83,6 +88,21 @@ func beginAlone(ctx context.Context, target string) (*run, error) {
 		return nil, fmt.Errorf("%w (next: choose another CLUSTER_NAME to run beside it)", err)
 	}
 	return r, nil
+}
+
+// ready makes the cluster usable and Cedana ready in it, in stages. Where there is no cluster to be had it makes nothing,
+// and the error is noCluster.
+func (r *run) ready(ctx context.Context) error {
+	if err := r.stage(ctx, "check what is given", r.preflight); err != nil {
+		return err
+	}
+	if err := r.identify(ctx); err != nil {
+		return err
+	}
+	if err := r.stage(ctx, "make the cluster", r.cluster); err != nil {
+		return err
+	}
+	return r.stage(ctx, "deploy Cedana", r.deploy)
 }
 
 // stage does one stage of the run, takes its time, and keeps what is needed to understand its failure.
@@ -152,14 +172,50 @@ func (r *run) chartOptions() deploy.Options {
 // standInRepository is the name of the stand-in's image, up to the hash.
 const standInRepository = "cedana-e2e.local/cedana"
 
+// identify registers the cluster at a live propagator before it is made: where that is not allowed, none is needed. The
+// local propagator is in the cluster's network and comes after it; with SKIP_HELM=1 the cluster has an id.
+func (r *run) identify(ctx context.Context) error {
+	if r.settings.Backend == settings.BackendLocal || r.settings.SkipHelm {
+		return nil
+	}
+	o, err := r.registration(deploy.Options{})
+	if err != nil {
+		return err
+	}
+	identity, err := deploy.Register(ctx, r.con, r.settings, o)
+	if errors.As(err, new(*deploy.NoClusterError)) {
+		r.noCluster = err
+	}
+	r.identity = &identity
+	return err
+}
+
+// registration adds to the options what registers the cluster: the propagator, what an earlier run has registered
+// there, and where to remember it.
+func (r *run) registration(o deploy.Options) (deploy.Options, error) {
+	s := r.settings
+	st, err := state.Load(s.ClusterDir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return o, err
+	}
+	if st != nil {
+		o.ClusterID = st.RegisteredAt(r.url)
+	}
+	o.Propagator = r.api
+	o.Registered = func(id, name string) error {
+		return state.Update(s.ClusterDir(), func(st *state.State) {
+			st.Cluster, st.RunID = s.ClusterName, s.RunID
+			st.Register(state.Registration{URL: r.url, ID: id, Name: name})
+		})
+	}
+	return o, nil
+}
+
 // cluster makes the engine, the images and the cluster ready, in this order as far as they depend on each other.
 func (r *run) cluster(ctx context.Context) error {
 	s := r.settings
 	ctx, cancel := context.WithTimeoutCause(ctx, s.ClusterTimeout, fmt.Errorf("no success within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
 	defer cancel()
-	if err := r.preflight(ctx); err != nil {
-		return err
-	}
 	if s.Existing != nil {
 		return r.useExisting(ctx)
 	}
@@ -226,10 +282,7 @@ func (r *run) useExisting(ctx context.Context) error {
 		}
 		step.Note("Kubernetes %s", version)
 		r.made = &cluster.Cluster{Name: s.ClusterName, Kubeconfig: s.Existing.Kubeconfig, Context: s.Existing.Context}
-		r.pods = workload.Set{
-			Nginx: image.Tarball{Ref: s.Existing.ImageNginx}, Counter: image.Tarball{Ref: s.Existing.ImageCounter},
-			Busybox: image.Tarball{Ref: s.Existing.ImageBusybox},
-		}
+		r.pods = workload.Set{Nginx: image.Tarball{Ref: s.Existing.ImageNginx}, Counter: image.Tarball{Ref: s.Existing.ImageCounter}}
 		if s.Existing.ImageCounter == "" {
 			r.con.Warn("E2E_IMAGE_COUNTER is not set: tests that need that image are skipped")
 		}
@@ -279,7 +332,7 @@ var StandIn = image.Static{
 // deploy starts the local propagator where it is wanted, and installs the chart.
 func (r *run) deploy(ctx context.Context) error {
 	s := r.settings
-	o := deploy.Options{Kubeconfig: r.made.Kubeconfig, Context: r.made.Context, Checked: r.checked}
+	o := deploy.Options{Kubeconfig: r.made.Kubeconfig, Context: r.made.Context, Checked: r.checked, Identity: r.identity}
 	if s.Backend == settings.BackendLocal {
 		local, err := backend.Ensure(ctx, r.con, s, backend.Options{
 			Host: r.engine.Host, Network: r.made.Network, Image: r.standIn.Ref,
@@ -299,24 +352,15 @@ func (r *run) deploy(ctx context.Context) error {
 	if s.SkipHelm {
 		return r.useInstalled(ctx, o)
 	}
-	st, err := state.Load(s.ClusterDir())
+	o, err := r.registration(o)
 	if err != nil {
 		return err
-	}
-	for _, registered := range st.Registered {
-		if registered.URL == r.url {
-			o.ClusterID = registered.ID
-		}
-	}
-	o.Propagator = r.api
-	o.Registered = func(id, name string) error {
-		return state.Update(s.ClusterDir(), func(st *state.State) { st.Register(state.Registration{URL: r.url, ID: id, Name: name}) })
 	}
 	result, err := deploy.Run(ctx, r.con, s, o)
 	if err != nil {
 		return err
 	}
-	r.clusterID = result.ClusterID
+	r.clusterID, r.identity = result.ID, &result.Identity
 	return nil
 }
 
@@ -345,7 +389,7 @@ func (r *run) useInstalled(ctx context.Context, o deploy.Options) error {
 	if err != nil {
 		return err
 	}
-	r.clusterID = result.ClusterID
+	r.clusterID = result.ID
 	return nil
 }
 

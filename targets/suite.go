@@ -33,11 +33,16 @@ func (r *run) collect(ctx context.Context, failure error) error {
 }
 
 func (r *run) suiteOptions() suite.Options {
-	return suite.Options{
-		URL: r.url, Token: r.token, ClusterID: r.clusterID, Kubeconfig: r.made.Kubeconfig, Context: r.made.Context,
-		Nginx: r.pods.Nginx.Ref, Counter: r.pods.Counter.Ref, Busybox: r.pods.Busybox.Ref,
-		Sources: r.sources(), Phases: r.phases,
+	o := suite.Options{
+		URL: r.url, Token: r.token, ClusterID: r.clusterID, Registered: r.identity != nil && r.identity.Registered,
+		Nginx: r.pods.Nginx.Ref, Counter: r.pods.Counter.Ref, Phases: r.phases,
 	}
+	if r.noCluster != nil {
+		o.NoCluster = r.noCluster.Error()
+		return o
+	}
+	o.Kubeconfig, o.Context, o.Sources = r.made.Kubeconfig, r.made.Context, r.sources()
+	return o
 }
 
 // sources are what only this package can get of a run.

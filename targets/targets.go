@@ -13,10 +13,11 @@ func E2E(ctx context.Context) error {
 		return err
 	}
 	defer r.end()
-	if err := r.stage(ctx, "make the cluster", r.cluster); err != nil {
-		return err
-	}
-	if err := r.stage(ctx, "deploy Cedana", r.deploy); err != nil {
+	err = r.ready(ctx)
+	if r.noCluster != nil {
+		r.con.Warn("%v", r.noCluster)
+		r.con.Warn("nothing is made or deployed: the tests that need no pods run, the others are skipped")
+	} else if err != nil {
 		return err
 	}
 	return r.suite(ctx)
@@ -29,6 +30,9 @@ func Cluster(ctx context.Context) error {
 		return err
 	}
 	defer r.end()
+	if err := r.preflight(ctx); err != nil {
+		return err
+	}
 	if err := r.cluster(ctx); err != nil {
 		return err
 	}
@@ -43,8 +47,5 @@ func Deploy(ctx context.Context) error {
 		return err
 	}
 	defer r.end()
-	if err := r.cluster(ctx); err != nil {
-		return err
-	}
-	return r.stage(ctx, "deploy Cedana", r.deploy)
+	return r.ready(ctx)
 }

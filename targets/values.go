@@ -32,12 +32,8 @@ func Values(ctx context.Context) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("look for a registered cluster: %w", err)
 		}
-		if st != nil {
-			for _, registered := range st.Registered {
-				if registered.URL == s.URL {
-					o.ClusterID = registered.ID
-				}
-			}
+		if st != nil && st.RegisteredAt(s.URL) != "" {
+			o.ClusterID = st.RegisteredAt(s.URL)
 		}
 	}
 	return deploy.PrintValues(con, s, o)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
@@ -65,7 +66,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Settings, o Opti
 	if o.dial == nil {
 		o.dial = dial
 	}
-	w := &sweep{con: con, settings: s, options: o, unfinished: make(map[string]bool)}
+	w := &sweep{con: con, settings: s, options: o, unfinished: make(map[string]bool), unreadable: make(map[string]bool)}
 	if s.ClusterChosen {
 		w.scope = s.ClusterName
 	}
@@ -83,6 +84,8 @@ type sweep struct {
 
 	// unfinished are the clusters of which something is left, and whose state therefore has to stay.
 	unfinished map[string]bool
+	// unreadable are the directories whose state could not be read, which is said once.
+	unreadable map[string]bool
 
 	removed int
 	kept    []string
@@ -97,6 +100,10 @@ func (w *sweep) run(ctx context.Context) {
 			e.close()
 		}
 	}()
+	// First: a propagator that is reached through a cluster goes with it.
+	for _, name := range sortedKeys(dirs) {
+		w.sweepRegistrations(ctx, name, dirs[name])
+	}
 	for _, e := range w.engines {
 		w.sweepEngine(ctx, e, dirs)
 	}
@@ -125,20 +132,9 @@ func (w *sweep) clusterDirs() map[string]string {
 	return dirs
 }
 
-// sweepCluster deregisters what was registered for the cluster and removes its directory. While something of the
-// cluster is left, its state stays too: the next clean needs it.
-func (w *sweep) sweepCluster(ctx context.Context, name, dir string) {
-	st, err := state.Load(dir)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		st = &state.State{}
-	case err != nil:
-		w.con.Warn("%v: what it registered at a propagator is unknown", err)
-		st = &state.State{}
-	}
-	if st.Existing != nil {
-		w.sweepExisting(ctx, name, *st.Existing)
-	}
+// sweepRegistrations deregisters what was registered for the cluster.
+func (w *sweep) sweepRegistrations(ctx context.Context, name, dir string) {
+	st := w.state(dir)
 	for _, r := range st.Elsewhere() {
 		if err := w.deregister(ctx, r); err != nil {
 			w.leave(fmt.Sprintf("cluster %s (%s) registered at %s: %v", cmp.Or(r.Name, name), r.ID, r.URL, err))
@@ -149,6 +145,27 @@ func (w *sweep) sweepCluster(ctx context.Context, name, dir string) {
 		if err := state.Update(dir, func(st *state.State) { st.Unregister(r.URL, r.ID) }); err != nil {
 			w.con.Warn("%v", err)
 		}
+	}
+}
+
+// state is what is remembered of a cluster; nothing where that cannot be read.
+func (w *sweep) state(dir string) *state.State {
+	st, err := state.Load(dir)
+	if err == nil {
+		return st
+	}
+	if !errors.Is(err, os.ErrNotExist) && !w.unreadable[dir] {
+		w.unreadable[dir] = true
+		w.con.Warn("%v: what it registered at a propagator is unknown", err)
+	}
+	return &state.State{}
+}
+
+// sweepCluster removes the cluster's directory. While something of the cluster is left, its state stays too: the next
+// clean needs it.
+func (w *sweep) sweepCluster(ctx context.Context, name, dir string) {
+	if st := w.state(dir); st.Existing != nil {
+		w.sweepExisting(ctx, name, *st.Existing)
 	}
 	if w.unfinished[name] {
 		return
@@ -175,6 +192,9 @@ func (w *sweep) sweepExisting(ctx context.Context, name string, cluster state.Ex
 	}
 }
 
+// deregisterTimeout leaves time for the rest where a propagator does not answer.
+const deregisterTimeout = 30 * time.Second
+
 func (w *sweep) deregister(ctx context.Context, r state.Registration) error {
 	if !w.settings.Token.Set() {
 		return errors.New("set CEDANA_AUTH_TOKEN to its token and run `go tool mage clean` again")
@@ -182,6 +202,8 @@ func (w *sweep) deregister(ctx context.Context, r state.Registration) error {
 	if w.options.Deregister == nil {
 		return errors.New("nothing here can delete it")
 	}
+	ctx, cancel := context.WithTimeout(ctx, deregisterTimeout)
+	defer cancel()
 	return w.options.Deregister(ctx, r.URL, w.settings.Token, r.ID)
 }
 

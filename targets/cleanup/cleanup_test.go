@@ -242,6 +242,23 @@ func TestARegisteredCluster(t *testing.T) {
 		assert.NoDirExists(t, w.settings.Home)
 		assert.NotContains(t, w.said.String(), "secret")
 	})
+	t.Run("is deleted while the way to the propagator may still lead through the cluster", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.cluster(t, "a")
+		register(t, w)
+		w.settings.Token = "secret"
+		there := -1
+		w.options.Deregister = func(ctx context.Context, _ string, _ settings.Secret, _ string) error {
+			there = len(w.engine.Containers)
+			_, bounded := ctx.Deadline()
+			assert.True(t, bounded)
+			return nil
+		}
+		require.NoError(t, w.clean(t))
+		assert.Equal(t, 3, there, "containers at that time")
+		w.assertEngineEmpty(t)
+	})
 	t.Run("at the local propagator goes with it", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)

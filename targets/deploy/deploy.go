@@ -48,6 +48,8 @@ type Options struct {
 	// Registered is called with the id and the name as soon as a cluster was registered and before anything else is
 	// done, so that it can be remembered and deregistered by a clean-up.
 	Registered func(id, name string) error
+	// Identity is what Register has found; without it Run does the same.
+	Identity *Identity
 	// Checked is what Check has found; without it Run does the same first.
 	Checked *Checked
 	// Helper and Manager replace the chart's images.
@@ -88,10 +90,7 @@ func (o Options) withDefaults(s *settings.Settings) Options {
 
 // Result says what a deployment did.
 type Result struct {
-	// ClusterID is the cluster's id with the propagator. Registered is false for an id given by the user, which is
-	// never deregistered.
-	ClusterID  string
-	Registered bool
+	Identity
 	// Outcome of the release, its revision, and the chart's name and version.
 	Outcome  Outcome
 	Revision int
@@ -133,13 +132,12 @@ func run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 	}
 
 	var result Result
-	if err := con.Run(ctx, "register cluster with the propagator", func(ctx context.Context, step *console.Step) error {
-		result.ClusterID, result.Registered, err = register(ctx, step, s, opts)
-		return err
-	}); err != nil {
+	if opts.Identity != nil {
+		result.Identity = *opts.Identity
+	} else if result.Identity, err = registerStep(ctx, con, s, opts); err != nil {
 		return result, err
 	}
-	all, err := layers(s, opts, result.ClusterID)
+	all, err := layers(s, opts, result.ID)
 	if err != nil {
 		return result, err
 	}

@@ -105,11 +105,11 @@ func checkInstalled(ctx context.Context, con *console.Console, s *settings.Setti
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{ClusterID: found.ClusterID, Outcome: Unchanged}
+	result := Result{Identity: Identity{ID: found.ClusterID}, Outcome: Unchanged}
 	if s.ClusterID != "" {
-		result.ClusterID = s.ClusterID
+		result.ID = s.ClusterID
 	}
-	con.Ok("Cedana is installed as release %s; cluster %s", found.instance, result.ClusterID)
+	con.Ok("Cedana is installed as release %s; cluster %s", found.instance, result.ID)
 	g := gate{client: cluster.client, namespace: s.CedanaNamespace, instance: found.instance, mask: mask, poll: pollInterval}
 	if g.workloads, err = installedWorkloads(ctx, cluster.client, s.CedanaNamespace, found.instance); err != nil {
 		return result, err

@@ -1,8 +1,13 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,16 +21,23 @@ import (
 type registrar struct {
 	clusters []propagator.Cluster
 	err      error
-	created  int
+	// refuses is what it says to a registration, and listErr to a list.
+	refuses, listErr error
+	created          int
 }
 
 func (r *registrar) CreateCluster(_ context.Context, name string) (string, error) {
+	if r.refuses != nil {
+		return "", r.refuses
+	}
 	r.created++
 	r.clusters = append(r.clusters, propagator.Cluster{ID: "new", Name: name})
 	return "new", r.err
 }
 
-func (r *registrar) Clusters(context.Context) ([]propagator.Cluster, error) { return r.clusters, r.err }
+func (r *registrar) Clusters(context.Context) ([]propagator.Cluster, error) {
+	return r.clusters, cmp.Or(r.listErr, r.err)
+}
 
 func TestAGivenClusterIDIsUsedAndNeverOurs(t *testing.T) {
 	t.Parallel()
@@ -111,4 +123,60 @@ func TestAChosenClusterIsTheNamedOneElseTheLastSynchronisedAndNeverOurs(t *testi
 	_, _, err = register(t.Context(), &console.Step{}, s, Options{Propagator: &registrar{}})
 	require.ErrorContains(t, err, "there is none")
 	require.Zero(t, p.created)
+}
+
+func refusal(code int) error {
+	return &propagator.APIError{Method: http.MethodPost, Path: "/v2/cluster", StatusCode: code}
+}
+
+func TestWhereRegisteringIsRefusedTheNamedClusterIsUsedAndNoOther(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	for _, code := range []int{http.StatusForbidden, http.StatusUnauthorized} {
+		p := &registrar{refuses: refusal(code), clusters: []propagator.Cluster{{ID: "theirs", Name: "production"}, {ID: "ours", Name: "unit"}}}
+		id, made, err := register(t.Context(), &console.Step{}, s, Options{Propagator: p})
+		require.NoError(t, err)
+		require.Equal(t, "ours", id)
+		require.False(t, made, "it is never deregistered")
+
+		p.clusters = p.clusters[:1]
+		_, _, err = register(t.Context(), &console.Step{}, s, Options{Propagator: p})
+		var none *NoClusterError
+		require.ErrorAs(t, err, &none)
+		require.Equal(t, []string{"production"}, none.Others, "a cluster of another name may be somebody's own")
+		require.ErrorContains(t, err, "no cluster and no right to register one")
+		require.ErrorContains(t, err, "register cluster unit-1a2b3c4d")
+		require.ErrorContains(t, err, "CLUSTER_ID")
+	}
+	// Nothing at all may be seen: the same.
+	p := &registrar{refuses: refusal(http.StatusForbidden), listErr: refusal(http.StatusForbidden)}
+	_, _, err := register(t.Context(), &console.Step{}, s, Options{Propagator: p})
+	require.ErrorAs(t, err, new(*NoClusterError))
+}
+
+func TestABadTokenAFailingServerAndAProxyAreNoMissingRight(t *testing.T) {
+	t.Parallel()
+	page := &propagator.APIError{StatusCode: http.StatusForbidden, HTML: true}
+	for name, p := range map[string]*registrar{
+		"bad token":      {refuses: refusal(http.StatusUnauthorized), listErr: refusal(http.StatusUnauthorized)},
+		"failing server": {refuses: refusal(http.StatusForbidden), listErr: refusal(http.StatusBadGateway)},
+		"down":           {refuses: refusal(http.StatusBadGateway)},
+		"proxy's page":   {refuses: page},
+	} {
+		_, _, err := register(t.Context(), &console.Step{}, testSettings(t), Options{Propagator: p})
+		require.Error(t, err, name)
+		require.False(t, errors.As(err, new(*NoClusterError)), name)
+	}
+}
+
+func TestRegisterTakesTheLockAndSaysNoSecret(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	s.Token = "canary-token"
+	p := &registrar{refuses: fmt.Errorf("the server echoes canary-token: %w", refusal(http.StatusForbidden))}
+	_, err := Register(t.Context(), console.New(io.Discard, io.Discard), s, Options{Propagator: p})
+	var none *NoClusterError
+	require.ErrorAs(t, err, &none)
+	require.NotContains(t, err.Error(), "canary-token")
+	require.FileExists(t, filepath.Join(s.ClusterDir(), "deploy.lock"))
 }

@@ -111,6 +111,19 @@ func (a *Authority) Serve(t testing.TB, until time.Time, handler http.Handler) s
 	return server.URL
 }
 
+// RefusingRegistration is a propagator whose token may not register clusters: it answers with the code.
+func RefusingRegistration(propagator http.Handler, code int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && (r.URL.Path == "/v2/cluster" || r.URL.Path == "/v1/cluster") {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, `{"message":"this token may not register clusters"}`)
+			return
+		}
+		propagator.ServeHTTP(w, r)
+	})
+}
+
 // Registry is an OCI registry.
 type Registry struct {
 	// Host is HOST:PORT, User and Password the login that it wants, if any.

@@ -39,6 +39,16 @@ func IsNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
 // IsUnauthorized reports whether err is the API's 401: the token is missing, wrong or expired.
 func IsUnauthorized(err error) bool { return hasStatus(err, http.StatusUnauthorized) }
 
+// IsForbidden reports whether err is the API's 403: the token is good, and may not do this.
+func IsForbidden(err error) bool { return hasStatus(err, http.StatusForbidden) }
+
+// IsRefused reports whether err is the API's 401 or 403, and not a proxy's page. Some servers say 401 where the token is
+// good and may not do this: only another request with the same token can tell.
+func IsRefused(err error) bool {
+	var api *APIError
+	return errors.As(err, &api) && !api.HTML && (api.StatusCode == http.StatusUnauthorized || api.StatusCode == http.StatusForbidden)
+}
+
 func hasStatus(err error, code int) bool {
 	var api *APIError
 	return errors.As(err, &api) && api.StatusCode == code

@@ -18,7 +18,7 @@ type ExistingCluster struct {
 	Kubeconfig string
 	Context    string
 	// Images are pulled by the cluster itself. Counter is empty where no image was given; its tests are skipped then.
-	ImageNginx, ImageCounter, ImageBusybox string
+	ImageNginx, ImageCounter string
 }
 
 // name stands in for CLUSTER_NAME, so that what is remembered of one cluster is never taken for another's.
@@ -27,24 +27,24 @@ func (e *ExistingCluster) name() string {
 	return "existing-" + hex.EncodeToString(sum[:4])
 }
 
-func (c *checker) existing(e environment) *ExistingCluster {
-	if c.oneOf("E2E_CLUSTER", e.Cluster, "k3d", "existing") != "existing" {
+func (c *Checker) existing(e environment) *ExistingCluster {
+	if c.OneOf("E2E_CLUSTER", e.Cluster, "k3d", "existing") != "existing" {
 		return nil
 	}
 	out := &ExistingCluster{
 		Kubeconfig: e.Kubeconfig, Context: e.KubeContext,
-		ImageNginx: e.ImageNginx, ImageCounter: e.ImageCounter, ImageBusybox: e.ImageBusybox,
+		ImageNginx: e.ImageNginx, ImageCounter: e.ImageCounter,
 	}
 	if e.KubeContext == "" {
-		c.add("KUBECONTEXT", "must be set for E2E_CLUSTER=existing", "my-cluster")
+		c.Add("KUBECONTEXT", "must be set for E2E_CLUSTER=existing", "my-cluster")
 	}
 	if e.Kubeconfig == "" {
-		c.add("KUBECONFIG", "must be set for E2E_CLUSTER=existing", "/home/me/.kube/config")
+		c.Add("KUBECONFIG", "must be set for E2E_CLUSTER=existing", "/home/me/.kube/config")
 		return out
 	}
-	out.Kubeconfig = c.path("KUBECONFIG", e.Kubeconfig, "/home/me/.kube/config")
+	out.Kubeconfig = c.Path("KUBECONFIG", e.Kubeconfig, "/home/me/.kube/config")
 	if info, err := os.Stat(out.Kubeconfig); err != nil || !info.Mode().IsRegular() {
-		c.add("KUBECONFIG", fmt.Sprintf("%q is not a file that exists (a list of files is not taken)", e.Kubeconfig), "/home/me/.kube/config")
+		c.Add("KUBECONFIG", fmt.Sprintf("%q is not a file that exists (a list of files is not taken)", e.Kubeconfig), "/home/me/.kube/config")
 	}
 	return out
 }

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -111,53 +109,41 @@ type Settings struct {
 // environment has each variable as it is spelled, with its default. Everything is text: envconfig stops at the first
 // value it cannot convert, and a user wants to hear of all of them at once.
 type environment struct {
-	URL               string `env:"CEDANA_URL"`
-	Token             string `env:"CEDANA_AUTH_TOKEN"`
-	CedanaNamespace   string `env:"CEDANA_NAMESPACE, default=cedana-system"`
-	ClusterName       string `env:"CLUSTER_NAME, default=cedana-e2e"`
-	ClusterID         string `env:"CLUSTER_ID"`
-	Cluster           string `env:"E2E_CLUSTER, default=k3d"`
-	Kubeconfig        string `env:"KUBECONFIG"`
-	KubeContext       string `env:"KUBECONTEXT"`
-	ImageNginx        string `env:"E2E_IMAGE_NGINX, default=docker.io/library/nginx:1.28"`
-	ImageCounter      string `env:"E2E_IMAGE_COUNTER"`
-	ImageBusybox      string `env:"E2E_IMAGE_BUSYBOX, default=docker.io/library/busybox:1.37"`
-	Namespace         string `env:"NAMESPACE, default=cedana-e2e"`
-	RuncRoot          string `env:"RUNC_ROOT, default=/run/containerd/runc/k8s.io"`
-	HelmChart         string `env:"HELM_CHART"`
-	HelmValues        string `env:"HELM_VALUES"`
-	SkipHelm          string `env:"SKIP_HELM, default=0"`
-	RegistryUser      string `env:"HELM_REGISTRY_USERNAME"`
-	RegistryPassword  string `env:"HELM_REGISTRY_PASSWORD"`
-	Backend           string `env:"E2E_BACKEND, default=auto"`
-	Engine            string `env:"E2E_ENGINE, default=auto"`
-	Node              string `env:"E2E_NODE, default=auto"`
-	Agents            string `env:"E2E_AGENTS, default=0"`
-	K3sImage          string `env:"E2E_K3S_IMAGE"`
-	ClusterTimeout    string `env:"E2E_CLUSTER_TIMEOUT, default=30m"`
-	DeployTimeout     string `env:"E2E_DEPLOY_TIMEOUT, default=7m"`
-	SuiteTimeout      string `env:"E2E_SUITE_TIMEOUT, default=10m"`
-	CleanTimeout      string `env:"E2E_CLEAN_TIMEOUT, default=3m"`
-	PodTimeout        string `env:"E2E_POD_TIMEOUT, default=60s"`
-	CheckpointTimeout string `env:"E2E_CHECKPOINT_TIMEOUT, default=60s"`
-	RestoreTimeout    string `env:"E2E_RESTORE_TIMEOUT, default=120s"`
-	Run               string `env:"E2E_RUN"`
-	Suite             string `env:"SUITE, default=smoke"`
-	Cycles            string `env:"E2E_CYCLES, default=20"`
-	Samples           string `env:"E2E_SAMPLES, default=5"`
-	Parallel          string `env:"E2E_PARALLEL, default=8"`
-	Keep              string `env:"E2E_KEEP, default=0"`
-	Artifacts         string `env:"E2E_ARTIFACTS, default=artifacts"`
-	Format            string `env:"FORMAT, default=table"`
-	Type              string `env:"TYPE"`
-	Status            string `env:"STATUS"`
-	CheckpointID      string `env:"CHECKPOINT_ID"`
-	DryRun            string `env:"DRY_RUN, default=0"`
-	CleanAll          string `env:"ALL, default=0"`
-	CleanEngine       string `env:"ENGINE, default=0"`
-	Home              string `env:"E2E_HOME"`
-	CI                string `env:"CI, default=0"`
-	RunID             string `env:"E2E_RUN_ID"`
+	TestVariables
+	URL              string `env:"CEDANA_URL"`
+	Token            string `env:"CEDANA_AUTH_TOKEN"`
+	ClusterName      string `env:"CLUSTER_NAME, default=cedana-e2e"`
+	ClusterID        string `env:"CLUSTER_ID"`
+	Cluster          string `env:"E2E_CLUSTER, default=k3d"`
+	Kubeconfig       string `env:"KUBECONFIG"`
+	KubeContext      string `env:"KUBECONTEXT"`
+	ImageNginx       string `env:"E2E_IMAGE_NGINX, default=docker.io/library/nginx:1.28"`
+	ImageCounter     string `env:"E2E_IMAGE_COUNTER"`
+	HelmChart        string `env:"HELM_CHART"`
+	HelmValues       string `env:"HELM_VALUES"`
+	SkipHelm         string `env:"SKIP_HELM, default=0"`
+	RegistryUser     string `env:"HELM_REGISTRY_USERNAME"`
+	RegistryPassword string `env:"HELM_REGISTRY_PASSWORD"`
+	Backend          string `env:"E2E_BACKEND, default=auto"`
+	Engine           string `env:"E2E_ENGINE, default=auto"`
+	Node             string `env:"E2E_NODE, default=auto"`
+	Agents           string `env:"E2E_AGENTS, default=0"`
+	K3sImage         string `env:"E2E_K3S_IMAGE"`
+	ClusterTimeout   string `env:"E2E_CLUSTER_TIMEOUT, default=30m"`
+	DeployTimeout    string `env:"E2E_DEPLOY_TIMEOUT, default=7m"`
+	SuiteTimeout     string `env:"E2E_SUITE_TIMEOUT, default=10m"`
+	CleanTimeout     string `env:"E2E_CLEAN_TIMEOUT, default=3m"`
+	Run              string `env:"E2E_RUN"`
+	Parallel         string `env:"E2E_PARALLEL, default=8"`
+	Format           string `env:"FORMAT, default=table"`
+	Type             string `env:"TYPE"`
+	Status           string `env:"STATUS"`
+	CheckpointID     string `env:"CHECKPOINT_ID"`
+	DryRun           string `env:"DRY_RUN, default=0"`
+	CleanAll         string `env:"ALL, default=0"`
+	CleanEngine      string `env:"ENGINE, default=0"`
+	Home             string `env:"E2E_HOME"`
+	CI               string `env:"CI, default=0"`
 }
 
 // Load reads and checks the environment. Its error is a Problems that names every bad variable.
@@ -165,52 +151,49 @@ func Load(ctx context.Context) (*Settings, error) { return load(ctx, envconfig.O
 
 func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 	var e environment
-	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &e, Lookuper: nonEmpty{lookuper}}); err != nil {
+	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &e, Lookuper: NonEmpty(lookuper)}); err != nil {
 		return nil, fmt.Errorf("read environment: %w", err)
 	}
-	var c checker
+	var c Checker
+	shared := e.Check(&c)
 	s := &Settings{
 		Token:             Secret(e.Token),
-		CedanaNamespace:   c.match("CEDANA_NAMESPACE", e.CedanaNamespace, dnsLabel, 63, "cedana-system"),
-		ClusterName:       c.match("CLUSTER_NAME", e.ClusterName, dnsLabel, maxClusterName, "cedana-e2e"),
+		CedanaNamespace:   shared.CedanaNamespace,
+		ClusterName:       c.Match("CLUSTER_NAME", e.ClusterName, dnsLabel, maxClusterName, "cedana-e2e"),
 		ClusterID:         e.ClusterID,
-		Namespace:         c.match("NAMESPACE", e.Namespace, dnsLabel, maxNamespacePrefix, "cedana-e2e"),
-		RuncRoot:          c.absolute("RUNC_ROOT", e.RuncRoot, "/run/containerd/runc/k8s.io"),
+		Namespace:         shared.Namespace,
+		RuncRoot:          shared.RuncRoot,
 		HelmChart:         e.HelmChart,
 		HelmValues:        list(e.HelmValues),
-		SkipHelm:          c.boolean("SKIP_HELM", e.SkipHelm),
+		SkipHelm:          c.Boolean("SKIP_HELM", e.SkipHelm),
 		RegistryUser:      e.RegistryUser,
 		RegistryPassword:  Secret(e.RegistryPassword),
-		Engine:            c.oneOf("E2E_ENGINE", e.Engine, "auto", "system", "private"),
-		Node:              c.oneOf("E2E_NODE", e.Node, "auto", "k3s", "source"),
-		Agents:            c.number("E2E_AGENTS", e.Agents, 0, 10),
+		Engine:            c.OneOf("E2E_ENGINE", e.Engine, "auto", "system", "private"),
+		Node:              c.OneOf("E2E_NODE", e.Node, "auto", "k3s", "source"),
+		Agents:            c.Number("E2E_AGENTS", e.Agents, 0, 10),
 		K3sImage:          e.K3sImage,
-		ClusterTimeout:    c.duration("E2E_CLUSTER_TIMEOUT", e.ClusterTimeout, "30m"),
-		DeployTimeout:     c.duration("E2E_DEPLOY_TIMEOUT", e.DeployTimeout, "7m"),
-		SuiteTimeout:      c.duration("E2E_SUITE_TIMEOUT", e.SuiteTimeout, "10m"),
-		CleanTimeout:      c.duration("E2E_CLEAN_TIMEOUT", e.CleanTimeout, "3m"),
-		PodTimeout:        c.duration("E2E_POD_TIMEOUT", e.PodTimeout, "60s"),
-		CheckpointTimeout: c.duration("E2E_CHECKPOINT_TIMEOUT", e.CheckpointTimeout, "60s"),
-		RestoreTimeout:    c.duration("E2E_RESTORE_TIMEOUT", e.RestoreTimeout, "120s"),
-		Run:               c.pattern("E2E_RUN", e.Run, "TestRestore"),
-		Parallel:          c.number("E2E_PARALLEL", e.Parallel, 1, 64),
-		Keep:              c.boolean("E2E_KEEP", e.Keep),
-		Artifacts:         c.path("E2E_ARTIFACTS", e.Artifacts, "artifacts"),
-		Format:            c.oneOf("FORMAT", e.Format, "table", "json"),
-		Type:              c.word("TYPE", e.Type, "checkpoint_pod"),
-		Status:            c.word("STATUS", e.Status, "ready"),
+		ClusterTimeout:    c.Duration("E2E_CLUSTER_TIMEOUT", e.ClusterTimeout, "30m"),
+		DeployTimeout:     c.Duration("E2E_DEPLOY_TIMEOUT", e.DeployTimeout, "7m"),
+		SuiteTimeout:      c.Duration("E2E_SUITE_TIMEOUT", e.SuiteTimeout, "10m"),
+		CleanTimeout:      c.Duration("E2E_CLEAN_TIMEOUT", e.CleanTimeout, "3m"),
+		PodTimeout:        shared.PodTimeout,
+		CheckpointTimeout: shared.CheckpointTimeout,
+		RestoreTimeout:    shared.RestoreTimeout,
+		Run:               c.Pattern("E2E_RUN", e.Run, "TestRestore"),
+		Parallel:          c.Number("E2E_PARALLEL", e.Parallel, 1, 64),
+		Keep:              shared.Keep,
+		Artifacts:         shared.Artifacts,
+		Format:            c.OneOf("FORMAT", e.Format, "table", "json"),
+		Type:              c.Word("TYPE", e.Type, "checkpoint_pod"),
+		Status:            c.Word("STATUS", e.Status, "ready"),
 		CheckpointIDs:     list(e.CheckpointID),
-		DryRun:            c.boolean("DRY_RUN", e.DryRun),
-		CleanAll:          c.boolean("ALL", e.CleanAll),
-		CleanEngine:       c.boolean("ENGINE", e.CleanEngine),
+		DryRun:            c.Boolean("DRY_RUN", e.DryRun),
+		CleanAll:          c.Boolean("ALL", e.CleanAll),
+		CleanEngine:       c.Boolean("ENGINE", e.CleanEngine),
 		CI:                e.CI != "" && e.CI != "0" && e.CI != "false",
-		RunID:             c.runID(e.RunID),
+		RunID:             shared.RunID,
 	}
-	_, s.ClusterChosen = nonEmpty{lookuper}.Lookup("CLUSTER_NAME")
-	// The tests read these from the environment themselves; here a bad value is found before anything is created.
-	c.oneOf("SUITE", e.Suite, "smoke", "full", "chaos", "measure")
-	c.number("E2E_CYCLES", e.Cycles, 1, 10000)
-	c.number("E2E_SAMPLES", e.Samples, 1, 1000)
+	_, s.ClusterChosen = NonEmpty(lookuper).Lookup("CLUSTER_NAME")
 	s.Home = c.home(e.Home)
 	if s.ClusterID == chooseCluster {
 		s.ClusterID, s.ChooseCluster = "", true
@@ -222,30 +205,29 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 	s.Backend = c.backend(e.Backend, s.Token, s.Existing != nil)
 	s.URL = c.url(e.URL, s.Backend, s.SkipHelm)
 	if s.Backend == BackendLive && !s.Token.Set() && !s.SkipHelm {
-		c.add("CEDANA_AUTH_TOKEN", "must be set for the live backend", "<your token>")
+		c.Add("CEDANA_AUTH_TOKEN", "must be set for the live backend", "<your token>")
 	}
 	if s.Backend == BackendLocal && s.Existing != nil {
-		c.add("E2E_BACKEND", "local cannot be reached from an existing cluster (E2E_CLUSTER)", "live")
+		c.Add("E2E_BACKEND", "local cannot be reached from an existing cluster (E2E_CLUSTER)", "live")
 	}
 	if s.SkipHelm && s.ChooseCluster {
-		c.add("CLUSTER_ID", "existing makes no sense with SKIP_HELM=1, which takes the id that is installed", "<nothing>")
-	}
-	if (s.RegistryUser == "") != !s.RegistryPassword.Set() {
-		c.add("HELM_REGISTRY_USERNAME", "goes together with HELM_REGISTRY_PASSWORD", "robot")
+		c.Add("CLUSTER_ID", "existing makes no sense with SKIP_HELM=1, which takes the id that is installed", "<nothing>")
 	}
 	if e.Token != strings.TrimSpace(e.Token) {
-		c.add("CEDANA_AUTH_TOKEN", "has white space around it", "<your token>")
+		c.Add("CEDANA_AUTH_TOKEN", "has white space around it", "<your token>")
 	}
 	if (s.RegistryUser == "") != !s.RegistryPassword.Set() {
-		c.add("HELM_REGISTRY_USERNAME", "goes with HELM_REGISTRY_PASSWORD, and only one of them is set", "<your user name>")
+		c.Add("HELM_REGISTRY_USERNAME", "goes with HELM_REGISTRY_PASSWORD, and only one of them is set", "<your user name>")
 	}
-	if len(c.problems) > 0 {
-		return nil, c.problems
+	if len(c.Problems) > 0 {
+		return nil, c.Problems
 	}
 	return s, nil
 }
 
-// nonEmpty treats a variable that is set to nothing as not set, so that CI can pass optional inputs through.
+// NonEmpty treats a variable that is set to nothing as not set, so that CI can pass optional inputs through.
+func NonEmpty(all envconfig.Lookuper) envconfig.Lookuper { return nonEmpty{all} }
+
 type nonEmpty struct{ envconfig.Lookuper }
 
 func (n nonEmpty) Lookup(key string) (string, bool) {
@@ -293,81 +275,14 @@ var (
 	runIDForm = regexp.MustCompile(`^[a-z0-9]{4,16}$`)
 )
 
-type checker struct{ problems Problems }
-
-func (c *checker) add(name, reason, example string) {
-	c.problems = append(c.problems, Problem{Name: name, Reason: reason, Example: example})
-}
-
-func (c *checker) match(name, value string, form *regexp.Regexp, most int, example string) string {
-	switch {
-	case len(value) > most:
-		c.add(name, fmt.Sprintf("%q has %d characters, at most %d are allowed", value, len(value), most), example)
-	case !form.MatchString(value):
-		c.add(name, fmt.Sprintf("%q is not a DNS label (lower-case letters, digits and hyphens)", value), example)
+func list(value string) []string {
+	var out []string
+	for _, v := range strings.Split(value, ",") {
+		if v = strings.TrimSpace(v); v != "" {
+			out = append(out, v)
+		}
 	}
-	return value
-}
-
-// word is one of the API's: not every propagator has the same, so only its form is checked.
-func (c *checker) word(name, value, example string) string {
-	if value != "" && !apiWord.MatchString(value) {
-		c.add(name, fmt.Sprintf("%q is not a word of lower-case letters, digits and underscores", value), example)
-	}
-	return value
-}
-
-func (c *checker) oneOf(name, value string, allowed ...string) string {
-	if !slices.Contains(allowed, value) {
-		c.add(name, fmt.Sprintf("%q is not one of %s", value, strings.Join(allowed, ", ")), allowed[0])
-	}
-	return value
-}
-
-func (c *checker) boolean(name, value string) bool {
-	b, err := strconv.ParseBool(value)
-	if err != nil {
-		c.add(name, fmt.Sprintf("%q is neither 0 nor 1", value), "1")
-	}
-	return b
-}
-
-func (c *checker) number(name, value string, least, most int) int {
-	n, err := strconv.Atoi(value)
-	if err != nil || n < least || n > most {
-		c.add(name, fmt.Sprintf("%q is not a number from %d to %d", value, least, most), strconv.Itoa(max(least, 1)))
-	}
-	return n
-}
-
-func (c *checker) duration(name, value, example string) time.Duration {
-	d, err := time.ParseDuration(value)
-	if err != nil || d <= 0 {
-		c.add(name, fmt.Sprintf("%q is not a duration above zero", value), example)
-	}
-	return d
-}
-
-func (c *checker) absolute(name, value, example string) string {
-	if !filepath.IsAbs(value) {
-		c.add(name, fmt.Sprintf("%q is not an absolute path", value), example)
-	}
-	return filepath.Clean(value)
-}
-
-func (c *checker) path(name, value, example string) string {
-	abs, err := filepath.Abs(value)
-	if err != nil {
-		c.add(name, err.Error(), example)
-	}
-	return abs
-}
-
-func (c *checker) pattern(name, value, example string) string {
-	if _, err := regexp.Compile(value); err != nil {
-		c.add(name, fmt.Sprintf("%q is not a regular expression: %v", value, err), example)
-	}
-	return value
+	return out
 }
 
 // HomeDir is where everything on disk lives: the value of E2E_HOME, or by default a directory in the user's cache.
@@ -382,16 +297,16 @@ func HomeDir(value string) (string, error) {
 	return filepath.Abs(value)
 }
 
-func (c *checker) home(value string) string {
+func (c *Checker) home(value string) string {
 	dir, err := HomeDir(value)
 	if err != nil {
-		c.add("E2E_HOME", err.Error(), "/var/cache/cedana-e2e")
+		c.Add("E2E_HOME", err.Error(), "/var/cache/cedana-e2e")
 	}
 	return dir
 }
 
-func (c *checker) backend(value string, token Secret, existing bool) Backend {
-	switch c.oneOf("E2E_BACKEND", value, "auto", "local", "live") {
+func (c *Checker) backend(value string, token Secret, existing bool) Backend {
+	switch c.OneOf("E2E_BACKEND", value, "auto", "local", "live") {
 	case "local":
 		return BackendLocal
 	case "live":
@@ -401,14 +316,4 @@ func (c *checker) backend(value string, token Secret, existing bool) Backend {
 		return BackendLive
 	}
 	return BackendLocal
-}
-
-func list(value string) []string {
-	var out []string
-	for _, v := range strings.Split(value, ",") {
-		if v = strings.TrimSpace(v); v != "" {
-			out = append(out, v)
-		}
-	}
-	return out
 }

@@ -168,3 +168,14 @@ func TestARegistrysUserAndPasswordGoTogether(t *testing.T) {
 	require.ErrorContains(t, err, "HELM_REGISTRY_USERNAME")
 	require.NotContains(t, err.Error(), "canary")
 }
+
+func TestFullHasSmokeAndNothingElseHasAnother(t *testing.T) {
+	t.Parallel()
+	require.True(t, Full.Has(Smoke))
+	require.True(t, Smoke.Has(Smoke))
+	for _, g := range []Group{Full, Chaos, Measure} {
+		require.False(t, Smoke.Has(g))
+	}
+	require.False(t, Full.Has(Measure))
+	require.False(t, Chaos.Has(Smoke))
+}

@@ -37,7 +37,16 @@ func NormalizeURL(raw string) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
-func (c *checker) url(value string, backend Backend, installed bool) string {
+// URL wants a propagator's address, and normalises it.
+func (c *Checker) URL(name, value string) string {
+	base, err := NormalizeURL(value)
+	if err != nil {
+		c.Add(name, err.Error(), urlExample)
+	}
+	return base
+}
+
+func (c *Checker) url(value string, backend Backend, installed bool) string {
 	if backend == BackendLocal {
 		// The local propagator's address is given by the run; a leftover CEDANA_URL must not send tests elsewhere.
 		return ""
@@ -49,9 +58,5 @@ func (c *checker) url(value string, backend Backend, installed bool) string {
 	if value == "" {
 		value = DefaultURL
 	}
-	base, err := NormalizeURL(value)
-	if err != nil {
-		c.add("CEDANA_URL", err.Error(), urlExample)
-	}
-	return base
+	return c.URL("CEDANA_URL", value)
 }

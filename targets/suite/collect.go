@@ -45,8 +45,10 @@ func Collect(ctx context.Context, con *console.Console, s *settings.Settings, op
 				missing = append(missing, fmt.Errorf("collect %s: %w", source.Name, err))
 			}
 		}
-		step.Set("collecting pods, events and logs")
-		missing = append(missing, collectCluster(ctx, s, opts, dir))
+		if opts.NoCluster == "" {
+			step.Set("collecting pods, events and logs")
+			missing = append(missing, collectCluster(ctx, s, opts, dir))
+		}
 		if err := errors.Join(missing...); err != nil {
 			con.Warn("not all artifacts could be had: %s", m.Text(err.Error()))
 		}

@@ -140,15 +140,13 @@ func gotestsum(s *settings.Settings, opts Options, raw, binary string, limit tim
 
 // environment is what the tests read, over this process's own. Secrets go this way and never by argument.
 func environment(s *settings.Settings, opts Options) []string {
-	keep := "0"
-	if s.Keep {
-		keep = "1"
-	}
 	return []string{
 		"E2E_BACKEND=" + string(s.Backend),
 		"CEDANA_URL=" + opts.URL,
 		"CEDANA_AUTH_TOKEN=" + opts.Token.Reveal(),
 		"CLUSTER_ID=" + opts.ClusterID,
+		"E2E_REGISTERED=" + flag(opts.Registered),
+		"E2E_NO_CLUSTER=" + opts.NoCluster,
 		"CLUSTER_NAME=" + s.ClusterName,
 		"E2E_CLUSTER=" + clusterKind(s),
 		"E2E_KUBECONFIG=" + opts.Kubeconfig,
@@ -158,14 +156,20 @@ func environment(s *settings.Settings, opts Options) []string {
 		"RUNC_ROOT=" + s.RuncRoot,
 		"E2E_RUN_ID=" + s.RunID,
 		"E2E_ARTIFACTS=" + filepath.Join(s.Artifacts, testsDir),
-		"E2E_KEEP=" + keep,
+		"E2E_KEEP=" + flag(s.Keep),
 		"E2E_IMAGE_NGINX=" + opts.Nginx,
 		"E2E_IMAGE_COUNTER=" + opts.Counter,
-		"E2E_IMAGE_BUSYBOX=" + opts.Busybox,
 		"E2E_POD_TIMEOUT=" + s.PodTimeout.String(),
 		"E2E_CHECKPOINT_TIMEOUT=" + s.CheckpointTimeout.String(),
 		"E2E_RESTORE_TIMEOUT=" + s.RestoreTimeout.String(),
 	}
+}
+
+func flag(set bool) string {
+	if set {
+		return "1"
+	}
+	return "0"
 }
 
 func clusterKind(s *settings.Settings) string {

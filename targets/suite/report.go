@@ -21,7 +21,9 @@ import (
 type Report struct {
 	Backend settings.Backend
 	URL     string
-	Phases  []Phase
+	// NoCluster is why there was no cluster, if so.
+	NoCluster string
+	Phases    []Phase
 	// Tests are those at the top, in the order in which they began.
 	Tests  []*Test
 	byName map[string]*Test

@@ -26,8 +26,12 @@ type Options struct {
 	// Kubeconfig and Context default to the settings' own cluster.
 	Kubeconfig string
 	Context    string
-	// Nginx, Counter and Busybox are the images of the pods under test.
-	Nginx, Counter, Busybox string
+	// Registered says that a run registered the cluster with this token, so that registering another must work too.
+	Registered bool
+	// NoCluster is why there is no cluster, and what to do about it. Then only the tests that need no pods run.
+	NoCluster string
+	// Nginx and Counter are the images of the pods under test.
+	Nginx, Counter string
 	// Sources are what Collect keeps besides the cluster's own objects, when the run fails.
 	Sources []Source
 	// Phases are what was done before the tests, for the summary.
@@ -103,7 +107,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 	phases := append(opts.Phases[:len(opts.Phases):len(opts.Phases)], Phase{"compile the tests", time.Since(begin)})
 
 	begin = time.Now()
-	report := &Report{Backend: s.Backend, URL: opts.URL}
+	report := &Report{Backend: s.Backend, URL: opts.URL, NoCluster: opts.NoCluster}
 	runErr := con.Run(ctx, "run the tests", func(ctx context.Context, step *console.Step) error {
 		err := runTests(ctx, con, step, s, opts, m, binary, report)
 		step.Note("%s", report.Counts())

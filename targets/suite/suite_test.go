@@ -40,7 +40,7 @@ func newFixture(t *testing.T, run string) *fixture {
 	}
 	f.options = Options{
 		Dir: "testdata/sample", URL: "http://127.0.0.1:1", Token: canary, ClusterID: "cluster-id",
-		Nginx: "nginx:1", Counter: "counter:1", Busybox: "busybox:1",
+		Nginx: "nginx:1", Counter: "counter:1",
 		Phases: []Phase{{"create the cluster", 7470 * time.Millisecond}},
 		Getenv: func(name string) string { return map[string]string{"GITHUB_STEP_SUMMARY": f.stepSummary}[name] },
 	}
@@ -92,10 +92,21 @@ func TestTheTestsAreToldEverythingByTheirEnvironment(t *testing.T) {
 	for _, want := range []string{
 		"E2E_BACKEND=local", "CEDANA_URL=http://127.0.0.1:1", "CLUSTER_ID=cluster-id", "E2E_KUBECONTEXT=k3d-unit",
 		"E2E_KUBECONFIG=" + f.settings.Kubeconfig(), "NAMESPACE=cedana-e2e", "RUNC_ROOT=/run/containerd/runc/k8s.io",
-		"E2E_RUN_ID=1a2b3c4d", "E2E_IMAGE_NGINX=nginx:1", "E2E_IMAGE_COUNTER=counter:1", "E2E_IMAGE_BUSYBOX=busybox:1", "E2E_POD_TIMEOUT=1s",
+		"E2E_RUN_ID=1a2b3c4d", "E2E_IMAGE_NGINX=nginx:1", "E2E_IMAGE_COUNTER=counter:1", "E2E_POD_TIMEOUT=1s",
 	} {
 		require.Contains(t, f.artifact(t, "test.json"), want)
 	}
+}
+
+func TestARunWithoutAClusterSaysWhyAndWhatItIsWorth(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestPrintsItsEnvironment")
+	f.settings.Backend, f.options.ClusterID, f.options.NoCluster = settings.BackendLive, "", "no cluster and no right to register one"
+	require.NoError(t, f.run(t.Context()))
+	require.Contains(t, f.artifact(t, "test.json"), "E2E_NO_CLUSTER=no cluster and no right to register one")
+	require.Contains(t, f.data.String(), "without a cluster: only the API at http://127.0.0.1:1 was asked")
+	require.Contains(t, f.data.String(), "no right to register one")
+	require.NotContains(t, f.data.String(), "made and restored these checkpoints")
 }
 
 func TestARedRunNamesTheTestsAndKeepsWhatItCan(t *testing.T) {

@@ -17,6 +17,9 @@ import (
 // meaning says what a run is worth. It is printed for every run: a green one on the local backend must not be taken
 // for a statement about Cedana.
 func (r *Report) meaning() string {
+	if r.NoCluster != "" {
+		return fmt.Sprintf("Live backend without a cluster: only the API at %s was asked. Nothing was deployed, checkpointed or restored. %s", r.URL, r.NoCluster)
+	}
 	if r.Backend == settings.BackendLive {
 		return fmt.Sprintf("Live backend: Cedana at %s made and restored these checkpoints.", r.URL)
 	}

@@ -15,7 +15,8 @@ import (
 	"github.com/cedana/cedana-e2e/tests/environment"
 )
 
-// What all tests share; none of it changes after TestMain.
+// What all tests share; none of it changes after TestMain. kube is nil where there is no cluster, which begin's tests
+// then never see.
 var (
 	env  *environment.Environment
 	kube kubernetes.Interface
@@ -33,6 +34,9 @@ func prepare(ctx context.Context) error {
 	var err error
 	if env, err = environment.Load(ctx); err != nil {
 		return err
+	}
+	if env.NoCluster != "" {
+		return nil
 	}
 	config, err := restConfig()
 	if err != nil {

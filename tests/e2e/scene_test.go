@@ -50,18 +50,36 @@ type scene struct {
 	actions, checkpoints []string
 }
 
-// begin starts a test of a group, beside the others. Outside its group it is skipped, unless -run names it.
+// begin starts a test of a group, beside the others. Outside its group it is skipped, unless -run names it; so it is
+// where there is no cluster to have pods in.
 func begin(t *testing.T, group environment.Group) *scene {
+	t.Helper()
+	selected(t, group)
+	wantsCluster(t)
+	t.Parallel()
+	return newScene(t)
+}
+
+// beginWithoutPods is begin for a test that only asks the propagator. It has a namespace where there is a cluster.
+func beginWithoutPods(t *testing.T, group environment.Group) *scene {
 	t.Helper()
 	selected(t, group)
 	t.Parallel()
 	return newScene(t)
 }
 
+func wantsCluster(t *testing.T) {
+	t.Helper()
+	if env.NoCluster != "" {
+		t.Skipf("needs pods: %s", env.NoCluster)
+	}
+}
+
 // beginAlone is begin for a test that measures: no other test runs meanwhile.
 func beginAlone(t *testing.T, group environment.Group) *scene {
 	t.Helper()
 	selected(t, group)
+	wantsCluster(t)
 	return newScene(t)
 }
 
@@ -83,6 +101,9 @@ func newScene(t *testing.T) *scene {
 	}
 	s.api, s.requests = s.client(env.Token)
 	t.Cleanup(s.end)
+	if kube == nil {
+		return s
+	}
 	_, err := kube.CoreV1().Namespaces().Create(s.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name:   s.namespace,
 		Labels: map[string]string{settings.KubernetesLabelRun: env.RunID, settings.KubernetesLabelManaged: settings.ManagedBy},
@@ -118,6 +139,9 @@ func (s *scene) end() {
 			return
 		}
 	}
+	if kube == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
 	// Not waited for: the cluster takes its time, and the next test has a namespace of its own.
@@ -131,10 +155,11 @@ func (s *scene) collect() error {
 	ctx, cancel := context.WithTimeout(context.Background(), artifactsTimeout)
 	defer cancel()
 	errs := []error{
-		s.files.Namespace(ctx, kube, s.namespace),
-		s.files.Cedana(ctx, kube, env.CedanaNamespace),
 		artifacts.WriteLines(s.files, "requests.log", s.requests.Lines()),
 		s.files.Write("facts.txt", []byte(s.facts.String()+"\n")),
+	}
+	if kube != nil {
+		errs = append(errs, s.files.Namespace(ctx, kube, s.namespace), s.files.Cedana(ctx, kube, env.CedanaNamespace))
 	}
 	if s.pods != nil {
 		errs = append(errs, artifacts.WriteLines(s.files, "pod-history.txt", s.pods.History()))

@@ -22,7 +22,6 @@ var complete = map[string]string{
 	"E2E_RUN_ID":        "1a2b3c4d",
 	"E2E_IMAGE_NGINX":   "nginx:1",
 	"E2E_IMAGE_COUNTER": "counter:1",
-	"E2E_IMAGE_BUSYBOX": "busybox:1",
 }
 
 func with(changes map[string]string) envconfig.Lookuper {
@@ -53,6 +52,18 @@ func TestEverythingMissingIsInOneMessageWithTheCommandToRun(t *testing.T) {
 	}
 }
 
+func TestWithoutAClusterOnlyThePropagatorIsWanted(t *testing.T) {
+	t.Parallel()
+	e, err := load(t.Context(), envconfig.MapLookuper(map[string]string{
+		"E2E_BACKEND": "live", "CEDANA_URL": "https://ci.example/v1", "CEDANA_AUTH_TOKEN": "canary", "E2E_RUN_ID": "1a2b3c4d",
+		"E2E_NO_CLUSTER": "no right to register one",
+	}))
+	require.NoError(t, err)
+	require.Equal(t, "no right to register one", e.NoCluster)
+	require.Empty(t, e.ClusterID)
+	require.False(t, e.Registered)
+}
+
 func TestEverythingWrongIsInOneMessage(t *testing.T) {
 	t.Parallel()
 	bad := map[string]string{
@@ -69,22 +80,11 @@ func TestEverythingWrongIsInOneMessage(t *testing.T) {
 
 func TestANamespaceNamesPrefixTestAndRun(t *testing.T) {
 	t.Parallel()
-	e := &Environment{Namespace: "cedana-e2e", RunID: "1a2b3c4d"}
+	e := &Environment{TestSettings: settings.TestSettings{Namespace: "cedana-e2e", RunID: "1a2b3c4d"}}
 	require.Equal(t, "cedana-e2e-testrestore-two-pods-1a2b3c4d", e.NamespaceFor("TestRestore/two_pods", 1))
 	require.Equal(t, "cedana-e2e-testrestore-1a2b3c4d-2", e.NamespaceFor("TestRestore", 2))
-	long := &Environment{Namespace: strings.Repeat("n", 24), RunID: strings.Repeat("r", 16)}
+	long := &Environment{TestSettings: settings.TestSettings{Namespace: strings.Repeat("n", 24), RunID: strings.Repeat("r", 16)}}
 	name := long.NamespaceFor("TestACheckpointOfAPodWhoseNameIsVeryLong", 12)
 	require.LessOrEqual(t, len(name), 63)
 	require.True(t, strings.HasSuffix(name, long.RunID+"-12"))
-}
-
-func TestFullHasSmokeAndNothingElseHasAnother(t *testing.T) {
-	t.Parallel()
-	require.True(t, Full.Has(Smoke))
-	require.True(t, Smoke.Has(Smoke))
-	for _, g := range []Group{Full, Chaos, Measure} {
-		require.False(t, Smoke.Has(g))
-	}
-	require.False(t, Full.Has(Measure))
-	require.False(t, Chaos.Has(Smoke))
 }

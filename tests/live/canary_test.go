@@ -2,8 +2,11 @@ package live
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/base64"
+	"encoding/json"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
@@ -97,15 +101,15 @@ func (c canaries) watchProcesses(t testing.TB) (stop func()) {
 	}
 }
 
-// onlyInSecrets looks at every object that the cluster has: the token is in the chart's Secret and in those in which
-// Helm keeps the release (compressed, so it is not seen there), and in nothing else.
+// onlyInSecrets looks at every object that the cluster has, at Helm's releases unpacked as well: the token is in the
+// chart's Secret and in those in which Helm keeps the release, and in nothing else; the registry's password is in none.
 func (c canaries) onlyInSecrets(t testing.TB, kubeconfig, kubeContext string) {
 	t.Helper()
 	config := restConfig(t, kubeconfig, kubeContext)
 	kinds, err := discovery.NewDiscoveryClientForConfigOrDie(config).ServerPreferredResources()
 	require.NoError(t, err)
 	client := dynamic.NewForConfigOrDie(config)
-	inSecret, objects := false, 0
+	inSecret, inRelease, objects := false, false, 0
 	for _, group := range kinds {
 		version, err := schema.ParseGroupVersion(group.GroupVersion)
 		require.NoError(t, err)
@@ -120,15 +124,38 @@ func (c canaries) onlyInSecrets(t testing.TB, kubeconfig, kubeContext string) {
 				require.NoError(t, err)
 				objects++
 				if kind.Kind == "Secret" && object.GetName() == "cedana-secrets" {
-					inSecret = len(c.in(data)) > 0
+					require.Equal(t, []string{"token"}, c.in(data), "the control: the token is in the Secret that it belongs in, alone")
+					inSecret = true
 					continue
+				}
+				if object.Object["type"] == "helm.sh/release.v1" {
+					require.Equal(t, []string{"token"}, c.in(release(t, object)), "the control: Helm's release has the values, with the token")
+					inRelease = true
 				}
 				c.notIn(t, kind.Kind+" "+object.GetNamespace()+"/"+object.GetName(), data)
 			}
 		}
 	}
 	require.Greater(t, objects, 20, "too few objects to have seen them all")
-	require.True(t, inSecret, "the control: the token is in the Secret that it belongs in")
+	require.True(t, inSecret && inRelease, "both kinds of Secret that may have the token were seen")
+}
+
+// release is what Helm has in a Secret: base64 of Kubernetes around base64 of Helm around gzip around JSON.
+func release(t testing.TB, secret unstructured.Unstructured) []byte {
+	t.Helper()
+	text, _, err := unstructured.NestedString(secret.Object, "data", "release")
+	require.NoError(t, err)
+	for range 2 {
+		decoded, err := base64.StdEncoding.DecodeString(text)
+		require.NoError(t, err)
+		text = string(decoded)
+	}
+	packed, err := gzip.NewReader(strings.NewReader(text))
+	require.NoError(t, err)
+	data, err := io.ReadAll(packed)
+	require.NoError(t, err)
+	require.True(t, json.Valid(data), "release %s", secret.GetName())
+	return data
 }
 
 func restConfig(t testing.TB, kubeconfig, kubeContext string) *rest.Config {

@@ -7,8 +7,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,14 +88,23 @@ func TestAWholeRunAgainstAPropagatorThatIsReachedAsLive(t *testing.T) {
 	login := []string{"HELM_REGISTRY_USERNAME=robot", "HELM_REGISTRY_PASSWORD=" + string(r.canaries["registry password"])}
 	stop := r.canaries.watchProcesses(t)
 
-	// Green, by tag.
-	out := r.mustMage("e2e", "HELM_CHART="+address+":"+chart.Metadata.Version)
+	r.withoutTheRightToRegister(authority, url, address)
+	require.Zero(t, r.clusters(authority, url))
+	// What would be installed, with the secrets masked. r.mustMage looks for them in all that comes out.
+	out := r.mustMage("values", append(login, "HELM_CHART="+lockedAddress)...)
+	require.Contains(t, out, "***")
+
+	// Green, from a registry that lets everybody in, by tag.
+	out = r.mustMage("e2e", "HELM_CHART="+address+":"+chart.Metadata.Version)
 	require.Contains(t, out, "TestRestoreNginx")
 	require.Equal(t, 1, r.clusters(authority, url), "one cluster is registered")
-	// By digest, and the registry with a login both ways; the cluster and its registration are taken again.
+	r.canaries.notInFiles(t, r.env["E2E_ARTIFACTS"])
+	// By digest; from a registry that wants a login both ways, which is given by variables or as `docker login` leaves it.
+	// The cluster and its registration are taken again.
 	r.mustMage("deploy", "HELM_CHART="+address+"@"+digest)
-	r.mustMage("deploy", append(login, "HELM_CHART="+lockedAddress)...)
+	r.mustMage("deploy", append(login, "HELM_CHART="+lockedAddress+":"+chart.Metadata.Version)...)
 	r.mustMage("deploy", append(login, "HELM_CHART="+lockedAddress+"@"+lockedDigest)...)
+	r.mustMage("deploy", "DOCKER_CONFIG="+r.dockerLogin(locked), "HELM_CHART="+lockedAddress)
 	require.Equal(t, 1, r.clusters(authority, url), "no second one")
 	out, err = r.mage("deploy", "HELM_CHART="+lockedAddress)
 	require.Error(t, err)
@@ -107,7 +120,9 @@ func TestAWholeRunAgainstAPropagatorThatIsReachedAsLive(t *testing.T) {
 
 	r.canaries.onlyInSecrets(t, filepath.Join(r.home, "clusters", r.cluster, "kubeconfig"), "k3d-"+r.cluster)
 	r.canaries.notInFiles(t, r.env["E2E_ARTIFACTS"])
+	r.installedInACluster()
 	r.existing(address)
+	r.workflows(url, address)
 	stop()
 	r.canaries.notInFiles(t, filepath.Join(r.home, "clusters", r.cluster))
 
@@ -135,6 +150,39 @@ func (r *rig) nodeIsFitForCedanasOwnHelper() {
 	}
 }
 
+// withoutTheRightToRegister runs against the same propagator through a proxy that refuses to register clusters: no
+// engine is needed, as nothing is made, and the tests that need no pods are green.
+func (r *rig) withoutTheRightToRegister(authority *livetest.Authority, propagator, chart string) {
+	r.Helper()
+	target, err := url.Parse(propagator)
+	require.NoError(r, err)
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.Transport = &http.Transport{TLSClientConfig: authority.Trust()}
+	for _, code := range []int{http.StatusForbidden, http.StatusUnauthorized} {
+		address := authority.Serve(r, time.Now().Add(time.Hour), livetest.RefusingRegistration(proxy, code))
+		env := []string{"CEDANA_URL=" + address, "HELM_CHART=" + chart, "CLUSTER_NAME=" + r.cluster + "-none", "DOCKER_HOST=unix:///no/such/docker.sock", "E2E_ENGINE=system"}
+		out := r.mustMage("e2e", env...)
+		require.Contains(r, out, "3 passed, 0 failed")
+		require.Contains(r, out, "needs pods: no cluster and no right to register one")
+		require.Contains(r, out, "Nothing was deployed, checkpointed or restored")
+		out, err := r.mage("deploy", env...)
+		require.Error(r, err)
+		require.Contains(r, out, "no cluster and no right to register one")
+		r.mustMage("clean", env...)
+	}
+}
+
+// dockerLogin is a DOCKER_CONFIG directory as `docker login` leaves it.
+func (r *rig) dockerLogin(registry *livetest.Registry) string {
+	r.Helper()
+	dir := r.TempDir()
+	login := base64.StdEncoding.EncodeToString([]byte(registry.User + ":" + registry.Password))
+	config, err := json.Marshal(map[string]any{"auths": map[string]any{registry.Host: map[string]string{"auth": login}}})
+	require.NoError(r, err)
+	require.NoError(r, os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600))
+	return dir
+}
+
 // engine is the one that the cluster is in.
 func (r *rig) engine() *client.Client {
 	r.Helper()
@@ -145,39 +193,125 @@ func (r *rig) engine() *client.Client {
 	return engine
 }
 
-// existing runs in the same cluster as if it were somebody else's, with an engine that does not answer, and cleans up
-// after itself there and nowhere else.
-func (r *rig) existing(chart string) {
+// theirs is what somebody else has in the cluster: a namespace, a volume, and the namespace of another run of these
+// targets.
+func (r *rig) theirs(client kubernetes.Interface) {
 	r.Helper()
-	kubeconfig := filepath.Join(r.home, "clusters", r.cluster, "kubeconfig")
-	client := kubeClient(r.T, kubeconfig, "k3d-"+r.cluster)
 	theirs := metav1.ObjectMeta{Name: "theirs"}
-	_, err := client.CoreV1().Namespaces().Create(r.Context(), &corev1.Namespace{ObjectMeta: theirs}, metav1.CreateOptions{})
-	require.NoError(r, err)
-	_, err = client.CoreV1().PersistentVolumes().Create(r.Context(), &corev1.PersistentVolume{ObjectMeta: theirs, Spec: corev1.PersistentVolumeSpec{
+	another := metav1.ObjectMeta{Name: "another-run", Labels: map[string]string{
+		settings.KubernetesLabelManaged: settings.ManagedBy, settings.KubernetesLabelRun: "0ther0ne",
+	}}
+	for _, meta := range []metav1.ObjectMeta{theirs, another} {
+		_, err := client.CoreV1().Namespaces().Create(r.Context(), &corev1.Namespace{ObjectMeta: meta}, metav1.CreateOptions{})
+		require.NoError(r, err)
+	}
+	_, err := client.CoreV1().PersistentVolumes().Create(r.Context(), &corev1.PersistentVolume{ObjectMeta: theirs, Spec: corev1.PersistentVolumeSpec{
 		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, Capacity: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")},
 		PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/tmp/theirs"}},
 	}}, metav1.CreateOptions{})
 	require.NoError(r, err)
+}
 
+// theirsIsThere checks that a clean-up took nothing of theirs, and everything of its own run's.
+func (r *rig) theirsIsThere(client kubernetes.Interface) {
+	r.Helper()
+	for _, name := range []string{"theirs", "another-run", "cedana-system"} {
+		_, err := client.CoreV1().Namespaces().Get(r.Context(), name, metav1.GetOptions{})
+		require.NoError(r, err, "a namespace that is not this run's")
+	}
+	_, err := client.CoreV1().PersistentVolumes().Get(r.Context(), "theirs", metav1.GetOptions{})
+	require.NoError(r, err, "a volume of somebody else")
+	require.EventuallyWithT(r, func(c *assert.CollectT) {
+		all, err := client.CoreV1().Namespaces().List(r.Context(), metav1.ListOptions{LabelSelector: settings.KubernetesLabelManaged + "=" + settings.ManagedBy})
+		require.NoError(c, err)
+		var names []string
+		for _, ns := range all.Items {
+			names = append(names, ns.Name)
+		}
+		require.Subset(c, []string{"another-run", "cedana-system"}, names)
+	}, time.Minute, time.Second, "the namespaces of this run's tests are gone")
+}
+
+// releases are Helm's records, by name.
+func (r *rig) releases(client kubernetes.Interface) []string {
+	r.Helper()
+	all, err := client.CoreV1().Secrets("").List(r.Context(), metav1.ListOptions{LabelSelector: "owner=helm"})
+	require.NoError(r, err)
+	var names []string
+	for _, secret := range all.Items {
+		names = append(names, secret.Name)
+	}
+	return names
+}
+
+// elsewhere are the variables of a run in the same cluster as if it were somebody else's, with an engine that does not
+// answer.
+func (r *rig) elsewhere() []string {
+	r.Helper()
 	pods, err := workload.Images(r.Context(), workload.Options{Home: r.home, Progress: console.New(os.Stderr, os.Stdout)})
 	require.NoError(r, err)
-	env := []string{
-		"E2E_CLUSTER=existing", "KUBECONFIG=" + kubeconfig, "KUBECONTEXT=k3d-" + r.cluster, "CLUSTER_NAME=" + r.cluster + "-theirs",
-		"HELM_CHART=" + chart, "DOCKER_HOST=unix:///no/such/docker.sock", "E2E_IMAGE_NGINX=" + pods.Nginx.Ref, "E2E_IMAGE_COUNTER=" + pods.Counter.Ref,
+	return []string{
+		"E2E_CLUSTER=existing", "KUBECONFIG=" + filepath.Join(r.home, "clusters", r.cluster, "kubeconfig"), "KUBECONTEXT=k3d-" + r.cluster,
+		"CLUSTER_NAME=" + r.cluster + "-theirs", "DOCKER_HOST=unix:///no/such/docker.sock",
+		"E2E_IMAGE_NGINX=" + pods.Nginx.Ref, "E2E_IMAGE_COUNTER=" + pods.Counter.Ref,
 	}
+}
+
+// installedInACluster tests Cedana as somebody has installed it in their cluster: its clean-up leaves the release.
+func (r *rig) installedInACluster() {
+	r.Helper()
+	client := kubeClient(r.T, filepath.Join(r.home, "clusters", r.cluster, "kubeconfig"), "k3d-"+r.cluster)
+	r.theirs(client)
+	env := append(r.elsewhere(), "SKIP_HELM=1", "CEDANA_AUTH_TOKEN=", "CEDANA_URL=")
+	before := r.releases(client)
+	require.NotEmpty(r, before)
+	r.mustMage("e2e", append(env, "E2E_RUN=TestRestoreNginx")...)
+	// A test that fails and keeps its namespace leaves something to clean.
+	_, err := r.mage("e2e", append(env, "E2E_RUN=TestRestoreNginx", "E2E_KEEP=1", "E2E_RESTORE_TIMEOUT=1ms")...)
+	require.Error(r, err)
+	r.mustMage("clean", env...)
+	r.theirsIsThere(client)
+	require.Equal(r, before, r.releases(client), "the release that was there is untouched")
+}
+
+// existing deploys into the same cluster as if it were somebody else's, and cleans up after itself there and nowhere
+// else.
+func (r *rig) existing(chart string) {
+	r.Helper()
+	client := kubeClient(r.T, filepath.Join(r.home, "clusters", r.cluster, "kubeconfig"), "k3d-"+r.cluster)
+	env := append(r.elsewhere(), "HELM_CHART="+chart)
 	r.mustMage("e2e", append(env, "E2E_RUN=TestRestore(Nginx|Counter)")...)
 	r.mustMage("clean", env...)
+	r.theirsIsThere(client)
+	require.Empty(r, r.releases(client), "the release that the run has brought to its last revision is gone")
+}
 
-	releases, err := client.CoreV1().Secrets("").List(r.Context(), metav1.ListOptions{LabelSelector: "owner=helm"})
-	require.NoError(r, err)
-	require.Empty(r, releases.Items, "the release that the run has brought to its last revision is gone")
-	_, err = client.CoreV1().Namespaces().Get(r.Context(), "theirs", metav1.GetOptions{})
-	require.NoError(r, err)
-	_, err = client.CoreV1().PersistentVolumes().Get(r.Context(), "theirs", metav1.GetOptions{})
-	require.NoError(r, err, "a volume of somebody else")
-	_, err = client.CoreV1().Namespaces().Get(r.Context(), "cedana-system", metav1.GetOptions{})
-	require.NoError(r, err, "a namespace of another run")
+// workflows executes live.yml and clean.yml step by step, with the secret that they have at home and not in a fork.
+func (r *rig) workflows(url, chart string) {
+	r.Helper()
+	object := func(of map[string]string) string {
+		text, err := json.Marshal(of)
+		require.NoError(r, err)
+		return string(text)
+	}
+	over := map[string]string{
+		"CLUSTER_NAME": r.cluster + "-workflow", "HELM_VALUES": r.env["HELM_VALUES"], "SSL_CERT_FILE": r.env["SSL_CERT_FILE"],
+		"HELM_CONFIG_HOME": r.env["HELM_CONFIG_HOME"], "DOCKER_CONFIG": r.env["DOCKER_CONFIG"],
+	}
+	// As this test is told: a machine that cannot have the official image has no other.
+	if node := os.Getenv("E2E_NODE"); node != "" {
+		over["E2E_NODE"] = node
+	}
+	out, err := r.command([]string{"go", "test", "-count=1", "-v", "-timeout", "60m", "-run", "TestEveryStepOfTheWorkflowsInOrder", "./tests/workflows"},
+		"E2E_WORKFLOWS=live.yml,clean.yml", "E2E_WORKFLOWS_OVER="+object(over), "E2E_WORKFLOWS_CACHE="+filepath.Join(r.home, "images"),
+		"E2E_WORKFLOWS_SECRETS="+object(map[string]string{"CEDANA_AUTH_TOKEN": string(r.canaries["token"])}),
+		"E2E_WORKFLOWS_VARS="+object(map[string]string{"CEDANA_URL": url, "HELM_CHART": chart}))
+	require.NoError(r, err, out)
+	_, report, _ := strings.Cut(out, "what was run:")
+	r.Logf("the workflows:%s", report)
+	for _, step := range []string{"doctor: ok", "e2e: ok", "clean: ok", "sweep: ok"} {
+		require.Contains(r, report, "run: go tool mage "+step)
+	}
 }
 
 func kubeClient(t testing.TB, kubeconfig, kubeContext string) kubernetes.Interface {
@@ -223,9 +357,15 @@ func newRig(t *testing.T) *rig {
 // mage runs a target and gives all that it says; that, and the error, never has a canary in it.
 func (r *rig) mage(target string, env ...string) (string, error) {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 20*time.Minute)
+	return r.command([]string{"go", "tool", "mage", target}, env...)
+}
+
+func (r *rig) command(args []string, env ...string) (string, error) {
+	r.Helper()
+	what := strings.Join(args, " ")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Hour)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "tool", "mage", target)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = r.root
 	cmd.Env = os.Environ()
 	for name, value := range r.env {
@@ -236,11 +376,11 @@ func (r *rig) mage(target string, env ...string) (string, error) {
 	cmd.WaitDelay = 30 * time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	r.Logf("mage %s", target)
+	r.Logf("%s", what)
 	begin := time.Now()
 	err := cmd.Run()
-	r.Logf("mage %s: %s, %v", target, time.Since(begin).Round(100*time.Millisecond), err)
-	r.canaries.notIn(r.T, "the output of mage "+target, out.Bytes())
+	r.Logf("%s: %s, %v", what, time.Since(begin).Round(100*time.Millisecond), err)
+	r.canaries.notIn(r.T, "the output of "+what, out.Bytes())
 	return out.String(), err
 }
 

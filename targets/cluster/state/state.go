@@ -114,6 +114,16 @@ func (s *State) Register(r Registration) {
 	s.Registered = append(s.Registered, r)
 }
 
+// RegisteredAt is the id of the cluster that was registered last at a propagator, or empty.
+func (s *State) RegisteredAt(url string) string {
+	for _, r := range slices.Backward(s.Registered) {
+		if r.URL == url {
+			return r.ID
+		}
+	}
+	return ""
+}
+
 // Unregister forgets a registration.
 func (s *State) Unregister(url, id string) {
 	s.Registered = slices.DeleteFunc(s.Registered, func(r Registration) bool { return r.URL == url && r.ID == id })

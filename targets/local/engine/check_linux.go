@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 )
 
 // comfortable is the free space below which a first run is likely to fill the disk.
@@ -36,7 +38,7 @@ func checkPrivate(ctx context.Context, o Options, needed bool) []Finding {
 	default:
 		f.OK, f.Detail = true, "will be started when needed"
 	}
-	if lacking, err := hostMissingCapabilities(); err != nil {
+	if lacking, err := capabilities.OfHost(); err != nil {
 		f.OK, f.Detail, f.Remedy = false, err.Error(), "mount /proc"
 	} else if f.OK && len(lacking) > 0 {
 		f.Detail += "; this host lacks " + strings.Join(lacking, ", ") + ", so its containers will do without"

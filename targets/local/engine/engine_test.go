@@ -150,18 +150,6 @@ func TestDirectoriesAreKnownByTheirRealNames(t *testing.T) {
 	assert.Equal(t, filepath.Join(want, "not", "there"), got)
 }
 
-func TestMissingCapabilitiesHaveTheirNames(t *testing.T) {
-	t.Parallel()
-	got, err := missingCapabilities("000001fffeffffff", 40)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"CAP_SYS_RESOURCE"}, got)
-	got, err = missingCapabilities("000001ffffffffff", 40)
-	require.NoError(t, err)
-	assert.Empty(t, got)
-	_, err = missingCapabilities("", 40)
-	assert.Error(t, err)
-}
-
 func TestProgramsAreBuiltOnce(t *testing.T) {
 	t.Parallel()
 	o, err := testOptions(t, "").complete()

@@ -26,6 +26,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
+
+	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 )
 
 // needsEngineTest skips unless a private engine may be started here, and returns options of one that nobody else uses.
@@ -230,7 +232,7 @@ func TestInterruptedStartLeavesNothingRunning(t *testing.T) {
 // A Docker that asks for all capabilities cannot run privileged containers on a host that lacks some.
 func TestAutoLeavesAnEngineThatCannotRunPrivilegedContainers(t *testing.T) {
 	o := needsEngineTest(t)
-	missing, err := hostMissingCapabilities()
+	missing, err := capabilities.OfHost()
 	require.NoError(t, err)
 	if len(missing) == 0 {
 		t.Skip("this host has all capabilities, so every engine copes: run on one that lacks CAP_SYS_RESOURCE")

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cedana/cedana-e2e/targets/filelock"
+	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 )
 
 const (
@@ -330,7 +331,7 @@ func dockerdConfig(ctx context.Context, o Options, containerd string, pool netip
 	files := min(limit.Max, 1<<20)
 	config["default-ulimits"] = map[string]any{"nofile": map[string]any{"Name": "nofile", "Hard": files, "Soft": files}}
 
-	missing, err := hostMissingCapabilities()
+	missing, err := capabilities.OfHost()
 	if err != nil {
 		return nil, err
 	}

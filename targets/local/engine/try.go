@@ -11,14 +11,15 @@ import (
 	"os"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
-	"github.com/docker/docker/errdefs"
 	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/google/uuid"
 
+	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -67,7 +68,7 @@ func try(ctx context.Context, o Options, e *Engine) (answer, error) {
 	}
 	a.OK, a.Problems = len(r.Problems) == 0, r.Problems
 	if a.OK {
-		if a.MissingCapabilities, err = missingCapabilities(r.Bounding, r.LastCapability); err != nil {
+		if a.MissingCapabilities, err = capabilities.Missing(r.Bounding, r.LastCapability); err != nil {
 			return a, fmt.Errorf("read the probe's report: %w", err)
 		}
 	}

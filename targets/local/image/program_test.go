@@ -135,10 +135,3 @@ func TestCompilerOutputIsSortedIntoProgressAndProblems(t *testing.T) {
 	require.Equal(t, "1 packages, now k8s.io/api/core/v1", out.state())
 	require.Equal(t, "# k8s.io/api/apps/v1\napps.go:1:2: undefined: x\nno newline", out.problems())
 }
-
-func TestLacksSysResource(t *testing.T) {
-	t.Parallel()
-	require.True(t, lacksSysResource("Name:\tx\nCapBnd:\t000001fffeffffff\n"))
-	require.False(t, lacksSysResource("Name:\tx\nCapBnd:\t000001ffffffffff\n"))
-	require.False(t, lacksSysResource(""))
-}

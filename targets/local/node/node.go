@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 
@@ -77,7 +78,7 @@ func Ensure(ctx context.Context, o Options) (Image, error) {
 	if o.K3sImage == "" {
 		o.K3sImage = DefaultK3sImage
 	}
-	lacks, err := image.LacksSysResource()
+	lacks, err := capabilities.HostLacksSysResource()
 	if err != nil {
 		return Image{}, err
 	}

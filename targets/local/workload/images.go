@@ -3,7 +3,6 @@ package workload
 import (
 	"context"
 	_ "embed"
-	"path/filepath"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -17,11 +16,8 @@ var nginxConf string
 // index is the page that nginx serves.
 const index = "<!doctype html><title>cedana-e2e</title><p>nginx of cedana-e2e\n"
 
-// Recipes are raised when the images change other than by the files in them.
-const (
-	nginxRecipe   = 1
-	busyboxRecipe = 1
-)
+// nginxRecipe is raised when the image changes other than by the files in it.
+const nginxRecipe = 1
 
 const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -32,25 +28,6 @@ func skeleton() []image.Entry {
 		image.Link("lib", "usr/lib"), image.Link("lib64", "usr/lib64"),
 		image.Dir("usr/lib", 0o755), image.Dir("usr/lib64", 0o755), image.Dir("usr/sbin", 0o755), image.Dir("usr/bin", 0o755),
 		image.Dir("var/log", 0o755), image.Link("var/run", "/run"))
-}
-
-func busybox(ctx context.Context, store *image.Store, files string) (image.Tarball, error) {
-	key, err := image.NewInputs("busybox", busyboxRecipe).
-		File("busybox", filepath.Join(files, busyboxPath)).File("applets", filepath.Join(files, appletList)).Key()
-	if err != nil {
-		return image.Tarball{}, err
-	}
-	return store.Image(ctx, "busybox", key, func(context.Context) (v1.Image, error) {
-		tools, err := applets(files)
-		if err != nil {
-			return nil, err
-		}
-		layer, err := image.Layer(append(skeleton(), tools...)...)
-		if err != nil {
-			return nil, err
-		}
-		return image.Compose(v1.Config{Cmd: []string{"sh"}, Env: []string{path}}, layer)
-	})
 }
 
 func nginx(ctx context.Context, store *image.Store, files, worker string) (image.Tarball, error) {

@@ -60,10 +60,6 @@ func TestImagesRun(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, state.State.ExitCode, "SIGQUIT lets nginx finish")
 	})
-	t.Run("busybox is a shell with tools", func(t *testing.T) {
-		id, _ := startContainer(t, engine, set.Busybox.Ref, "sh", "-c", "while :; do sleep 1; done")
-		require.Equal(t, "3", strings.TrimSpace(execute(t, engine, id, "sh", "-c", "printf 'a\nb\nc\n' | wc -l")))
-	})
 }
 
 func startContainer(t *testing.T, engine *client.Client, ref string, command ...string) (id, address string) {

@@ -4,7 +4,6 @@
 //   - counter keeps a nonce, a count and a chunk of memory, and writes a file: see its own documentation.
 //   - nginx is Debian's, on port 80, with one worker and its access log in a file: the log's lines are state that a
 //     restore must bring back. busybox is beside it for whoever executes something in the pod.
-//   - busybox is for workloads that are shell scripts.
 package workload
 
 import (
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 
@@ -29,11 +29,11 @@ type Options struct {
 
 // Set is every image, by what it is for.
 type Set struct {
-	Counter, Nginx, Busybox image.Tarball
+	Counter, Nginx image.Tarball
 }
 
 // All are the images in a row, to be put on the nodes.
-func (s Set) All() []image.Tarball { return []image.Tarball{s.Counter, s.Nginx, s.Busybox} }
+func (s Set) All() []image.Tarball { return []image.Tarball{s.Counter, s.Nginx} }
 
 var counter = image.Static{
 	Name:    "counter",
@@ -46,7 +46,7 @@ var counter = image.Static{
 // On a host without CAP_SYS_RESOURCE CRIU cannot read the limits of a process of another user (`Can't get rlimit 0`):
 // there nginx's worker is root as well, and the image has another name.
 func Images(ctx context.Context, o Options) (Set, error) {
-	lacksSysResource, err := image.LacksSysResource()
+	lacksSysResource, err := capabilities.HostLacksSysResource()
 	if err != nil {
 		return Set{}, err
 	}
@@ -60,9 +60,6 @@ func Images(ctx context.Context, o Options) (Set, error) {
 	work.Go(func() error {
 		files, err := debianFiles(ctx, store, o.Mirror)
 		if err != nil {
-			return err
-		}
-		if set.Busybox, err = busybox(ctx, store, files); err != nil {
 			return err
 		}
 		set.Nginx, err = nginx(ctx, store, files, worker(lacksSysResource))

@@ -83,17 +83,6 @@ func TestNginxImage(t *testing.T) {
 	require.Contains(t, content["etc/nginx/nginx.conf"], "user root;")
 }
 
-func TestBusyboxImage(t *testing.T) {
-	t.Parallel()
-	made, err := busybox(t.Context(), image.NewStore(t.TempDir(), nil), someFiles(t))
-	require.NoError(t, err)
-	content, config := read(t, made)
-	require.Equal(t, "busybox", content["usr/bin/busybox"])
-	require.Equal(t, "-> busybox", content["usr/bin/cat"])
-	require.NotContains(t, content, "usr/sbin/nginx")
-	require.Equal(t, []string{"sh"}, config.Cmd)
-}
-
 func TestWorkerIsRootWhereCRIUCannotReadAnothersLimits(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "root", worker(true))

@@ -33,7 +33,7 @@ func Bootstrap(ctx context.Context, progress console.Progress, mirror, root stri
 	if err := ensureInstalled(ctx, progress, needDebootstrap, needKeyring); err != nil {
 		return err
 	}
-	mirror, err := mirrorOr(mirror)
+	mirror, err := mirrorOr(ctx, progress, mirror)
 	if err != nil {
 		return err
 	}

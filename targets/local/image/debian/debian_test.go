@@ -2,6 +2,7 @@ package debian
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,20 +18,20 @@ func TestMirror(t *testing.T) {
 		release, list, sources string
 		want                   string
 	}{
-		"no sources":           {release: debian, want: defaultMirror},
-		"no os-release":        {list: "deb http://mirror.example/debian bookworm main", want: defaultMirror},
+		"no sources":           {release: debian, want: ""},
+		"no os-release":        {list: "deb http://mirror.example/debian bookworm main", want: ""},
 		"one line":             {release: debian, list: "# comment\ndeb http://mirror.example/debian/ bookworm main contrib\n", want: "http://mirror.example/debian"},
 		"one line, options":    {release: debian, list: "deb [arch=amd64 signed-by=/x] https://mirror.example/debian bookworm main # main", want: "https://mirror.example/debian"},
-		"commented out":        {release: debian, list: "#deb http://mirror.example/debian bookworm main", want: defaultMirror},
-		"sources only":         {release: debian, list: "deb-src http://mirror.example/debian bookworm main", want: defaultMirror},
+		"commented out":        {release: debian, list: "#deb http://mirror.example/debian bookworm main", want: ""},
+		"sources only":         {release: debian, list: "deb-src http://mirror.example/debian bookworm main", want: ""},
 		"another's repository": {release: debian, list: "deb https://packages.example/apt stable main\ndeb http://mirror.example/debian trixie main", want: "http://mirror.example/debian"},
 		"security is no mirror": {release: debian, list: "deb http://security.example/debian-security bookworm-security main",
-			want: defaultMirror},
-		"a file address":  {release: debian, list: "deb file:///srv/debian bookworm main", want: defaultMirror},
+			want: ""},
+		"a file address":  {release: debian, list: "deb file:///srv/debian bookworm main", want: ""},
 		"stanza":          {release: debian, sources: "Types: deb\n# snapshot\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n", want: "http://mirror.example/debian"},
 		"continued field": {release: debian, sources: "Types: deb\nURIs:\n http://security.example/debian-security\n http://mirror.example/debian\nSuites: x\nComponents: main\n", want: "http://mirror.example/debian"},
 		"disabled stanza": {release: debian, sources: "Types: deb\nURIs: http://old.example/debian\nSuites: x\nComponents: main\nEnabled: no\n\nTypes: deb\nURIs: http://new.example/debian\nSuites: x\nComponents: main\n", want: "http://new.example/debian"},
-		"Ubuntu":          {release: ubuntu, list: "deb http://mirror.example/debian noble main", want: defaultMirror},
+		"Ubuntu":          {release: ubuntu, list: "deb http://mirror.example/debian noble main", want: ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -44,6 +45,17 @@ func TestMirror(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, test.want, mirror)
 		})
+	}
+}
+
+func TestDebootstrapsOwnDefaultIsReadFromIt(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "http://mirror.example/debian", ownDefault("#!/bin/sh\nDEF_MIRROR=\"http://mirror.example/debian/\"\nMIRRORS=\"$DEF_MIRROR\"\n"))
+	require.Empty(t, ownDefault("#!/bin/sh\nMIRRORS=\"$DEF_MIRROR\"\n"))
+	if path, err := exec.LookPath("debootstrap"); err == nil {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NotEmpty(t, ownDefault(string(text)), "this host's %s", path)
 	}
 }
 

@@ -3,28 +3,30 @@ package debian
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 
-// defaultMirror is Debian's content delivery network.
-const defaultMirror = "http://deb.debian.org/debian"
-
 // Mirror is the Debian mirror that this host uses, from its apt sources: behind a proxy or without the internet the
-// host's own mirror is the one that answers. A host that is not Debian, or uses none, gets deb.debian.org. etc is the
-// host's /etc.
+// host's own mirror is the one that answers. It is empty for a host that is not Debian or uses none. etc is the host's
+// /etc.
 func Mirror(etc fs.FS) (string, error) {
 	release, err := readIfThere(etc, "os-release")
 	if err != nil {
 		return "", err
 	}
 	if !slices.Contains(strings.Split(release, "\n"), "ID=debian") {
-		return defaultMirror, nil // Ubuntu's mirrors have no Debian suites
+		return "", nil // Ubuntu's mirrors have no Debian suites
 	}
 	sources, err := fs.Glob(etc, "apt/sources.list.d/*")
 	if err != nil {
@@ -50,15 +52,43 @@ func Mirror(etc fs.FS) (string, error) {
 			}
 		}
 	}
-	return defaultMirror, nil
+	return "", nil
 }
 
-// mirrorOr is the mirror, or the host's when it is empty.
-func mirrorOr(mirror string) (string, error) {
+// mirrorOr is the mirror, or the host's when it is empty, or debootstrap's where the host has none.
+func mirrorOr(ctx context.Context, progress image.Progress, mirror string) (string, error) {
 	if mirror != "" {
 		return mirror, nil
 	}
-	return Mirror(os.DirFS("/etc"))
+	mirror, err := Mirror(os.DirFS("/etc"))
+	if mirror != "" || err != nil {
+		return mirror, err
+	}
+	if err := ensureInstalled(ctx, progress, needDebootstrap); err != nil {
+		return "", err
+	}
+	program, err := exec.LookPath("debootstrap")
+	if err != nil {
+		return "", fmt.Errorf("find a Debian mirror: %w", err)
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		return "", fmt.Errorf("find a Debian mirror: %w", err)
+	}
+	if mirror = ownDefault(string(text)); mirror == "" {
+		return "", fmt.Errorf("find a Debian mirror: %s has no default (DEF_MIRROR), and neither have apt's sources one", program)
+	}
+	return mirror, nil
+}
+
+var defMirror = regexp.MustCompile(`(?m)^DEF_MIRROR="(https?://[^"]+)"`)
+
+// ownDefault is the mirror that debootstrap, a shell script, takes when it is given none. It does not print it.
+func ownDefault(script string) string {
+	if found := defMirror.FindStringSubmatch(script); found != nil {
+		return strings.TrimRight(found[1], "/")
+	}
+	return ""
 }
 
 func readIfThere(etc fs.FS, name string) (string, error) {

@@ -23,7 +23,7 @@ func Unpack(ctx context.Context, progress console.Progress, mirror, scratch, dir
 	if err != nil {
 		return fmt.Errorf("get Debian packages: %w: this needs a host with apt, such as Debian or Ubuntu", err)
 	}
-	if mirror, err = mirrorOr(mirror); err != nil {
+	if mirror, err = mirrorOr(ctx, progress, mirror); err != nil {
 		return err
 	}
 	settings, err := aptSettings(scratch, mirror)

@@ -38,7 +38,7 @@ func TestLeaksTheToken(t *testing.T) {
 func TestPrintsItsEnvironment(t *testing.T) {
 	for _, name := range []string{
 		"E2E_BACKEND", "CEDANA_URL", "CLUSTER_ID", "E2E_KUBECONFIG", "E2E_KUBECONTEXT", "NAMESPACE", "RUNC_ROOT",
-		"E2E_RUN_ID", "E2E_IMAGE_NGINX", "E2E_IMAGE_COUNTER", "E2E_IMAGE_BUSYBOX", "E2E_POD_TIMEOUT",
+		"E2E_RUN_ID", "E2E_IMAGE_NGINX", "E2E_IMAGE_COUNTER", "E2E_NO_CLUSTER", "E2E_POD_TIMEOUT",
 	} {
 		t.Logf("%s=%s", name, os.Getenv(name))
 	}
