@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,35 +100,26 @@ func (c *child) ask() (string, error) {
 	return strings.TrimSpace(line), nil
 }
 
-// children are a tree of processes: a child with a child of its own, and one that was stopped.
+// children are a tree of processes: a child with a child of its own.
 type children struct {
-	parent, stopped *child
-	// first are the first answers, less the numbers that go up.
-	first map[*child]string
+	parent *child
+	// first is the first answer, less the numbers that go up.
+	first string
 	asked uint64
 	tree  map[string]string
 }
 
 func openChildren(config, string) (kind, error) {
-	c := &children{first: map[*child]string{}}
+	c := &children{asked: 1}
 	var err error
 	if c.parent, err = startChild(roleParent); err != nil {
 		return nil, err
 	}
-	if c.stopped, err = startChild(roleLeaf); err != nil {
+	said, err := c.parent.ask()
+	if err != nil {
 		return nil, err
 	}
-	for _, each := range []*child{c.parent, c.stopped} {
-		said, err := each.ask()
-		if err != nil {
-			return nil, err
-		}
-		c.first[each] = withoutNumber(said)
-	}
-	c.asked = 1
-	if err := c.stop(); err != nil {
-		return nil, err
-	}
+	c.first = withoutNumber(said)
 	c.tree, err = c.processes()
 	return c, err
 }
@@ -152,8 +142,8 @@ func (c *children) askParent() error {
 		return err
 	}
 	c.asked++
-	if who := withoutNumber(said); who != c.first[c.parent] {
-		return fmt.Errorf("the child was %s, and is %s", c.first[c.parent], who)
+	if who := withoutNumber(said); who != c.first {
+		return fmt.Errorf("the child was %s, and is %s", c.first, who)
 	}
 	for part := range strings.SplitSeq(said, "; ") {
 		if _, asked, _ := strings.Cut(part, ", asked "); asked != strconv.FormatUint(c.asked, 10) {
@@ -176,9 +166,6 @@ func (c *children) check(k *report.Kind) error {
 	if err := differ(c.tree, tree); err != nil {
 		return err
 	}
-	if err := c.wake(); err != nil {
-		return err
-	}
 	// A child that ends is still waited for.
 	var exit *exec.ExitError
 	command := exec.Command("/proc/self/exe")
@@ -187,37 +174,6 @@ func (c *children) check(k *report.Kind) error {
 		return fmt.Errorf("a child that was started now ended with %v, want code %d", err, endCode)
 	}
 	return nil
-}
-
-// wake lets the stopped child say who it is, and stops it again.
-func (c *children) wake() error {
-	if err := c.stopped.command.Process.Signal(unix.SIGCONT); err != nil {
-		return fmt.Errorf("wake stopped child: %w", err)
-	}
-	said, err := c.stopped.ask()
-	if err != nil {
-		return err
-	}
-	if who := withoutNumber(said); who != c.first[c.stopped] {
-		return fmt.Errorf("the stopped child was %s, and is %s", c.first[c.stopped], who)
-	}
-	return c.stop()
-}
-
-func (c *children) stop() error {
-	if err := c.stopped.command.Process.Signal(unix.SIGSTOP); err != nil {
-		return fmt.Errorf("stop child: %w", err)
-	}
-	// The signal is not instant.
-	for deadline := time.Now().Add(answerTimeout); ; time.Sleep(time.Millisecond) {
-		_, state, err := processStat(c.stopped.command.Process.Pid)
-		if err != nil || state == "T" {
-			return err
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("child %d is in state %s after %s, want stopped", c.stopped.command.Process.Pid, state, answerTimeout)
-		}
-	}
 }
 
 // processes are the descendants of this process, and as process 1 all that there are: in a restored container there
@@ -242,17 +198,13 @@ func (c *children) processes() (map[string]string, error) {
 		}
 		parents[pid], states[pid] = parent, state
 	}
-	ours := []int{c.parent.command.Process.Pid, c.stopped.command.Process.Pid}
-	tree := map[string]string{}
+	tree, ours := map[string]string{}, c.parent.command.Process.Pid
 	for pid, parent := range parents {
-		if os.Getpid() != 1 && !slices.Contains(ours, pid) && !slices.Contains(ours, parent) || pid == os.Getpid() {
+		if os.Getpid() != 1 && pid != ours && parent != ours || pid == os.Getpid() {
 			continue
 		}
-		what := "running"
-		switch states[pid] {
-		case "T", "t":
-			what = "stopped"
-		case "Z", "X":
+		what := "alive"
+		if states[pid] == "Z" || states[pid] == "X" {
 			what = "a zombie"
 		}
 		tree[fmt.Sprintf("process %d", pid)] = fmt.Sprintf("%s, child of %d", what, parent)

@@ -31,6 +31,7 @@ var kinds = map[string]func(config, string) (kind, error){
 	"listeners":   openListeners,
 	"events":      openEvents,
 	"children":    openChildren,
+	"stopped":     openStopped,
 	"threads":     openThreads,
 	"signals":     openSignals,
 	"timers":      openTimers,
@@ -41,6 +42,7 @@ func openKinds(c config, nonce string) ([]probe, error) {
 	names := c.Kinds
 	if slices.Equal(names, []string{"all"}) {
 		names = slices.Sorted(maps.Keys(kinds))
+		names = slices.DeleteFunc(names, func(name string) bool { return name == "stopped" })
 	}
 	if len(names) == 0 {
 		return nil, nil

@@ -39,7 +39,8 @@ type config struct {
 	Log string `env:"COUNTER_LOG, default=/var/lib/counter/log"`
 	// Dir is where a volume is mounted; a second file, `log`, is held open there.
 	Dir string `env:"COUNTER_DIR"`
-	// Kinds are the further kinds of state to have, of those in `kinds`; "all" has them all.
+	// Kinds are the further kinds of state to have, of those in `kinds`; "all" has all but
+	// "stopped", a process that not every node can checkpoint.
 	Kinds []string `env:"COUNTER_KINDS"`
 	// State is the directory for the files that they need.
 	State string `env:"COUNTER_STATE, default=/var/lib/counter/state"`
