@@ -50,11 +50,12 @@ type config struct {
 	Image string `env:"COUNTER_IMAGE"`
 
 	// LoadURL makes this a client; LoadWorkers connections each make a request every LoadInterval. An answer counts when
-	// it is a 200 with LoadExpect in it.
+	// it is a 200 with LoadExpect in it and comes within LoadTimeout.
 	LoadURL      string        `env:"COUNTER_LOAD_URL"`
 	LoadExpect   string        `env:"COUNTER_LOAD_EXPECT"`
 	LoadWorkers  int           `env:"COUNTER_LOAD_WORKERS, default=2"`
 	LoadInterval time.Duration `env:"COUNTER_LOAD_INTERVAL, default=20ms"`
+	LoadTimeout  time.Duration `env:"COUNTER_LOAD_TIMEOUT, default=2s"`
 }
 
 func main() {

@@ -87,4 +87,6 @@ type Load struct {
 	Failed    uint64    `json:"failed"`
 	LastError string    `json:"last_error,omitempty"`
 	LastOK    time.Time `json:"last_ok"`
+	// Waiting is the age of the oldest request that has no answer yet; 0 when there is none.
+	Waiting time.Duration `json:"waiting"`
 }
