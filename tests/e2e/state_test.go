@@ -198,6 +198,16 @@ func (s *scene) cgroup(p *corev1.Pod) map[string]string {
 	return found
 }
 
+// cgroupV1 reports whether a pod's node has cgroups of the first version.
+func (s *scene) cgroupV1(p *corev1.Pod) bool {
+	s.Helper()
+	_, err := s.tryGet(s.ctx, p, pods.CounterPort, "/read", map[string]string{"path": "/sys/fs/cgroup/cgroup.controllers"})
+	if err != nil {
+		s.absent(err, "/sys/fs/cgroup/cgroup.controllers")
+	}
+	return err != nil
+}
+
 // ended waits until a container has ended, and says how.
 func (s *scene) ended(p *corev1.Pod, container string) *corev1.ContainerStateTerminated {
 	s.Helper()

@@ -55,6 +55,11 @@ func Groups(ids ...int64) Option {
 	return func(p *corev1.Pod) { security(p).SupplementalGroups = ids }
 }
 
+// OwnedBy gives the pod's volumes to a group.
+func OwnedBy(gid int64) Option {
+	return func(p *corev1.Pod) { security(p).FSGroup = &gid }
+}
+
 func security(p *corev1.Pod) *corev1.PodSecurityContext {
 	if p.Spec.SecurityContext == nil {
 		p.Spec.SecurityContext = &corev1.PodSecurityContext{}
