@@ -210,7 +210,7 @@ func runRestore(ctx context.Context, in invocation, t target, images, workPath s
 	}
 	cmd := exec.CommandContext(ctx, runc, restoreArguments(in, t, images, workPath)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	err = cmd.Run()
+	err = runInGroups(cmd, t.Bundle)
 	if err == nil {
 		return nil
 	}
