@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
+
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 )
 
 // Labels on everything a run makes, by which `mage clean` finds it.
@@ -81,6 +83,11 @@ type Settings struct {
 	CheckpointTimeout time.Duration
 	RestoreTimeout    time.Duration
 
+	// Regression is what the stand-in breaks on purpose, none by default; Regressions is a pattern of those that
+	// `mage sensitivity` tries, empty for all.
+	Regression  regression.Name
+	Regressions string
+
 	// Run is a `go test -run` pattern; Parallel is how many tests run side by side.
 	Run      string
 	Parallel int
@@ -141,6 +148,8 @@ type environment struct {
 	PodTimeout        string `env:"E2E_POD_TIMEOUT, default=60s"`
 	CheckpointTimeout string `env:"E2E_CHECKPOINT_TIMEOUT, default=60s"`
 	RestoreTimeout    string `env:"E2E_RESTORE_TIMEOUT, default=120s"`
+	Regression        string `env:"E2E_REGRESSION"`
+	Regressions       string `env:"E2E_REGRESSIONS"`
 	Run               string `env:"E2E_RUN"`
 	Suite             string `env:"SUITE, default=smoke"`
 	Cycles            string `env:"E2E_CYCLES, default=20"`
@@ -192,6 +201,7 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		PodTimeout:        c.duration("E2E_POD_TIMEOUT", e.PodTimeout, "60s"),
 		CheckpointTimeout: c.duration("E2E_CHECKPOINT_TIMEOUT", e.CheckpointTimeout, "60s"),
 		RestoreTimeout:    c.duration("E2E_RESTORE_TIMEOUT", e.RestoreTimeout, "120s"),
+		Regressions:       c.pattern("E2E_REGRESSIONS", e.Regressions, "restored|lost"),
 		Run:               c.pattern("E2E_RUN", e.Run, "TestRestore"),
 		Parallel:          c.number("E2E_PARALLEL", e.Parallel, 1, 64),
 		Keep:              c.boolean("E2E_KEEP", e.Keep),
@@ -220,6 +230,7 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		s.ClusterName = s.Existing.name()
 	}
 	s.Backend = c.backend(e.Backend, s.Token, s.Existing != nil)
+	s.Regression = c.regression(e.Regression, s.Backend)
 	s.URL = c.url(e.URL, s.Backend, s.SkipHelm)
 	if s.Backend == BackendLive && !s.Token.Set() && !s.SkipHelm {
 		c.add("CEDANA_AUTH_TOKEN", "must be set for the live backend", "<your token>")
@@ -368,6 +379,18 @@ func (c *checker) pattern(name, value, example string) string {
 		c.add(name, fmt.Sprintf("%q is not a regular expression: %v", value, err), example)
 	}
 	return value
+}
+
+// regression is for the stand-in alone: nobody else is to be broken on purpose.
+func (c *checker) regression(value string, backend Backend) regression.Name {
+	name, err := regression.Parse(value)
+	switch {
+	case err != nil:
+		c.add(regression.Variable, err.Error(), string(regression.ColdStart))
+	case name != "" && backend != BackendLocal:
+		c.add(regression.Variable, "breaks the local stand-in on purpose, and the backend is "+string(backend), "<nothing>")
+	}
+	return name
 }
 
 func (c *checker) home(value string) string {

@@ -97,6 +97,21 @@ func TestActionFilters(t *testing.T) {
 		s.that(!slices.ContainsFunc(rows, func(a propagator.Action) bool { return a.ActionID == c.action }),
 			"the actions of "+name+" do not have "+c.action, "it is there")
 	}
+	other, err := s.api.CreateCluster(s.ctx, s.namespace)
+	s.must(err, "register cluster %s", s.namespace)
+	s.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+		defer cancel()
+		if err := s.api.DeleteCluster(ctx, other); err != nil {
+			s.Errorf("remove cluster %s: %v", other, err)
+		}
+	})
+	actions, err := s.api.Actions(s.ctx, propagator.ActionFilter{ClusterID: other})
+	s.must(err, "list the actions of cluster %s", other)
+	equal(s, "the number of actions of cluster "+other+", in which nothing was done,", 0, len(actions))
+	checkpoints, err := s.api.Checkpoints(s.ctx, propagator.CheckpointFilter{ClusterID: other})
+	s.must(err, "list the checkpoints of cluster %s", other)
+	equal(s, "the number of checkpoints of cluster "+other+", in which nothing was done,", 0, len(checkpoints))
 	one, err := s.api.Action(s.ctx, c.action)
 	s.must(err, "ask for action %s by its id", c.action)
 	equal(s, "the action's id", c.action, one.ActionID)
@@ -116,6 +131,11 @@ func TestDeprecate(t *testing.T) {
 		for _, c := range now {
 			equal(s, "the status of checkpoint "+c.ID, propagator.CheckpointDeprecated, c.Status)
 		}
+	}
+	// What a live propagator does is not documented.
+	if env.Backend == settings.BackendLocal {
+		_, err := s.api.RestorePod(s.ctx, propagator.RestorePodRequest{ActionID: up.action, ClusterID: env.ClusterID, Reason: propagator.ReasonManual})
+		s.refused(err, "a restore from a deprecated checkpoint", http.StatusNotFound, http.StatusBadRequest)
 	}
 	for _, row := range kept.rows {
 		now, err := s.api.Checkpoints(s.ctx, propagator.CheckpointFilter{IDs: []string{row.ID}})

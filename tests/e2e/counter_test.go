@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
+	"github.com/cedana/cedana-e2e/tests/pods"
 	"github.com/cedana/cedana-e2e/tests/wait"
 )
 
@@ -28,7 +29,10 @@ const (
 func (s *scene) get(p *corev1.Pod, port int, path string, params map[string]string) []byte {
 	s.Helper()
 	body, err := s.tryGet(s.ctx, p, port, path, params)
-	s.must(err, "get %s of port %d of pod %s", path, port, p.Name)
+	if err != nil {
+		s.fail(fmt.Sprintf("pod %s answers GET %s on port %d", p.Name, path, port),
+			fmt.Sprintf("%v; the pod is %s", err, pods.Describe(s.pods.Get(p.UID))))
+	}
 	return body
 }
 
@@ -82,6 +86,7 @@ type moments struct {
 func (s *scene) before(p *corev1.Pod, port int) *moments {
 	s.Helper()
 	m := &moments{port: port, before: s.state(p, port), journals: map[string]string{}}
+	s.nonces[m.before.Nonce] = fmt.Sprintf("%s, port %d", p.Name, port)
 	for name, j := range m.before.Journals {
 		s.that(j.Error == "", "the file "+j.Path+" is intact before the checkpoint", j.Error)
 		m.journals[name] = s.read(p, port, j.Path)
@@ -94,6 +99,7 @@ func (s *scene) before(p *corev1.Pod, port int) *moments {
 func (s *scene) after(p *corev1.Pod, m *moments) {
 	s.Helper()
 	s.about(p)
+	s.facts.moment = fmt.Sprintf("the original after its checkpoint, port %d", m.port)
 	m.after = s.state(p, m.port)
 	s.same(m.before, m.after)
 	m.last = s.past(p, m.port, m.after)
@@ -105,6 +111,7 @@ func (s *scene) after(p *corev1.Pod, m *moments) {
 func (s *scene) survived(r *restored, m *moments) report.State {
 	s.Helper()
 	s.about(r.Pod)
+	s.facts.moment = fmt.Sprintf("the restored pod, port %d", m.port)
 	now := s.state(r.Pod, m.port)
 	s.same(m.before, now)
 
@@ -139,6 +146,9 @@ func (s *scene) survived(r *restored, m *moments) report.State {
 // same checks that two states are of one process.
 func (s *scene) same(was, is report.State) {
 	s.Helper()
+	if whose := s.nonces[is.Nonce]; was.Nonce != is.Nonce && whose != "" {
+		s.fail("the nonce in memory is that of "+s.nonces[was.Nonce], "that of "+whose)
+	}
 	equal(s, "the nonce in memory (another one is another process, started anew)", was.Nonce, is.Nonce)
 	s.that(was.Start.Equal(is.Start), fmt.Sprintf("the process started at %s", was.Start), is.Start)
 	equal(s, "the pid", was.PID, is.PID)
