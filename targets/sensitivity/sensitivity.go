@@ -137,7 +137,7 @@ func (t trial) control(ctx context.Context, rows []Row) Result {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	r := Result{What: "nothing: the control", Test: strings.Join(names, ", ")}
+	r := Result{What: "nothing: the control", Test: fmt.Sprintf("%d tests", len(names)), Message: strings.Join(names, ", ")}
 	begin := time.Now()
 	report, err := t.try(ctx, "without a regression", "", 0, Row{Tests: names})
 	r.Seconds = time.Since(begin).Seconds()
@@ -151,7 +151,7 @@ func (t trial) control(ctx context.Context, rows []Row) Result {
 		bad := report.Skipped()[0]
 		r.Verdict, r.Test, r.Message = Red, bad.Name, "skipped: "+bad.Reason
 	default:
-		r.Verdict = Green
+		r.Verdict, r.Message = Green, "none of these fails: "+r.Message
 	}
 	return r
 }
@@ -207,20 +207,30 @@ func (t trial) try(ctx context.Context, what string, name regression.Name, numbe
 	return report, err
 }
 
-// said is what a test said, in one line: the part that matched, or the beginning of what it logged.
+// said is what a test said, in one line: what matched, or what was expected and seen, or what it logged first.
 func said(t *suite.Test, names *regexp.Regexp) string {
-	text := t.Output
-	if at := strings.Index(text, "expected:"); names == nil && at >= 0 {
-		text = text[at:]
-	} else if names != nil {
-		at := names.FindStringIndex(text)
-		begin := strings.LastIndex(text[:at[0]], "\n") + 1
-		text = text[begin:]
-	} else {
-		text = t.Reason
+	if names == nil {
+		names = expected
 	}
-	return oneLine(text)
+	text := t.Output
+	at := names.FindStringIndex(text)
+	if at == nil {
+		return oneLine(t.Reason)
+	}
+	text = text[strings.LastIndex(text[:at[0]], "\n")+1:]
+	if end := where.FindStringIndex(text); end != nil {
+		text = text[:end[0]]
+	}
+	return oneLine(place.ReplaceAllString(text, ""))
 }
+
+var (
+	expected = regexp.MustCompile("expected: ")
+	// where begins the part of a message that says where it happened.
+	where = regexp.MustCompile(`\n +(pod \S+/|logs, pods, events)`)
+	// place is what the testing package puts before a message.
+	place = regexp.MustCompile(`^\s*\S+\.go:\d+: `)
+)
 
 func oneLine(text string) string {
 	const most = 200

@@ -65,8 +65,13 @@ func (p *Program) Run(ctx context.Context, pick Pick) (*Report, error) {
 	if err = errors.Join(cleanExit(err), write.Close(), <-followed); err != nil {
 		return report, fmt.Errorf("run %v: %w", pick.Tests, err)
 	}
-	if open := report.names(interrupted); len(open) > 0 || len(report.Tests) == 0 {
-		return report, fmt.Errorf("run %v: not finished: %v, of %d that began", pick.Tests, open, len(report.Tests))
+	if open := report.names(interrupted); len(open) > 0 {
+		return report, fmt.Errorf("run %v: not finished: %v", pick.Tests, open)
+	}
+	for _, name := range pick.Tests {
+		if report.byName[name] == nil {
+			return report, fmt.Errorf("run %v: there is no test %s", pick.Tests, name)
+		}
 	}
 	return report, nil
 }

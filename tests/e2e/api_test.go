@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -106,15 +107,29 @@ func TestActionFilters(t *testing.T) {
 			s.Errorf("remove cluster %s: %v", other, err)
 		}
 	})
-	actions, err := s.api.Actions(s.ctx, propagator.ActionFilter{ClusterID: other})
-	s.must(err, "list the actions of cluster %s", other)
-	equal(s, "the number of actions of cluster "+other+", in which nothing was done,", 0, len(actions))
-	checkpoints, err := s.api.Checkpoints(s.ctx, propagator.CheckpointFilter{ClusterID: other})
-	s.must(err, "list the checkpoints of cluster %s", other)
-	equal(s, "the number of checkpoints of cluster "+other+", in which nothing was done,", 0, len(checkpoints))
+	// The client filters once more, because not every propagator does. Ours has to.
+	if env.Backend == settings.BackendLocal {
+		for _, kind := range []string{"actions", "checkpoints"} {
+			equal(s, "the number of "+kind+" of cluster "+other+", in which nothing was done,", 0, s.rows("/v2/"+kind+"?cluster_id="+other))
+		}
+	}
 	one, err := s.api.Action(s.ctx, c.action)
 	s.must(err, "ask for action %s by its id", c.action)
 	equal(s, "the action's id", c.action, one.ActionID)
+}
+
+// rows is how many rows a list of the API has, as it is sent.
+func (s *scene) rows(path string) int {
+	s.Helper()
+	request, err := http.NewRequestWithContext(s.ctx, http.MethodGet, env.URL+path, nil)
+	s.must(err, "make request for %s", path)
+	request.Header.Set("Authorization", "Bearer "+env.Token.Reveal())
+	response, err := (&http.Client{Transport: s.requests, Timeout: requestTimeout}).Do(request)
+	s.must(err, "get %s", path)
+	defer response.Body.Close()
+	var rows []json.RawMessage
+	s.must(json.NewDecoder(response.Body).Decode(&rows), "read the rows of %s", path)
+	return len(rows)
 }
 
 // A checkpoint that was given up says so, and another of the same pod is untouched; giving it up again is no error,

