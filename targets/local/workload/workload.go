@@ -38,6 +38,20 @@ var counter = image.Static{
 	Name:    "counter",
 	Program: image.Program{Name: "counter", Package: "./targets/local/workload/counter"},
 	Path:    "/counter",
+	Texts:   fixtures(),
+}
+
+// Fixtures is a directory of the counter's image with files that a counter can change, delete and replace.
+const Fixtures = "/fixtures"
+
+func fixtures() map[string]string {
+	texts := map[string]string{}
+	for _, name := range []string{
+		"kept", "changed", "deleted", "moved", "becomes-directory", "becomes-link", "mode", "directory/one", "directory/two", "gone/one",
+	} {
+		texts[Fixtures[1:]+"/"+name] = name + " of the image\n"
+	}
+	return texts
 }
 
 // Images makes the images unless they are in the cache.

@@ -39,6 +39,15 @@ type config struct {
 	Log string `env:"COUNTER_LOG, default=/var/lib/counter/log"`
 	// Dir is where a volume is mounted; a second file, `log`, is held open there.
 	Dir string `env:"COUNTER_DIR"`
+	// Kinds are the further kinds of state to have, of those in `kinds`; "all" has all but
+	// "stopped", a process that not every node can checkpoint.
+	Kinds []string `env:"COUNTER_KINDS"`
+	// State is the directory for the files that they need.
+	State string `env:"COUNTER_STATE, default=/var/lib/counter/state"`
+	// Trees are directories, by name, that are filled with files of every sort: `root:/var/tree,volume:/data/tree`.
+	Trees map[string]string `env:"COUNTER_TREES"`
+	// Image is a directory of the image with the files of Fixtures; some are changed, deleted and shadowed.
+	Image string `env:"COUNTER_IMAGE"`
 
 	// LoadURL makes this a client; LoadWorkers connections each make a request every LoadInterval. An answer counts when
 	// it is a 200 with LoadExpect in it.
@@ -49,6 +58,9 @@ type config struct {
 }
 
 func main() {
+	if role := os.Getenv(childRole); role != "" {
+		os.Exit(beChild(role, os.Stdin, os.Stdout))
+	}
 	// As process 1 of a container, a program that does not ask for SIGTERM never gets it.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

@@ -33,6 +33,21 @@ type State struct {
 	// Journals are the files held open since the start, by name: "root" on the root file system and, when there is one,
 	// "dir" on a volume.
 	Journals map[string]Journal `json:"journals"`
+
+	// Kinds are the kinds of state that COUNTER_KINDS and COUNTER_TREES ask for, by name.
+	Kinds map[string]Kind `json:"kinds,omitempty"`
+}
+
+// Kind is one kind of state that a process has: pipes, children, timers.
+type Kind struct {
+	// Values are facts that stay the same as long as the process lives: a pid, a port, a mask.
+	Values map[string]string `json:"values,omitempty"`
+	// Progress are numbers that go on as long as the process runs.
+	Progress map[string]uint64 `json:"progress,omitempty"`
+	// Once are timers that fire once, and the count at which each has; 0 is not yet.
+	Once map[string]uint64 `json:"once,omitempty"`
+	// Error says what of it is lost or wrong, now or at any count before. Empty means intact.
+	Error string `json:"error,omitempty"`
 }
 
 // PauseAfter is how late a count has to be to show as a pause.
