@@ -31,7 +31,7 @@ var (
 // Catalogue has a row for each regression of package regression, in its order.
 var Catalogue = []Row{
 	{regression.ColdStart, tests("TestRestoreCounter"), says(`expected: the nonce in memory \(another one is another process, started anew\)`), nil},
-	{regression.OlderCheckpoint, tests("TestRestoreTheCheckpointThatWasAskedFor"), says(`expected: the count is at least \d+|the pod goes on from the moment of its checkpoint`), nil},
+	{regression.OlderCheckpoint, tests("TestRestoreOlderCheckpoint"), says(`expected: the count is at least \d+|the pod goes on from the moment of its checkpoint`), nil},
 	{regression.OtherPod, tests("TestRestoreThePodThatWasAskedFor"), says(`expected: the nonce in memory is that of counter, port \d+\s+seen: +that of counter-b`), nil},
 	{regression.FirstGeneration, tests("TestRestoreTwiceInARow"), says(`expected: the count is at least \d+|the pod goes on from the moment of its checkpoint`), nil},
 	{regression.OneContainerCold, tests("TestRestoreTwoContainers"), says(`(?s)expected: the nonce in memory .*seen of the restored pod, port 8081`), nil},

@@ -14,20 +14,6 @@ import (
 	"github.com/cedana/cedana-e2e/tests/pods"
 )
 
-// Of two checkpoints of one pod, the one that was asked for is restored.
-func TestRestoreTheCheckpointThatWasAskedFor(t *testing.T) {
-	s := begin(t, environment.Full)
-	p := s.start(pods.Counter(s.counterImage()))
-	older := s.before(p, pods.CounterPort)
-	s.checkpoint(p)
-	s.after(p, older)
-	m := s.before(p, pods.CounterPort)
-	c := s.checkpoint(p)
-	s.after(p, m)
-	s.remove(p)
-	s.survived(s.restore(c), m)
-}
-
 // Of two pods that differ in nothing but the end of their names, the one that was asked for is restored.
 func TestRestoreThePodThatWasAskedFor(t *testing.T) {
 	s := begin(t, environment.Full)

@@ -126,12 +126,7 @@ func (s *scene) survived(r *restored, m *moments) report.State {
 	s.same(m.before, now)
 
 	// The process slept from its checkpoint to its restore, and remembers at which count.
-	slept := report.Pause{}
-	for _, p := range now.Pauses {
-		if p.Count >= m.before.Count && p.Length() > slept.Length() {
-			slept = p
-		}
-	}
+	slept := slept(now, m)
 	want := fmt.Sprintf("the pod goes on from the moment of its checkpoint, count %d to %d", m.before.Count, m.after.Count)
 	s.that(slept.Count >= m.before.Count && slept.Count <= m.after.Count, want+": it has slept since then",
 		fmt.Sprintf("count %d, its pauses were %v", now.Count, now.Pauses))
@@ -151,6 +146,18 @@ func (s *scene) survived(r *restored, m *moments) report.State {
 	s.note("pod %s, port %d: count %d before the checkpoint, %d in it, %d after it, %d in the original at last; restored, it is at %d",
 		r.Name, m.port, m.before.Count, slept.Count, m.after.Count, m.last.Count, on.Count)
 	return on
+}
+
+// slept is the longest time that a process stood still since the moments before its checkpoint: between its checkpoint
+// and its restore.
+func slept(now report.State, m *moments) report.Pause {
+	longest := report.Pause{}
+	for _, p := range now.Pauses {
+		if p.Count >= m.before.Count && p.Length() > longest.Length() {
+			longest = p
+		}
+	}
+	return longest
 }
 
 // same checks that two states are of one process.

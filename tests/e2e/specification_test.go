@@ -18,7 +18,7 @@ func TestRestoreSpecification(t *testing.T) {
 	nodes, err := kube.CoreV1().Nodes().List(s.ctx, metav1.ListOptions{})
 	s.must(err, "list nodes")
 	node := nodes.Items[len(nodes.Items)-1].Name
-	p := s.start(pods.Counter(s.counterImage(), pods.OnNode(node), pods.Limit(256), pods.Env("E2E_GIVEN", "a value, with a comma")))
+	p := s.start(pods.Counter(s.counterImage(), pods.OnNode(node), pods.Limits("500m", "256Mi"), pods.Env("E2E_GIVEN", "a value, with a comma")))
 	c := s.checkpoint(p)
 	s.remove(p)
 	r := s.restore(c) // which compares the specifications

@@ -96,13 +96,6 @@ func Env(name, value string) Option {
 	}
 }
 
-// Limit bounds the memory of the last container, in MiB.
-func Limit(mib int64) Option {
-	return func(p *corev1.Pod) {
-		last(p).Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: *resource.NewQuantity(mib<<20, resource.BinarySI)}
-	}
-}
-
 // OnNode lets the pod run on that node alone.
 func OnNode(name string) Option {
 	return func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: name} }

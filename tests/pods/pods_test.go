@@ -71,15 +71,16 @@ func TestWhatARestoreLostIsNamed(t *testing.T) {
 	require.Contains(t, lost[2], "E2E_MARK")
 	require.Contains(t, lost[3], "container second")
 
-	source = Counter("counter:1", OnNode("server-0"), Limit(64))
+	source = Counter("counter:1", OnNode("server-0"), Limits("1", "64Mi"))
 	restored = source.DeepCopy()
 	require.Empty(t, Lost(source, restored))
 	restored.Spec.NodeSelector = nil
 	restored.Spec.Containers[0].Resources.Limits = nil
 	lost = Lost(source, restored)
-	require.Len(t, lost, 2)
-	require.Contains(t, lost[0], "node selector")
-	require.Contains(t, lost[1], "limit of memory=64Mi of container counter")
+	require.Len(t, lost, 3)
+	require.Contains(t, lost[0], "limit of cpu of container counter, 1 (seen 0)")
+	require.Contains(t, lost[1], "limit of memory of container counter, 64Mi (seen 0)")
+	require.Contains(t, lost[2], "node selector")
 }
 
 func TestAPodsStateIsOneLine(t *testing.T) {

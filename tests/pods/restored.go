@@ -53,17 +53,13 @@ func Names(list []*corev1.Pod) string {
 func Lost(source, restored *corev1.Pod) []string {
 	lost := lostKeys("label", source.Labels, restored.Labels)
 	lost = append(lost, lostKeys("annotation", source.Annotations, restored.Annotations)...)
+	lost = append(lost, LostLimits(source, restored)...)
 	lost = append(lost, lostKeys("node selector", source.Spec.NodeSelector, restored.Spec.NodeSelector)...)
 	for _, c := range source.Spec.Containers {
 		there := find(restored.Spec.Containers, c.Name)
 		if there == nil {
 			lost = append(lost, "container "+c.Name)
 			continue
-		}
-		for what, want := range c.Resources.Limits {
-			if got, ok := there.Resources.Limits[what]; !ok || got.Cmp(want) != 0 {
-				lost = append(lost, fmt.Sprintf("limit of %s=%s of container %s (seen %s)", what, want.String(), c.Name, got.String()))
-			}
 		}
 		env := map[string]string{}
 		for _, v := range there.Env {

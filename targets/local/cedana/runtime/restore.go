@@ -220,7 +220,7 @@ func runRestore(ctx context.Context, in invocation, t target, images, workPath s
 	if t.shows(regression.StdoutLost) {
 		cmd.Stdout = nil
 	}
-	err = cmd.Run()
+	err = runInGroups(cmd, t.Bundle)
 	if err == nil {
 		return nil
 	}

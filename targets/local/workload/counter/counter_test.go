@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -263,7 +265,7 @@ func TestABadEnvironmentIsNamed(t *testing.T) {
 const asProgram = "TEST_COUNTER_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
+	if os.Getenv(asProgram) != "" || os.Getenv(childRole) != "" {
 		main()
 		return
 	}
@@ -309,4 +311,24 @@ func TestTheProgramIsBuiltWithoutMultipathTCP(t *testing.T) {
 		}
 	}
 	t.Fatal("the build has no DefaultGODEBUG: the go:debug line has to be above the package clause")
+}
+
+// ask gets a path; into may be nil.
+func ask(ctx context.Context, url string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("get %s: %s", url, response.Status)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(response.Body).Decode(into)
 }

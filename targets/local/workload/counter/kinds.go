@@ -35,6 +35,7 @@ var kinds = map[string]func(config, string) (kind, error){
 	"threads":     openThreads,
 	"signals":     openSignals,
 	"timers":      openTimers,
+	"timerfd":     openTimerfd,
 	"clock":       openClock,
 }
 

@@ -46,7 +46,8 @@ func openTree(dir string) (kind, error) {
 	b.do(func() error { return os.Symlink("plain", b.path("link")) })
 	b.do(func() error { return os.Symlink("../nowhere", b.path("link to nothing")) })
 	b.do(func() error { return os.Link(b.path("plain"), b.path("deep/second name")) })
-	b.do(func() error { return unix.Mkfifo(b.path("fifo"), 0o620) })
+	b.do(func() error { return unix.Mkfifo(b.path("fifo"), 0o600) })
+	b.do(func() error { return os.Chmod(b.path("fifo"), 0o620) })
 	b.file("deleted", 0o644, 10)
 	b.do(func() error { return os.Remove(b.path("deleted")) })
 	var attributes string
@@ -68,10 +69,15 @@ func openTree(dir string) (kind, error) {
 	return keep(dir, attributes)
 }
 
-// openImage changes, deletes and replaces files that the image has: Fixtures of package workload.
+// imageFiles are the files that openImage needs; package workload puts them into the image.
+var imageFiles = []string{
+	"kept", "changed", "deleted", "moved", "becomes-directory", "becomes-link", "mode", "directory/one", "directory/two", "gone/one",
+}
+
+// openImage changes, deletes and replaces files that the image has.
 func openImage(dir string) (kind, error) {
 	b := builder{dir: dir}
-	for _, name := range []string{"kept", "changed", "deleted", "moved", "becomes-directory", "becomes-link", "mode", "directory/one", "directory/two", "gone/one"} {
+	for _, name := range imageFiles {
 		b.do(func() error { _, err := os.Lstat(b.path(name)); return err })
 	}
 	b.do(func() error {
