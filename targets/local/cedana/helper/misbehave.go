@@ -31,8 +31,9 @@ func misbehave(ctx context.Context, w *work.Work, all []*dumped) error {
 		regression.DeletedFileReturns: func(d *dumped) error {
 			return d.checkpoint.WriteJSON(archive.DeletedFiles, []string{})
 		},
-		regression.SourceFrozen: func(d *dumped) error { return d.Freezer.freeze(ctx) },
-		regression.SourceKilled: func(d *dumped) error { return syscall.Kill(d.Pid, syscall.SIGKILL) },
+		regression.SourceFrozen:     func(d *dumped) error { return d.Freezer.freeze(ctx) },
+		regression.SourceFrozenLong: func(d *dumped) error { return freezeFor(ctx, d.Freezer, frozenLong) },
+		regression.SourceKilled:     func(d *dumped) error { return syscall.Kill(d.Pid, syscall.SIGKILL) },
 	}[w.Regression]
 	if spoil == nil || !w.Regression.Is(w.Regression, log) {
 		return nil
@@ -42,6 +43,24 @@ func misbehave(ctx context.Context, w *work.Work, all []*dumped) error {
 			return fmt.Errorf("misbehave with container %s: %w", d.Name, err)
 		}
 	}
+	return nil
+}
+
+// frozenLong is less than a readiness probe and a patient client bear.
+const frozenLong = 4 * time.Second
+
+// freezeFor holds a container still for a while that does not hold the checkpoint up.
+func freezeFor(ctx context.Context, f freezer, d time.Duration) error {
+	if err := f.freeze(ctx); err != nil {
+		return err
+	}
+	time.AfterFunc(d, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
+		defer cancel()
+		if err := f.thaw(ctx); err != nil {
+			slog.Error("thaw late", "error", err)
+		}
+	})
 	return nil
 }
 

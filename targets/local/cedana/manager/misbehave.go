@@ -33,6 +33,8 @@ func misbehave(pod *corev1.Pod, w *work.Work) {
 		eachContainer(pod, func(c *corev1.Container) { c.Env = nil })
 	case w.Regression.Is(regression.LimitsLost, log):
 		eachContainer(pod, func(c *corev1.Container) { c.Resources.Limits = nil })
+	case w.Regression.Is(regression.NameUnrelated, log):
+		pod.Name = "pod-" + w.ActionID[:min(8, len(w.ActionID))]
 	case w.Regression.Is(regression.WrongNode, log):
 		pod.Spec.NodeSelector, pod.Spec.Affinity = nil, awayFrom(w.Restore.Pod)
 	case w.Regression.Is(regression.NotListening, log), w.Regression.Is(regression.ClockStops, log):

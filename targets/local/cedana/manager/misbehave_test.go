@@ -66,6 +66,7 @@ func TestEachRegressionTakesOneThingFromThePod(t *testing.T) {
 	require.Equal(t, "from", spoilt(t, regression.AnnotationsLost).Annotations[work.AnnotationCheckpoint])
 	require.Empty(t, spoilt(t, regression.EnvironmentLost).Spec.Containers[0].Env)
 	require.Empty(t, spoilt(t, regression.LimitsLost).Spec.Containers[0].Resources.Limits)
+	require.NotContains(t, spoilt(t, regression.NameUnrelated).Name, "app")
 	require.Nil(t, spoilt(t, regression.NotListening).Spec.Containers[0].ReadinessProbe)
 	require.EqualValues(t, 1, spoilt(t, regression.ReadinessFlaps).Spec.Containers[0].ReadinessProbe.FailureThreshold)
 	astray := spoilt(t, regression.WrongNode)

@@ -56,10 +56,12 @@ const (
 	ReadyBeforeStored    Name = "ready-before-stored"
 	SourceFrozen         Name = "source-frozen"
 	SourceKilled         Name = "source-killed"
+	SourceFrozenLong     Name = "source-frozen-long"
 	AnyRuncRoot          Name = "any-runc-root"
 	WrongNode            Name = "wrong-node"
 	NodeMisreported      Name = "node-misreported"
 	TwoPods              Name = "two-pods"
+	NameUnrelated        Name = "name-unrelated"
 	NoPod                Name = "no-pod"
 	ReadyTooEarly        Name = "restore-ready-too-early"
 	ReadinessFlaps       Name = "readiness-flaps"
@@ -77,6 +79,9 @@ const (
 	ClusterFilterIgnored Name = "cluster-filter-ignored"
 	WrongTokenAccepted   Name = "wrong-token-accepted"
 	UnknownPodAccepted   Name = "unknown-pod-accepted"
+	InfoOfAnotherPod     Name = "info-of-another-pod"
+	ClusterTwice         Name = "cluster-registered-twice"
+	ClusterStays         Name = "cluster-removal-ignored"
 )
 
 var all = []Regression{
@@ -100,10 +105,12 @@ var all = []Regression{
 	{ReadyBeforeStored, Helper, "a checkpoint is ready 10 s before its archives are stored"},
 	{SourceFrozen, Helper, "the source pod stays frozen after its checkpoint"},
 	{SourceKilled, Helper, "the source pod's processes are killed after their checkpoint"},
+	{SourceFrozenLong, Helper, "the source pod stays frozen for 4 s after its checkpoint"},
 	{AnyRuncRoot, Helper, "a checkpoint with a runc root that is not containerd's is taken all the same"},
 	{WrongNode, Manager, "a restored pod ignores its node selector and goes to another node"},
 	{NodeMisreported, Propagator, "a restore action names a node that its pod is not on"},
 	{TwoPods, Manager, "a restore makes two pods"},
+	{NameUnrelated, Manager, "a restored pod has a name from which nobody can tell what it was restored from"},
 	{NoPod, Manager, "a restore says that it is ready and makes no pod"},
 	{ReadyTooEarly, Manager, "a restore is ready as soon as its pod is created"},
 	{ReadinessFlaps, Runtime, "a restored pod is not Ready for a moment, again and again"},
@@ -121,6 +128,9 @@ var all = []Regression{
 	{ClusterFilterIgnored, Propagator, "lists filtered by cluster have those of all clusters"},
 	{WrongTokenAccepted, Propagator, "any token is accepted"},
 	{UnknownPodAccepted, Propagator, "a checkpoint of a pod that nobody knows is answered with an action id"},
+	{InfoOfAnotherPod, Propagator, "a checkpoint's info names another pod"},
+	{ClusterTwice, Propagator, "a cluster that is registered again gets another id"},
+	{ClusterStays, Propagator, "removing a cluster is answered well and does nothing"},
 }
 
 // All lists every regression.

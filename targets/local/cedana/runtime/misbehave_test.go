@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"io"
 	"net"
 	"os"
@@ -19,7 +20,7 @@ import (
 // TestMain makes this test binary the background process that signalLater starts from it.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == SignalLaterCommand {
-		if SignalLater(nil, os.Args[2:]) != nil {
+		if SignalLater(context.Background(), os.Args[2:]) != nil {
 			os.Exit(1)
 		}
 		return

@@ -187,6 +187,23 @@ func TestTheNodeOfARestoreIsWrong(t *testing.T) {
 	require.NotEqual(t, node, a.NodeName)
 }
 
+func TestClustersAreNotWhatTheyWere(t *testing.T) {
+	t.Parallel()
+	r := broken(t, regression.ClusterTwice)
+	require.NotEqual(t, r.cluster("a"), r.cluster("a"))
+
+	r = broken(t, regression.ClusterStays)
+	id := r.cluster("a")
+	require.NoError(t, r.client.DeleteCluster(t.Context(), id))
+	require.Equal(t, id, r.cluster("a"))
+}
+
+func TestACheckpointsInfoNamesAnotherPod(t *testing.T) {
+	t.Parallel()
+	r := broken(t, regression.InfoOfAnotherPod)
+	require.Contains(t, string(r.row(r.checkpoint(r.pod("a", unknown), unknown)).Info), `"pod_name":"another-app"`)
+}
+
 func TestAnUnknownRegressionStopsThePropagator(t *testing.T) {
 	t.Parallel()
 	_, err := parse(nil, func(name string) string {

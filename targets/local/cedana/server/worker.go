@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -212,6 +213,9 @@ func (s *Server) readyRows(tx *store.Tx, a *store.Action, containers []work.Cont
 		})
 		if err != nil {
 			return badRequest("container %s: %v", c.Container, err)
+		}
+		if s.misbehaves(regression.InfoOfAnotherPod) {
+			info = bytes.ReplaceAll(info, []byte(`"pod_name":"`), []byte(`"pod_name":"another-`))
 		}
 		row.Info, row.ActionID, row.ClusterID, row.Path, row.Checksum = info, a.ID, a.ClusterID, c.Path, c.SHA256
 		row.Name = a.Namespace + "/" + a.PodName + "/" + c.Container
