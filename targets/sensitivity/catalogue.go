@@ -33,7 +33,7 @@ var Catalogue = []Row{
 	{regression.ColdStart, tests("TestRestoreCounter"), says(`expected: the nonce in memory \(another one is another process, started anew\)`), nil},
 	{regression.OlderCheckpoint, tests("TestRestoreOlderCheckpoint"), says(`expected: the count is at least \d+|the pod goes on from the moment of its checkpoint`), nil},
 	{regression.OtherPod, tests("TestRestoreThePodThatWasAskedFor"), says(`expected: the nonce in memory is that of counter, port \d+\s+seen: +that of counter-b`), nil},
-	{regression.FirstGeneration, tests("TestRestoreTwiceInARow"), says(`expected: the count is at least \d+|the pod goes on from the moment of its checkpoint`), nil},
+	{regression.FirstGeneration, tests("TestRestoreThreeGenerations"), says(`expected: the count is at least \d+|the pod goes on from the moment of its checkpoint`), nil},
 	{regression.OneContainerCold, tests("TestRestoreTwoContainers"), says(`(?s)expected: the nonce in memory .*seen of the restored pod, port 8081`), nil},
 	{regression.MemoryFlipped, tests("TestRestoreCounter"), says(`expected: the checksum of memory`), nil},
 	{regression.FileOffsetReset, tests("TestRestoreEmptyDir"), says(`expected: .*log has a line for each count .* through the descriptor held since the start`), nil},
