@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -45,11 +45,13 @@ type run struct {
 	checked *deploy.Checked
 
 	// api is the propagator, url and token its address and token as this machine uses them.
-	api       *propagator.Client
-	url       string
-	token     settings.Secret
-	container string
-	clusterID string
+	api *propagator.Client
+	url string
+	// urlInCluster is the local propagator's, as pods use it.
+	urlInCluster string
+	token        settings.Secret
+	container    string
+	clusterID    string
 	// identity is the cluster's at a live propagator, before there is a cluster. noCluster is why there is
 	// none to be had: nothing is made or deployed then, and only the tests that need no pods can run.
 	identity  *deploy.Identity
@@ -334,20 +336,12 @@ func (r *run) deploy(ctx context.Context) error {
 	s := r.settings
 	o := deploy.Options{Kubeconfig: r.made.Kubeconfig, Context: r.made.Context, Checked: r.checked, Identity: r.identity}
 	if s.Backend == settings.BackendLocal {
-		local, err := backend.Ensure(ctx, r.con, s, backend.Options{
-			Host: r.engine.Host, Network: r.made.Network, Image: r.standIn.Ref,
-			Load: func(ctx context.Context) error { return image.Load(ctx, r.docker, r.standIn, r.con) },
-		})
-		if err != nil {
-			return err
-		}
-		r.url, r.token, r.container = local.URL, local.Token, local.Container
-		if r.api, err = propagator.New(r.url, r.token); err != nil {
+		if err := r.propagator(ctx); err != nil {
 			return err
 		}
 		repository, tag, _ := strings.Cut(r.standIn.Ref, ":")
 		picture := deploy.Image{Repository: repository, Tag: tag}
-		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = chart.Files, local.InClusterURL+"/v1", local.Token, picture, picture
+		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = chart.Files, r.urlInCluster+"/v1", r.token, picture, picture
 	}
 	if s.SkipHelm {
 		return r.useInstalled(ctx, o)
@@ -362,6 +356,23 @@ func (r *run) deploy(ctx context.Context) error {
 	}
 	r.clusterID, r.identity = result.ID, &result.Identity
 	return nil
+}
+
+// propagator starts the local propagator, with the settings' regression if there is one.
+func (r *run) propagator(ctx context.Context) error {
+	if r.settings.Regression != "" {
+		r.con.Warn("the propagator is BROKEN ON PURPOSE: %s", r.settings.Regression.Describe())
+	}
+	local, err := backend.Ensure(ctx, r.con, r.settings, backend.Options{
+		Host: r.engine.Host, Network: r.made.Network, Image: r.standIn.Ref,
+		Load: func(ctx context.Context) error { return image.Load(ctx, r.docker, r.standIn, r.con) },
+	})
+	if err != nil {
+		return err
+	}
+	r.url, r.urlInCluster, r.token, r.container = local.URL, local.InClusterURL, local.Token, local.Container
+	r.api, err = propagator.New(r.url, r.token)
+	return err
 }
 
 // useInstalled takes Cedana as it is in the cluster (SKIP_HELM=1). What the environment does not say of the propagator

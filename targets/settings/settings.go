@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
+
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 )
 
 // Labels on everything a run makes, by which `mage clean` finds it.
@@ -79,6 +81,11 @@ type Settings struct {
 	CheckpointTimeout time.Duration
 	RestoreTimeout    time.Duration
 
+	// Regression is what the stand-in breaks on purpose, none by default; Regressions is a pattern of those that
+	// `mage sensitivity` tries, empty for all.
+	Regression  regression.Name
+	Regressions string
+
 	// Run is a `go test -run` pattern; Parallel is how many tests run side by side.
 	Run      string
 	Parallel int
@@ -133,6 +140,8 @@ type environment struct {
 	DeployTimeout    string `env:"E2E_DEPLOY_TIMEOUT, default=7m"`
 	SuiteTimeout     string `env:"E2E_SUITE_TIMEOUT, default=10m"`
 	CleanTimeout     string `env:"E2E_CLEAN_TIMEOUT, default=3m"`
+	Regression       string `env:"E2E_REGRESSION"`
+	Regressions      string `env:"E2E_REGRESSIONS"`
 	Run              string `env:"E2E_RUN"`
 	Parallel         string `env:"E2E_PARALLEL, default=8"`
 	Format           string `env:"FORMAT, default=table"`
@@ -179,6 +188,7 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		PodTimeout:        shared.PodTimeout,
 		CheckpointTimeout: shared.CheckpointTimeout,
 		RestoreTimeout:    shared.RestoreTimeout,
+		Regressions:       c.Pattern("E2E_REGRESSIONS", e.Regressions, "restored|lost"),
 		Run:               c.Pattern("E2E_RUN", e.Run, "TestRestore"),
 		Parallel:          c.Number("E2E_PARALLEL", e.Parallel, 1, 64),
 		Keep:              shared.Keep,
@@ -203,6 +213,7 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		s.ClusterName = s.Existing.name()
 	}
 	s.Backend = c.backend(e.Backend, s.Token, s.Existing != nil)
+	s.Regression = c.regression(e.Regression, s.Backend)
 	s.URL = c.url(e.URL, s.Backend, s.SkipHelm)
 	if s.Backend == BackendLive && !s.Token.Set() && !s.SkipHelm {
 		c.Add("CEDANA_AUTH_TOKEN", "must be set for the live backend", "<your token>")
@@ -283,6 +294,18 @@ func list(value string) []string {
 		}
 	}
 	return out
+}
+
+// regression is for the stand-in alone: nobody else is to be broken on purpose.
+func (c *Checker) regression(value string, backend Backend) regression.Name {
+	name, err := regression.Parse(value)
+	switch {
+	case err != nil:
+		c.Add(regression.Variable, err.Error(), string(regression.ColdStart))
+	case name != "" && backend != BackendLocal:
+		c.Add(regression.Variable, "breaks the local stand-in on purpose, and the backend is "+string(backend), "<nothing>")
+	}
+	return name
 }
 
 // HomeDir is where everything on disk lives: the value of E2E_HOME, or by default a directory in the user's cache.

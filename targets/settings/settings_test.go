@@ -11,6 +11,8 @@ import (
 
 	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 )
 
 func read(t *testing.T, env map[string]string) (*Settings, error) {
@@ -41,6 +43,28 @@ func TestATokenMeansTheLiveBackend(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, BackendLive, s.Backend)
 	require.Equal(t, "https://ci.cedana.ai", s.URL)
+}
+
+func TestOnlyAKnownRegressionOfTheStandInCanBeChosen(t *testing.T) {
+	t.Parallel()
+	s, err := read(t, map[string]string{})
+	require.NoError(t, err)
+	require.Empty(t, s.Regression, "nothing is broken by default")
+	s, err = read(t, map[string]string{"E2E_REGRESSION": "cold-start", "E2E_REGRESSIONS": "lost$"})
+	require.NoError(t, err)
+	require.Equal(t, regression.ColdStart, s.Regression)
+	require.Equal(t, "lost$", s.Regressions)
+	for want, env := range map[string]map[string]string{
+		`"everything" is not one of cold-start`: {"E2E_REGRESSION": "everything"},
+		"and the backend is live":               {"E2E_REGRESSION": "cold-start", "CEDANA_AUTH_TOKEN": "canary"},
+		"is not a regular expression":           {"E2E_REGRESSIONS": "("},
+	} {
+		_, err := read(t, env)
+		require.ErrorContains(t, err, want)
+		var problems Problems
+		require.ErrorAs(t, err, &problems)
+		require.Equal(t, 2, problems.ExitStatus())
+	}
 }
 
 func TestAnEmptyVariableIsNotSet(t *testing.T) {

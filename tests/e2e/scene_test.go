@@ -46,6 +46,8 @@ type scene struct {
 	facts     facts
 	// origins has, for each pod, the pod as the test made it from which it descends.
 	origins map[types.UID]*corev1.Pod
+	// nonces has, for each nonce that a counter had before a checkpoint, whose it was.
+	nonces map[string]string
 	// actions are all that the test started, checkpoints all that they made.
 	actions, checkpoints []string
 }
@@ -96,8 +98,8 @@ func newScene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{
 		T: t, ctx: t.Context(), namespace: env.NamespaceFor(t.Name(), nth(t.Name())),
-		origins: map[types.UID]*corev1.Pod{},
-		files:   &artifacts.Directory{Path: filepath.Join(env.Artifacts, filepath.FromSlash(t.Name())), Secret: env.Token},
+		origins: map[types.UID]*corev1.Pod{}, nonces: map[string]string{},
+		files: &artifacts.Directory{Path: filepath.Join(env.Artifacts, filepath.FromSlash(t.Name())), Secret: env.Token},
 	}
 	s.api, s.requests = s.client(env.Token)
 	t.Cleanup(s.end)
@@ -197,13 +199,13 @@ var (
 
 // facts are what a reader of a failure wants to know first.
 type facts struct {
-	pod, node, action, checkpoint, restore string
+	pod, node, action, checkpoint, restore, moment string
 }
 
 func (f facts) String() string {
 	var parts []string
 	for _, p := range []struct{ name, value string }{
-		{"pod", f.pod}, {"node", f.node}, {"checkpoint action", f.action}, {"checkpoint", f.checkpoint}, {"restore action", f.restore},
+		{"pod", f.pod}, {"node", f.node}, {"checkpoint action", f.action}, {"checkpoint", f.checkpoint}, {"restore action", f.restore}, {"seen of", f.moment},
 	} {
 		if p.value != "" {
 			parts = append(parts, p.name+" "+p.value)

@@ -105,8 +105,7 @@ func LostLimits(source, restored *corev1.Pod) []string {
 	for _, c := range source.Spec.Containers {
 		there := find(restored.Spec.Containers, c.Name)
 		if there == nil {
-			lost = append(lost, "container "+c.Name)
-			continue
+			continue // which is Lost's matter
 		}
 		for kind, lists := range map[string][2]corev1.ResourceList{
 			"limit": {c.Resources.Limits, there.Resources.Limits}, "request": {c.Resources.Requests, there.Resources.Requests},

@@ -97,6 +97,11 @@ func Env(name, value string) Option {
 	}
 }
 
+// OnNode lets the pod run on that node alone.
+func OnNode(name string) Option {
+	return func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: name} }
+}
+
 // Memory makes the last container, a counter, hold that many MiB of random bytes.
 func Memory(mib int) Option { return Env("COUNTER_MEMORY_MIB", strconv.Itoa(mib)) }
 

@@ -55,7 +55,7 @@ func TestARestoredPodIsTheOneNewPod(t *testing.T) {
 
 func TestWhatARestoreLostIsNamed(t *testing.T) {
 	t.Parallel()
-	source := Counter("counter:1", Labelled("tier", "x"), CounterContainer("second", "counter:1", 8081))
+	source := Counter("counter:1", Labelled("tier", "x"), OnNode("server-0"), CounterContainer("second", "counter:1", 8081))
 	restored := source.DeepCopy()
 	restored.Labels["more"] = "is fine"
 	require.Empty(t, Lost(source, restored))
@@ -70,6 +70,17 @@ func TestWhatARestoreLostIsNamed(t *testing.T) {
 	require.Contains(t, lost[1], "annotation "+PurposeAnnotation)
 	require.Contains(t, lost[2], "E2E_MARK")
 	require.Contains(t, lost[3], "container second")
+
+	source = Counter("counter:1", OnNode("server-0"), Limits("1", "64Mi"))
+	restored = source.DeepCopy()
+	require.Empty(t, Lost(source, restored))
+	restored.Spec.NodeSelector = nil
+	restored.Spec.Containers[0].Resources.Limits = nil
+	lost = Lost(source, restored)
+	require.Len(t, lost, 3)
+	require.Contains(t, lost[0], "limit of cpu of container counter, 1 (seen 0)")
+	require.Contains(t, lost[1], "limit of memory of container counter, 64Mi (seen 0)")
+	require.Contains(t, lost[2], "node selector")
 }
 
 func TestAPodsStateIsOneLine(t *testing.T) {

@@ -48,11 +48,13 @@ func Names(list []*corev1.Pod) string {
 	return strings.Join(names, ", ")
 }
 
-// Lost is what of the source's labels, annotations and environment a restored pod does not have, in words; empty when
+// Lost is what of the source's labels, annotations, environment, limits and node selector a restored pod does not have, in words; empty when
 // nothing is lost. A restored pod may have more.
 func Lost(source, restored *corev1.Pod) []string {
 	lost := lostKeys("label", source.Labels, restored.Labels)
 	lost = append(lost, lostKeys("annotation", source.Annotations, restored.Annotations)...)
+	lost = append(lost, LostLimits(source, restored)...)
+	lost = append(lost, lostKeys("node selector", source.Spec.NodeSelector, restored.Spec.NodeSelector)...)
 	for _, c := range source.Spec.Containers {
 		there := find(restored.Spec.Containers, c.Name)
 		if there == nil {
