@@ -303,7 +303,7 @@ func (r *rig) workflows(url, chart string) {
 		over["E2E_NODE"] = node
 	}
 	out, err := r.command([]string{"go", "test", "-count=1", "-v", "-timeout", "60m", "-run", "TestEveryStepOfTheWorkflowsInOrder", "./tests/workflows"},
-		"E2E_WORKFLOWS=live.yml,clean.yml", "E2E_WORKFLOWS_OVER="+object(over), "E2E_WORKFLOWS_CACHE="+filepath.Join(r.home, "images"),
+		"E2E_WORKFLOWS=live.yml,clean.yml", "E2E_WORKFLOWS_OVER="+object(over), "E2E_WORKFLOWS_CACHE="+r.home,
 		"E2E_WORKFLOWS_SECRETS="+object(map[string]string{"CEDANA_AUTH_TOKEN": string(r.canaries["token"])}),
 		"E2E_WORKFLOWS_VARS="+object(map[string]string{"CEDANA_URL": url, "HELM_CHART": chart}))
 	require.NoError(r, err, out)

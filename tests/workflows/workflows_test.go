@@ -27,7 +27,7 @@ import (
 const (
 	// guard names the workflows to run, comma-separated.
 	guard = "E2E_WORKFLOWS"
-	// cacheVariable is a directory that stands for what actions/cache has of `.e2e/images`.
+	// cacheVariable is an E2E_HOME that stands for what actions/cache has of `.e2e`.
 	cacheVariable = "E2E_WORKFLOWS_CACHE"
 	// secretsVariable, varsVariable and inputsVariable are what the contexts of these names have. By default they are
 	// empty, as in a fork.
@@ -192,11 +192,15 @@ func (r *runner) action(step *actionlint.Step, action *actionlint.ExecAction) {
 	name, _, _ := strings.Cut(action.Uses.Value, "@")
 	switch cache := os.Getenv(cacheVariable); {
 	case name == "actions/cache" && cache != "":
-		to := filepath.Join(r.workspace, r.fill(action.Inputs["path"].Value))
-		require.NoError(r, os.MkdirAll(filepath.Dir(to), 0o755))
-		// Hard links: what is written anew is another file.
-		out, err := exec.CommandContext(r.Context(), "cp", "-al", cache, to).CombinedOutput()
-		require.NoError(r, err, "%s", out)
+		for path := range strings.FieldsSeq(r.fill(action.Inputs["path"].Value)) {
+			below, ok := strings.CutPrefix(path, ".e2e/")
+			require.True(r, ok, "%s is not below the job's E2E_HOME", path)
+			to := filepath.Join(r.workspace, path)
+			require.NoError(r, os.MkdirAll(filepath.Dir(to), 0o755))
+			// Hard links: what is written anew is another file.
+			out, err := exec.CommandContext(r.Context(), "cp", "-al", filepath.Join(cache, below), to).CombinedOutput()
+			require.NoError(r, err, "%s", out)
+		}
 		r.say("  uses: %s: a hit, from %s", name, cacheVariable)
 	case name == "actions/checkout":
 		r.say("  uses: %s: a clone of what is committed", name)
