@@ -11,13 +11,13 @@ import (
 )
 
 // Kinds makes the last container, a counter, have every kind of state, files of every sort in the directories given by
-// name, and changes to the files that its image has in fixtures.
-func Kinds(fixtures string, trees map[string]string) Option {
+// name, and changes to the files that its image has in the directory imageDir.
+func Kinds(imageDir string, trees map[string]string) Option {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(trees)) {
 		list = append(list, name+":"+trees[name])
 	}
-	return options(Env("COUNTER_KINDS", "all"), Env("COUNTER_IMAGE", fixtures), Env("COUNTER_TREES", strings.Join(list, ",")))
+	return options(Env("COUNTER_KINDS", "all"), Env("COUNTER_IMAGE", imageDir), Env("COUNTER_TREES", strings.Join(list, ",")))
 }
 
 // Limits are the last container's.

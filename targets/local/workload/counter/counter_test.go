@@ -344,3 +344,15 @@ func ask(ctx context.Context, url string, into any) error {
 	}
 	return json.NewDecoder(response.Body).Decode(into)
 }
+
+// The file is kubelet's: one that is not there must not be made.
+func TestLastWordsGoToTheFileThatIsThere(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	require.ErrorIs(t, writeExisting(path, "x"), os.ErrNotExist)
+	require.NoError(t, os.WriteFile(path, []byte("something longer"), 0o600))
+	require.NoError(t, writeExisting(path, "last words"))
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "last words", string(content))
+}
