@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	requestTimeout = 5 * time.Second
+	requestTimeout = 20 * time.Second
 	// progress is how far a count has to go to show that it goes on.
 	progress = 3
 )

@@ -3,17 +3,21 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/tests/environment"
 	"github.com/cedana/cedana-e2e/tests/pods"
+	"github.com/cedana/cedana-e2e/tests/wait"
 )
 
 // A pod that was restored is restored again, and that one too: each goes on from the one before, not from the first.
@@ -113,7 +117,9 @@ func TestCheckpointUnderLoad(t *testing.T) {
 	_, err := kube.CoreV1().Services(s.namespace).Create(s.ctx, pods.Service("counter", pods.CounterPort), metav1.CreateOptions{})
 	s.must(err, "create service counter")
 	load := s.create(pods.Load(s.counterImage(), fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort), "ok",
-		pods.Env("COUNTER_LOAD_WORKERS", "8"), pods.Env("COUNTER_LOAD_INTERVAL", "10ms")))
+		pods.Env("COUNTER_LOAD_WORKERS", "8"), pods.Env("COUNTER_LOAD_INTERVAL", "10ms"),
+		// The pod stands still meanwhile, on a busy machine for longer than a client would wait by default.
+		pods.Env("COUNTER_LOAD_TIMEOUT", patience.String())))
 	p := s.start(pods.Counter(s.counterImage(), pods.Memory(16)))
 	load = s.ready(load)
 	begun := s.reached(load, s.load(load))
@@ -125,14 +131,16 @@ func TestCheckpointUnderLoad(t *testing.T) {
 		m = s.before(p, pods.CounterPort)
 		c = s.checkpoint(p)
 		s.after(p, m)
-		now := s.reached(load, s.load(load))
+		now := s.answered(load, time.Now())
+		s.about(p)
 		s.that(now.Failed == begun.Failed, "no request fails because of the checkpoint", fmt.Sprintf("%d of %d failed, the last: %s", now.Failed-begun.Failed, now.OK-begun.OK, now.LastError))
 	}
 	s.remove(p)
 	r := s.restore(c)
 	s.survived(r, m)
-	s.reached(load, s.load(load))
 	s.settle(r)
+	// What was asked of the original after it was gone is given up first.
+	s.answered(load, r.readyAt)
 }
 
 // A pod bears checkpoint after checkpoint, two at once too, and any of them can be restored.
@@ -161,6 +169,21 @@ func TestCheckpointAgainAndAgain(t *testing.T) {
 	r := s.restore(all[middle])
 	s.survived(r, moment[middle])
 	s.settle(r)
+}
+
+// patience of a client whose requests must not fail while a pod stands still for its checkpoint.
+const patience = 10 * time.Second
+
+// answered waits until every request of a load pod that was made before a time has ended, well or not.
+func (s *scene) answered(p *corev1.Pod, since time.Time) report.Load {
+	s.Helper()
+	var now report.Load
+	err := wait.For(s.ctx, fmt.Sprintf("the requests of pod %s to be answered", p.Name), patience+soon, func(context.Context) (bool, string, error) {
+		now = s.load(p)
+		return now.Waiting < time.Since(since), fmt.Sprintf("%d answers, %d failures, one unanswered for %s", now.OK, now.Failed, now.Waiting), nil
+	})
+	s.must(err, "watch the requests of pod %s", p.Name)
+	return s.reached(p, now)
 }
 
 // together asks for checkpoints of one pod at once: each is ready in the end, and the pod goes on.

@@ -22,9 +22,6 @@ import (
 	"github.com/cedana/cedana-e2e/tests/wait"
 )
 
-// fixtures is where the counter's image has files to be changed.
-const fixtures = "/fixtures"
-
 // once is how long the timers that fire once are set for: long enough that the checkpoint is taken before, short enough
 // that the restored pod is still looked at when they fire.
 const once = 8 * time.Second
@@ -39,7 +36,7 @@ func TestRestoreState(t *testing.T) {
 		pods.Memory(64), pods.Limits("500m", "320Mi"), pods.Restart(corev1.RestartPolicyNever), pods.Groups(4001, 4002),
 		pods.Labelled("e2e.cedana.ai/kept", "label"), pods.Annotated("e2e.cedana.ai/kept", "annotation, and \"more\"\nin two lines"),
 		pods.EmptyDir("volume", "/volume"), pods.Env("COUNTER_DIR", "/volume"), pods.MemoryDir("memory", "/memory"),
-		pods.Kinds(fixtures, map[string]string{"root": "/var/tree", "volume": "/volume/tree", "memory": "/memory/tree"}),
+		pods.Kinds(report.ImageDir, map[string]string{"root": "/var/tree", "volume": "/volume/tree", "memory": "/memory/tree"}),
 		pods.ConfigMap("settings", "/etc/e2e/config"), pods.Secret("settings", "/etc/e2e/secret"), pods.PodInfo("/etc/e2e/pod"),
 		pods.WorkingDir("/srv"),
 	))
@@ -60,6 +57,9 @@ func TestRestoreState(t *testing.T) {
 	r := s.restore(c)
 	now := s.state(r.Pod, pods.CounterPort)
 	s.sub("memory and count", func(s *scene) { s.survived(r, m) })
+	if now.Nonce != m.before.Nonce {
+		return // another process: the state that it has says nothing
+	}
 	s.settle(r)
 	fired := s.fired(r.Pod)
 	for _, name := range slices.Sorted(maps.Keys(m.before.Kinds)) {
@@ -196,6 +196,16 @@ func (s *scene) cgroup(p *corev1.Pod) map[string]string {
 		s.that(slices.Contains([]string{"50000 100000", "50000", strconv.Itoa(320 << 20)}, value), file+" has the limit of the pod's spec: 500m or 320Mi", value)
 	}
 	return found
+}
+
+// cgroupV1 reports whether a pod's node has cgroups of the first version.
+func (s *scene) cgroupV1(p *corev1.Pod) bool {
+	s.Helper()
+	_, err := s.tryGet(s.ctx, p, pods.CounterPort, "/read", map[string]string{"path": "/sys/fs/cgroup/cgroup.controllers"})
+	if err != nil {
+		s.absent(err, "/sys/fs/cgroup/cgroup.controllers")
+	}
+	return err != nil
 }
 
 // ended waits until a container has ended, and says how.

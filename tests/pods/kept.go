@@ -11,13 +11,13 @@ import (
 )
 
 // Kinds makes the last container, a counter, have every kind of state, files of every sort in the directories given by
-// name, and changes to the files that its image has in fixtures.
-func Kinds(fixtures string, trees map[string]string) Option {
+// name, and changes to the files that its image has in the directory imageDir.
+func Kinds(imageDir string, trees map[string]string) Option {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(trees)) {
 		list = append(list, name+":"+trees[name])
 	}
-	return options(Env("COUNTER_KINDS", "all"), Env("COUNTER_IMAGE", fixtures), Env("COUNTER_TREES", strings.Join(list, ",")))
+	return options(Env("COUNTER_KINDS", "all"), Env("COUNTER_IMAGE", imageDir), Env("COUNTER_TREES", strings.Join(list, ",")))
 }
 
 // Limits are the last container's.
@@ -53,6 +53,11 @@ func User(uid, gid int64) Option {
 // Groups are those that all containers are in besides their own.
 func Groups(ids ...int64) Option {
 	return func(p *corev1.Pod) { security(p).SupplementalGroups = ids }
+}
+
+// OwnedBy gives the pod's volumes to a group.
+func OwnedBy(gid int64) Option {
+	return func(p *corev1.Pod) { security(p).FSGroup = &gid }
 }
 
 func security(p *corev1.Pod) *corev1.PodSecurityContext {

@@ -245,6 +245,18 @@ func TestLoadCountsWhatItGets(t *testing.T) {
 	require.Zero(t, seen(t, other).OK, "an answer from somebody else does not count")
 }
 
+func TestLoadTellsHowLongItWaits(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-answer }))
+	t.Cleanup(server.Close)
+	l := newLoad(config{LoadURL: server.URL, LoadWorkers: 1, LoadInterval: time.Millisecond})
+	l.start(t.Context())
+	require.Eventually(t, func() bool { return seen(t, l).Waiting > 50*time.Millisecond }, 10*time.Second, 5*time.Millisecond)
+	close(answer)
+	require.Eventually(t, func() bool { s := seen(t, l); return s.OK > 0 && s.Waiting < 50*time.Millisecond }, 10*time.Second, time.Millisecond)
+}
+
 func seen(t *testing.T, l *load) (s report.Load) {
 	w := httptest.NewRecorder()
 	l.mux().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/load", nil))
@@ -331,4 +343,16 @@ func ask(ctx context.Context, url string, into any) error {
 		return nil
 	}
 	return json.NewDecoder(response.Body).Decode(into)
+}
+
+// The file is kubelet's: one that is not there must not be made.
+func TestLastWordsGoToTheFileThatIsThere(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	require.ErrorIs(t, writeExisting(path, "x"), os.ErrNotExist)
+	require.NoError(t, os.WriteFile(path, []byte("something longer"), 0o600))
+	require.NoError(t, writeExisting(path, "last words"))
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "last words", string(content))
 }

@@ -90,14 +90,19 @@ func (c *child) ask() (string, error) {
 	if _, err := fmt.Fprintln(c.in, "?"); err != nil {
 		return "", fmt.Errorf("child %d (%s) does not listen: %w", c.command.Process.Pid, c.role, err)
 	}
-	if err := c.file.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
-		return "", err
+	said := ""
+	for n := 1; ; n++ {
+		if err := c.file.SetReadDeadline(time.Now().Add(slice)); err != nil {
+			return "", err
+		}
+		part, err := c.out.ReadString('\n')
+		if said += part; err == nil {
+			return strings.TrimSpace(said), nil
+		}
+		if n == sliceCount || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return "", fmt.Errorf("child %d (%s) does not answer: %w", c.command.Process.Pid, c.role, err)
+		}
 	}
-	line, err := c.out.ReadString('\n')
-	if err != nil {
-		return "", fmt.Errorf("child %d (%s) does not answer: %w", c.command.Process.Pid, c.role, err)
-	}
-	return strings.TrimSpace(line), nil
 }
 
 // children are a tree of processes: a child with a child of its own.

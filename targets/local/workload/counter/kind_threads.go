@@ -38,12 +38,15 @@ func startThread() *thread {
 // do runs f on the thread and waits for it.
 func (t *thread) do(f func() error) error {
 	done := make(chan error, 1)
-	select {
-	case t.work <- func() { done <- f() }:
-	case <-time.After(answerTimeout):
-		return fmt.Errorf("thread %d does nothing any more", t.id)
+	work := func() { done <- f() }
+	for range sliceCount {
+		select {
+		case t.work <- work:
+			return <-done
+		case <-time.After(slice):
+		}
 	}
-	return <-done
+	return fmt.Errorf("thread %d does nothing any more", t.id)
 }
 
 const ownThreads = 4

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
 )
@@ -85,6 +86,13 @@ func openTrees(c config, _ string) ([]probe, error) {
 	return probes, nil
 }
 
+// An answer from another process or thread is waited for in slices, 3 s in all. One long wait would be over, and in vain,
+// when it began before a checkpoint and ends after the restore.
+const (
+	slice      = 50 * time.Millisecond
+	sliceCount = 60
+)
+
 // watched makes a kind a probe: what is wrong with it is told, and remembered, and the counter lives on.
 type watched struct {
 	kind
@@ -103,9 +111,10 @@ func (w *watched) tick(count uint64) error {
 
 func (w *watched) report(s *report.State) error {
 	k := report.Kind{Values: map[string]string{}, Progress: map[string]uint64{}}
-	err := w.kind.check(&k)
-	if w.failed != nil {
-		err = w.failed
+	// What is broken is not asked again: it may not answer, and whoever asks for the state waits.
+	err := w.failed
+	if err == nil {
+		err = w.kind.check(&k)
 	}
 	if err != nil {
 		k.Error = err.Error()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -343,6 +344,39 @@ func TestThreadsTellLostNamesAndPriorities(t *testing.T) {
 	m.lost("threads", "has the id")
 }
 
+func TestThreadsTellWhoDoesNothing(t *testing.T) {
+	t.Parallel()
+	m, ts := with[*threads](t, "threads")
+	// As if the thread were gone: nobody takes its work.
+	ts.all[3].work = make(chan func())
+	m.ticks(1)
+	m.lost("threads", fmt.Sprintf("at count 17: thread %d does nothing any more", ts.all[3].id))
+}
+
+// A child that is slow is not lost: what it says in pieces, with long pauses, is put together.
+func TestAChildsAnswerIsWaitedForInSlices(t *testing.T) {
+	t.Parallel()
+	in, say, err := os.Pipe()
+	require.NoError(t, err)
+	c := &child{role: "slow", command: &exec.Cmd{Process: &os.Process{}}, in: discard{}, out: bufio.NewReader(in), file: in}
+	go func() {
+		for _, part := range []string{"1 of", " 2", "\n"} {
+			time.Sleep(3 * slice)
+			_, _ = say.WriteString(part)
+		}
+	}()
+	said, err := c.ask()
+	require.NoError(t, err)
+	require.Equal(t, "1 of 2", said)
+	_, err = c.ask()
+	require.ErrorContains(t, err, "does not answer")
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (discard) Close() error                { return nil }
+
 func TestSignalsTellLostMasksAndPendingSignals(t *testing.T) {
 	t.Parallel()
 	m, s := with[*signals](t, "signals")
@@ -529,7 +563,7 @@ func TestTheImagesFilesAreChangedAndStaySo(t *testing.T) {
 	t.Parallel()
 	fixtures := func() string {
 		dir := filepath.Join(t.TempDir(), "image")
-		for _, name := range imageFiles {
+		for _, name := range report.ImageFiles {
 			require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
 			require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644))
 		}

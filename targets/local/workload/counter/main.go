@@ -46,15 +46,16 @@ type config struct {
 	State string `env:"COUNTER_STATE, default=/var/lib/counter/state"`
 	// Trees are directories, by name, that are filled with files of every sort: `root:/var/tree,volume:/data/tree`.
 	Trees map[string]string `env:"COUNTER_TREES"`
-	// Image is a directory of the image with the files of Fixtures; some are changed, deleted and shadowed.
+	// Image is a directory with report.ImageFiles; most are changed, deleted and shadowed.
 	Image string `env:"COUNTER_IMAGE"`
 
 	// LoadURL makes this a client; LoadWorkers connections each make a request every LoadInterval. An answer counts when
-	// it is a 200 with LoadExpect in it.
+	// it is a 200 with LoadExpect in it and comes within LoadTimeout.
 	LoadURL      string        `env:"COUNTER_LOAD_URL"`
 	LoadExpect   string        `env:"COUNTER_LOAD_EXPECT"`
 	LoadWorkers  int           `env:"COUNTER_LOAD_WORKERS, default=2"`
 	LoadInterval time.Duration `env:"COUNTER_LOAD_INTERVAL, default=20ms"`
+	LoadTimeout  time.Duration `env:"COUNTER_LOAD_TIMEOUT, default=2s"`
 }
 
 func main() {
