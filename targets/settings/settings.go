@@ -68,7 +68,10 @@ type Settings struct {
 
 	Engine string
 	Node   string
-	Agents int
+	// Agents is how many agent nodes the cluster has at least, beside its server: AgentsChosen says that E2E_AGENTS
+	// asks for exactly so many, else it is what the tests of SUITE want.
+	Agents       int
+	AgentsChosen bool
 	// K3sImage overrides the pinned official k3s image of the k3s node flavour.
 	K3sImage string
 
@@ -132,7 +135,7 @@ type environment struct {
 	Backend           string `env:"E2E_BACKEND, default=auto"`
 	Engine            string `env:"E2E_ENGINE, default=auto"`
 	Node              string `env:"E2E_NODE, default=auto"`
-	Agents            string `env:"E2E_AGENTS, default=0"`
+	Agents            string `env:"E2E_AGENTS"`
 	K3sImage          string `env:"E2E_K3S_IMAGE"`
 	ClusterTimeout    string `env:"E2E_CLUSTER_TIMEOUT, default=30m"`
 	DeployTimeout     string `env:"E2E_DEPLOY_TIMEOUT, default=7m"`
@@ -183,7 +186,8 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		RegistryPassword:  Secret(e.RegistryPassword),
 		Engine:            c.oneOf("E2E_ENGINE", e.Engine, "auto", "system", "private"),
 		Node:              c.oneOf("E2E_NODE", e.Node, "auto", "k3s", "source"),
-		Agents:            c.number("E2E_AGENTS", e.Agents, 0, 10),
+		Agents:            c.agents(e.Agents, e.Suite),
+		AgentsChosen:      e.Agents != "",
 		K3sImage:          e.K3sImage,
 		ClusterTimeout:    c.duration("E2E_CLUSTER_TIMEOUT", e.ClusterTimeout, "30m"),
 		DeployTimeout:     c.duration("E2E_DEPLOY_TIMEOUT", e.DeployTimeout, "7m"),
@@ -338,6 +342,16 @@ func (c *checker) number(name, value string, least, most int) int {
 		c.add(name, fmt.Sprintf("%q is not a number from %d to %d", value, least, most), strconv.Itoa(max(least, 1)))
 	}
 	return n
+}
+
+// agentsFor is how many agents the tests of a group want: one to restore on and to lose; chaos has two to choose from.
+var agentsFor = map[string]int{"full": 1, "chaos": 2}
+
+func (c *checker) agents(value, suite string) int {
+	if value == "" {
+		return agentsFor[suite]
+	}
+	return c.number("E2E_AGENTS", value, 0, 10)
 }
 
 func (c *checker) duration(name, value, example string) time.Duration {

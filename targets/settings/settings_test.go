@@ -35,6 +35,21 @@ func TestAnEmptyEnvironmentMeansTheLocalBackend(t *testing.T) {
 	require.Len(t, s.RunID, 8)
 }
 
+// A group of tests brings the nodes that it wants, and E2E_AGENTS has the last word.
+func TestAgentsAreThoseThatTheGroupWantsUnlessChosen(t *testing.T) {
+	t.Parallel()
+	for suite, agents := range map[string]int{"": 0, "smoke": 0, "measure": 0, "full": 1, "chaos": 2} {
+		s, err := read(t, map[string]string{"SUITE": suite})
+		require.NoError(t, err)
+		require.Equal(t, agents, s.Agents, suite)
+		require.False(t, s.AgentsChosen)
+	}
+	s, err := read(t, map[string]string{"SUITE": "chaos", "E2E_AGENTS": "0"})
+	require.NoError(t, err)
+	require.Zero(t, s.Agents)
+	require.True(t, s.AgentsChosen)
+}
+
 func TestATokenMeansTheLiveBackend(t *testing.T) {
 	t.Parallel()
 	s, err := read(t, map[string]string{"CEDANA_AUTH_TOKEN": "canary"})
