@@ -146,6 +146,8 @@ type environment struct {
 	RestoreTimeout    string `env:"E2E_RESTORE_TIMEOUT, default=120s"`
 	Run               string `env:"E2E_RUN"`
 	Suite             string `env:"SUITE, default=smoke"`
+	Seed              string `env:"SEED, default=0"`
+	ChaosTime         string `env:"E2E_CHAOS_TIME, default=1m"`
 	Cycles            string `env:"E2E_CYCLES, default=20"`
 	Samples           string `env:"E2E_SAMPLES, default=5"`
 	Parallel          string `env:"E2E_PARALLEL, default=8"`
@@ -213,6 +215,10 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 	_, s.ClusterChosen = nonEmpty{lookuper}.Lookup("CLUSTER_NAME")
 	// The tests read these from the environment themselves; here a bad value is found before anything is created.
 	c.oneOf("SUITE", e.Suite, "smoke", "full", "chaos", "measure")
+	if _, err := strconv.ParseUint(e.Seed, 10, 64); err != nil {
+		c.add("SEED", fmt.Sprintf("%q is not a whole number from 0 on", e.Seed), "42")
+	}
+	c.duration("E2E_CHAOS_TIME", e.ChaosTime, "5m")
 	c.number("E2E_CYCLES", e.Cycles, 1, 10000)
 	c.number("E2E_SAMPLES", e.Samples, 1, 1000)
 	s.Home = c.home(e.Home)

@@ -46,6 +46,8 @@ type scene struct {
 	facts     facts
 	// origins has, for each pod, the pod as the test made it from which it descends.
 	origins map[types.UID]*corev1.Pod
+	// anywhere lets pods be on the node that is reserved, see there.
+	anywhere bool
 	// actions are all that the test started, checkpoints all that they made.
 	actions, checkpoints []string
 }

@@ -18,6 +18,7 @@ import (
 //	GET /healthz            200 "ok", or 503 with what went wrong
 //	GET /write?path=&data=  writes a file, and makes its directories
 //	GET /read?path=         a file's content; 404 when there is none
+//	GET /remove?path=       removes a file or a directory; 404 when there is none
 //	GET /exit?code=         ends the process with that code
 //
 // All are GET: they are called through proxies that only forward what they know.
@@ -49,6 +50,13 @@ func (n *counter) mux() *http.ServeMux {
 	mux.HandleFunc("/read", func(w http.ResponseWriter, r *http.Request) {
 		content, err := os.ReadFile(r.FormValue("path"))
 		answer(w, content, err)
+	})
+	mux.HandleFunc("/remove", func(w http.ResponseWriter, r *http.Request) {
+		_, err := os.Lstat(r.FormValue("path"))
+		if err == nil {
+			err = os.RemoveAll(r.FormValue("path"))
+		}
+		answer(w, nil, err)
 	})
 	mux.HandleFunc("/exit", func(w http.ResponseWriter, r *http.Request) {
 		code, err := strconv.ParseUint(r.FormValue("code"), 10, 8)
