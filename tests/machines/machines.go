@@ -121,14 +121,24 @@ func (m *Machines) Frozen(ctx context.Context, node, podUID string) ([]string, e
 	return strings.Fields(out), err
 }
 
+// processes is a function of the shell: the processes of a pod, less the one of its sandbox. With that gone too, the
+// kubelet would make the whole pod anew instead of restarting its containers.
+const processes = `
+processes() {
+  for pid in $(grep -lE "pod($1|$2)" /proc/[0-9]*/cgroup 2>/dev/null | cut -d/ -f3); do
+    [ "$(cat /proc/$pid/comm 2>/dev/null)" = pause ] || echo "$pid"
+  done
+}
+`
+
 // killFrozen waits, for $3 loops at most, until a cgroup of the pod $1 ($2 in the systemd driver's spelling) stands still
 // and then kills the processes of the pod $4 ($5). It looks for the files once, beforehand: the freeze is short.
-const killFrozen = `
+const killFrozen = processes + `
 files=""
 for dir in $(find /sys/fs/cgroup -type d \( -name "*pod$1*" -o -name "*pod$2*" \) 2>/dev/null); do
   files="$files $(find "$dir" -mindepth 2 -name freezer.state -o -mindepth 2 -name cgroup.events 2>/dev/null)"
 done
-victims=$(grep -lE "pod($4|$5)" /proc/[0-9]*/cgroup 2>/dev/null | cut -d/ -f3)
+victims=$(processes "$4" "$5")
 [ -n "$files" ] || { echo "no cgroup of the pod to freeze"; exit 1; }
 [ -n "$victims" ] || { echo "no process of the victim"; exit 1; }
 echo armed
@@ -189,9 +199,9 @@ func (w *armedWriter) words() string {
 	return strings.Join(strings.Fields(w.text.String()), " ")
 }
 
-// KillPod kills every process of a pod.
+// KillPod kills every process of a pod's containers.
 func (m *Machines) KillPod(ctx context.Context, node, podUID string) error {
-	_, err := m.Shell(ctx, node, `kill -9 $(grep -lE "pod($1|$2)" /proc/[0-9]*/cgroup 2>/dev/null | cut -d/ -f3)`,
+	_, err := m.Shell(ctx, node, processes+`kill -9 $(processes "$1" "$2")`,
 		podUID, strings.ReplaceAll(podUID, "-", "_"))
 	return err
 }
