@@ -50,7 +50,7 @@ func (s *scene) raw(token settings.Secret, method, path string, body any) answer
 	if token.Set() {
 		request.Header.Set("Authorization", "Bearer "+token.Reveal())
 	}
-	client := http.Client{Transport: s.requests, Timeout: propagator.DefaultRequestTimeout}
+	client := http.Client{Transport: s.through, Timeout: propagator.DefaultRequestTimeout}
 	response, err := client.Do(request)
 	s.must(err, "%s %s", method, path)
 	defer response.Body.Close()

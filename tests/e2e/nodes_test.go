@@ -162,7 +162,7 @@ func helperKilled(s *scene) {
 	m := s.before(p, pods.CounterPort)
 	helper := s.helperOn(reserved)
 	s.Cleanup(func() { s.restoreNode(func() { s.freshHelper(reserved) }) })
-	killed, err := machine.KillWhenFrozen(s.ctx, reserved, string(p.UID), string(helper.UID))
+	killed, err := machine.KillWhenFrozen(s.ctx, reserved, string(p.UID), string(helper.UID), env.CheckpointTimeout)
 	s.must(err, "lie in wait for helper %s on %s", helper.Name, reserved)
 	action := s.ask(p)
 	s.must(<-killed, "kill helper %s", helper.Name)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -131,7 +132,7 @@ processes() {
 }
 `
 
-// killFrozen waits, for $3 loops at most, until a cgroup of the pod $1 ($2 in the systemd driver's spelling) stands still
+// killFrozen waits, for $3 seconds at most, until a cgroup of the pod $1 ($2 in the systemd driver's spelling) stands still
 // and then kills the processes of the pod $4 ($5). It looks for the files once, beforehand: the freeze is short.
 const killFrozen = processes + `
 files=""
@@ -142,25 +143,22 @@ victims=$(processes "$4" "$5")
 [ -n "$files" ] || { echo "no cgroup of the pod to freeze"; exit 1; }
 [ -n "$victims" ] || { echo "no process of the victim"; exit 1; }
 echo armed
-loops=0
+until=$(($(date +%s) + $3))
 until grep -qE 'FROZEN|FREEZING|frozen 1' $files 2>/dev/null; do
-  loops=$((loops + 1))
-  [ "$loops" -lt "$3" ] || { echo "the pod was never frozen"; exit 2; }
+  [ "$(date +%s)" -le "$until" ] || { echo "the pod was never frozen"; exit 2; }
 done
 kill -9 $victims
 echo killed
 `
 
-// killLoops bound the wait for a freeze: about a millisecond each.
-const killLoops = "20000"
-
 // KillWhenFrozen kills every process of the pod victim at the moment at which the pod frozen stands still. It returns
-// when it is on the watch for that; the channel then has the outcome, an error when the freeze never came.
-func (m *Machines) KillWhenFrozen(ctx context.Context, node, frozenUID, victimUID string) (<-chan error, error) {
+// when it is on the watch for that; the channel then has the outcome, an error when there was no freeze in most, which is in
+// whole seconds.
+func (m *Machines) KillWhenFrozen(ctx context.Context, node, frozenUID, victimUID string, most time.Duration) (<-chan error, error) {
 	ended := make(chan error, 1)
 	out := &armedWriter{armed: make(chan struct{})}
 	go func() {
-		err := m.run(ctx, out, node, killFrozen, frozenUID, strings.ReplaceAll(frozenUID, "-", "_"), killLoops,
+		err := m.run(ctx, out, node, killFrozen, frozenUID, strings.ReplaceAll(frozenUID, "-", "_"), strconv.Itoa(int(most.Seconds())),
 			victimUID, strings.ReplaceAll(victimUID, "-", "_"))
 		if err != nil {
 			err = fmt.Errorf("kill pod %s on %s while pod %s stands still: %w: %s", victimUID, node, frozenUID, err, out.words())
@@ -204,6 +202,36 @@ func (m *Machines) KillPod(ctx context.Context, node, podUID string) error {
 	_, err := m.Shell(ctx, node, processes+`kill -9 $(processes "$1" "$2")`,
 		podUID, strings.ReplaceAll(podUID, "-", "_"))
 	return err
+}
+
+// left prints what a node has of pods, $1 a pattern of their UIDs, that are gone: their mounts and cgroups; and, of
+// whatever pod, dumps and restores that go on, and shims of containers that containerd does not have.
+const left = `
+grep -E "$1" /proc/mounts | sed 's/^/mount /'
+find /sys/fs/cgroup -type d 2>/dev/null | grep -E "pod($1)" | sed 's/^/cgroup /'
+containers=$(ctr -n k8s.io containers ls -q)
+for dir in /proc/[0-9]*; do
+  line=$(tr '\0' ' ' < $dir/cmdline 2>/dev/null) || continue
+  case "$line" in
+  *containerd-shim*" -id "*)
+    id=${line#* -id }
+    id=${id%% *}
+    echo "$containers" | grep -q "^$id" || echo "shim of no container: $line" ;;
+  *criu*" swrk "*|*criu*" dump "*|*criu*" restore "*|*runc*" checkpoint "*|*runc*" restore "*)
+    echo "process ${dir#/proc/}: $line" ;;
+  esac
+done
+exit 0
+`
+
+// Left is what a node still has of pods that are gone, one line each.
+func (m *Machines) Left(ctx context.Context, node string, podUIDs []string) ([]string, error) {
+	pattern := strings.Join(podUIDs, "|")
+	out, err := m.Shell(ctx, node, left, pattern+"|"+strings.ReplaceAll(pattern, "-", "_"))
+	if err != nil {
+		return nil, err
+	}
+	return strings.FieldsFunc(out, func(c rune) bool { return c == '\n' }), nil
 }
 
 // Settle is how long a machine may take to come back: its control plane or kubelet, and what runs on it.
