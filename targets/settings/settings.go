@@ -70,7 +70,10 @@ type Settings struct {
 
 	Engine string
 	Node   string
-	Agents int
+	// Agents is how many agent nodes the cluster has at least, beside its server: AgentsChosen says that E2E_AGENTS
+	// asks for exactly so many, else it is what the tests of SUITE want.
+	Agents       int
+	AgentsChosen bool
 	// K3sImage overrides the pinned official k3s image of the k3s node flavour.
 	K3sImage string
 
@@ -139,7 +142,7 @@ type environment struct {
 	Backend           string `env:"E2E_BACKEND, default=auto"`
 	Engine            string `env:"E2E_ENGINE, default=auto"`
 	Node              string `env:"E2E_NODE, default=auto"`
-	Agents            string `env:"E2E_AGENTS, default=0"`
+	Agents            string `env:"E2E_AGENTS"`
 	K3sImage          string `env:"E2E_K3S_IMAGE"`
 	ClusterTimeout    string `env:"E2E_CLUSTER_TIMEOUT, default=30m"`
 	DeployTimeout     string `env:"E2E_DEPLOY_TIMEOUT, default=7m"`
@@ -152,6 +155,8 @@ type environment struct {
 	Regressions       string `env:"E2E_REGRESSIONS"`
 	Run               string `env:"E2E_RUN"`
 	Suite             string `env:"SUITE, default=smoke"`
+	Seed              string `env:"SEED, default=0"`
+	ChaosTime         string `env:"E2E_CHAOS_TIME, default=1m"`
 	Cycles            string `env:"E2E_CYCLES, default=20"`
 	Samples           string `env:"E2E_SAMPLES, default=5"`
 	Parallel          string `env:"E2E_PARALLEL, default=8"`
@@ -192,7 +197,8 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		RegistryPassword:  Secret(e.RegistryPassword),
 		Engine:            c.oneOf("E2E_ENGINE", e.Engine, "auto", "system", "private"),
 		Node:              c.oneOf("E2E_NODE", e.Node, "auto", "k3s", "source"),
-		Agents:            c.number("E2E_AGENTS", e.Agents, 0, 10),
+		Agents:            c.agents(e.Agents, e.Suite),
+		AgentsChosen:      e.Agents != "",
 		K3sImage:          e.K3sImage,
 		ClusterTimeout:    c.duration("E2E_CLUSTER_TIMEOUT", e.ClusterTimeout, "30m"),
 		DeployTimeout:     c.duration("E2E_DEPLOY_TIMEOUT", e.DeployTimeout, "7m"),
@@ -219,6 +225,10 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 	_, s.ClusterChosen = nonEmpty{lookuper}.Lookup("CLUSTER_NAME")
 	// The tests read these from the environment themselves; here a bad value is found before anything is created.
 	c.oneOf("SUITE", e.Suite, "smoke", "full", "chaos", "measure")
+	if _, err := strconv.ParseUint(e.Seed, 10, 64); err != nil {
+		c.add("SEED", fmt.Sprintf("%q is not a whole number from 0 on", e.Seed), "42")
+	}
+	c.duration("E2E_CHAOS_TIME", e.ChaosTime, "5m")
 	c.number("E2E_CYCLES", e.Cycles, 1, 10000)
 	c.number("E2E_SAMPLES", e.Samples, 1, 1000)
 	s.Home = c.home(e.Home)
@@ -349,6 +359,16 @@ func (c *checker) number(name, value string, least, most int) int {
 		c.add(name, fmt.Sprintf("%q is not a number from %d to %d", value, least, most), strconv.Itoa(max(least, 1)))
 	}
 	return n
+}
+
+// agentsFor is how many agents the tests of a group want: one to restore on and to lose; chaos has two to choose from.
+var agentsFor = map[string]int{"full": 1, "chaos": 2}
+
+func (c *checker) agents(value, suite string) int {
+	if value == "" {
+		return agentsFor[suite]
+	}
+	return c.number("E2E_AGENTS", value, 0, 10)
 }
 
 func (c *checker) duration(name, value, example string) time.Duration {

@@ -4,6 +4,7 @@ package environment
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -43,8 +44,15 @@ type Environment struct {
 	// PodTimeout bounds a pod's start and its deletion, each; the others one checkpoint and one restore.
 	PodTimeout, CheckpointTimeout, RestoreTimeout time.Duration
 
+	// ClusterName is the k3d cluster's, whose nodes are Docker containers of this machine; empty in a cluster that was
+	// there before (E2E_CLUSTER=existing).
+	ClusterName string
+
 	// Suite is the group of tests to run, see Group.
 	Suite Group
+	// Seed decides what TestChaos does; ChaosTime is for how long it begins new rounds.
+	Seed      uint64
+	ChaosTime time.Duration
 	// Cycles is how often TestCycles checkpoints and restores, Samples how often TestBudget measures.
 	Cycles, Samples int
 }
@@ -65,6 +73,7 @@ type variables struct {
 	Keep            string `env:"E2E_KEEP, default=0"`
 
 	Cluster      string `env:"E2E_CLUSTER, default=k3d"`
+	ClusterName  string `env:"CLUSTER_NAME"`
 	ImageNginx   string `env:"E2E_IMAGE_NGINX"`
 	ImageCounter string `env:"E2E_IMAGE_COUNTER"`
 	ImageBusybox string `env:"E2E_IMAGE_BUSYBOX"`
@@ -73,9 +82,11 @@ type variables struct {
 	CheckpointTimeout string `env:"E2E_CHECKPOINT_TIMEOUT, default=60s"`
 	RestoreTimeout    string `env:"E2E_RESTORE_TIMEOUT, default=120s"`
 
-	Suite   string `env:"SUITE, default=smoke"`
-	Cycles  string `env:"E2E_CYCLES, default=20"`
-	Samples string `env:"E2E_SAMPLES, default=5"`
+	Suite     string `env:"SUITE, default=smoke"`
+	Seed      string `env:"SEED"`
+	ChaosTime string `env:"E2E_CHAOS_TIME, default=1m"`
+	Cycles    string `env:"E2E_CYCLES, default=20"`
+	Samples   string `env:"E2E_SAMPLES, default=5"`
 }
 
 // Remedy is the command that sets all of this.
@@ -110,11 +121,14 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Environment, error
 		CheckpointTimeout: c.duration("E2E_CHECKPOINT_TIMEOUT", v.CheckpointTimeout),
 		RestoreTimeout:    c.duration("E2E_RESTORE_TIMEOUT", v.RestoreTimeout),
 		Suite:             Group(c.oneOf("SUITE", v.Suite, groupNames()...)),
+		Seed:              c.seed("SEED", v.Seed),
+		ChaosTime:         c.duration("E2E_CHAOS_TIME", v.ChaosTime),
 		Cycles:            c.number("E2E_CYCLES", v.Cycles),
 		Samples:           c.number("E2E_SAMPLES", v.Samples),
 	}
 	if v.Cluster != "existing" {
 		c.required("E2E_IMAGE_COUNTER", v.ImageCounter)
+		e.ClusterName = c.required("CLUSTER_NAME", v.ClusterName)
 	}
 	return e, c.problem()
 }
@@ -209,6 +223,18 @@ func (c *checker) number(name, value string) int {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 1 {
 		c.add(name, "%q is not a number above 0", value)
+	}
+	return n
+}
+
+// seed is a random one where none is given.
+func (c *checker) seed(name, value string) uint64 {
+	if value == "" {
+		return rand.Uint64N(1e6)
+	}
+	n, err := strconv.ParseUint(value, 10, 64)
+	if err != nil {
+		c.add(name, "%q is not a whole number from 0 on", value)
 	}
 	return n
 }

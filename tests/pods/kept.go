@@ -102,10 +102,11 @@ func options(all ...Option) Option {
 // LostLimits is what of the source's resources a restored pod does not have in its spec, in words.
 func LostLimits(source, restored *corev1.Pod) []string {
 	var lost []string
-	for _, c := range source.Spec.Containers {
-		there := find(restored.Spec.Containers, c.Name)
+	for _, c := range LongRunning(source) {
+		there := find(LongRunning(restored), c.Name)
 		if there == nil {
-			continue // which is Lost's matter
+			lost = append(lost, "container "+c.Name)
+			continue
 		}
 		for kind, lists := range map[string][2]corev1.ResourceList{
 			"limit": {c.Resources.Limits, there.Resources.Limits}, "request": {c.Resources.Requests, there.Resources.Requests},

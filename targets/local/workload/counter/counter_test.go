@@ -210,6 +210,12 @@ func TestFilesAreWrittenAndReadBack(t *testing.T) {
 	code, body = m.get("/read?path=" + path)
 	require.Equal(t, http.StatusOK, code)
 	require.Equal(t, "a b", body)
+	code, _ = m.get("/remove?path=" + path)
+	require.Equal(t, http.StatusOK, code)
+	for _, gone := range []string{"/read", "/remove"} {
+		code, _ = m.get(gone + "?path=" + path)
+		require.Equal(t, http.StatusNotFound, code, gone)
+	}
 	code, _ = m.get("/write?path=/proc/none/file&data=x")
 	require.NotEqual(t, http.StatusOK, code)
 }
