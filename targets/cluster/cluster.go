@@ -39,12 +39,13 @@ type Options struct {
 // Outcome is what Ensure did.
 type Outcome string
 
-// Created a cluster where there was none, Reused one as it was, Started the stopped nodes of one, Recreated one that
-// was not what is wanted.
+// Created a cluster where there was none, Reused one as it was, Started the stopped nodes of one, Grown one by the
+// agents that it lacked, Recreated one that was not what is wanted.
 const (
 	Created   Outcome = "created"
 	Reused    Outcome = "reused"
 	Started   Outcome = "started"
+	Grown     Outcome = "grown"
 	Recreated Outcome = "recreated"
 )
 
@@ -100,8 +101,9 @@ func Find(ctx context.Context, s *settings.Settings, host string) (*Cluster, err
 }
 
 // Ensure makes the cluster of these settings usable and returns it. A cluster of this project that is as wanted is
-// taken as it is; one whose nodes are stopped is started; one that is half made, of another image or size, or does
-// not become usable is made anew, and why is said. A cluster of the name that this project did not make is a
+// taken as it is; one whose nodes are stopped is started; one that has fewer agents than wanted is given more; one that
+// is half made, of another image, of more agents than E2E_AGENTS asks for, or does not become usable is made anew, and
+// why is said. A cluster of the name that this project did not make is a
 // [*ForeignError].
 //
 // Usable means: the API answers, every node is Ready, the default service account exists, the cluster's DNS resolves
@@ -133,8 +135,8 @@ func Ensure(ctx context.Context, con *console.Console, s *settings.Settings, o O
 
 	m := &maker{con: con, settings: s, options: o, engine: engine}
 	todo, why := judge(have, want(s, o))
-	outcome := map[action]Outcome{create: Created, keep: Reused, start: Started, recreate: Recreated}[todo]
-	if todo == keep || todo == start {
+	outcome := map[action]Outcome{create: Created, keep: Reused, start: Started, grow: Grown, recreate: Recreated}[todo]
+	if todo == keep || todo == start || todo == grow {
 		err := m.bring(ctx, have, todo)
 		if err == nil {
 			return finish(ctx, engine, s, outcome)

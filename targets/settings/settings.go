@@ -68,7 +68,10 @@ type Settings struct {
 
 	Engine string
 	Node   string
-	Agents int
+	// Agents is how many agent nodes the cluster has at least, beside its server: AgentsChosen says that E2E_AGENTS
+	// asks for exactly so many, else it is what the tests of SUITE want.
+	Agents       int
+	AgentsChosen bool
 	// K3sImage overrides the pinned official k3s image of the k3s node flavour.
 	K3sImage string
 
@@ -134,7 +137,7 @@ type environment struct {
 	Backend          string `env:"E2E_BACKEND, default=auto"`
 	Engine           string `env:"E2E_ENGINE, default=auto"`
 	Node             string `env:"E2E_NODE, default=auto"`
-	Agents           string `env:"E2E_AGENTS, default=0"`
+	Agents           string `env:"E2E_AGENTS"`
 	K3sImage         string `env:"E2E_K3S_IMAGE"`
 	ClusterTimeout   string `env:"E2E_CLUSTER_TIMEOUT, default=30m"`
 	DeployTimeout    string `env:"E2E_DEPLOY_TIMEOUT, default=7m"`
@@ -179,7 +182,8 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		RegistryPassword:  Secret(e.RegistryPassword),
 		Engine:            c.OneOf("E2E_ENGINE", e.Engine, "auto", "system", "private"),
 		Node:              c.OneOf("E2E_NODE", e.Node, "auto", "k3s", "source"),
-		Agents:            c.Number("E2E_AGENTS", e.Agents, 0, 10),
+		Agents:            c.agents(e.Agents, shared.Suite),
+		AgentsChosen:      e.Agents != "",
 		K3sImage:          e.K3sImage,
 		ClusterTimeout:    c.Duration("E2E_CLUSTER_TIMEOUT", e.ClusterTimeout, "30m"),
 		DeployTimeout:     c.Duration("E2E_DEPLOY_TIMEOUT", e.DeployTimeout, "7m"),
@@ -294,6 +298,16 @@ func list(value string) []string {
 		}
 	}
 	return out
+}
+
+// agentsFor is how many agents the tests of a group want: one to restore on and to lose; chaos has two to choose from.
+var agentsFor = map[Group]int{Full: 1, Chaos: 2}
+
+func (c *Checker) agents(value string, suite Group) int {
+	if value == "" {
+		return agentsFor[suite]
+	}
+	return c.Number("E2E_AGENTS", value, 0, 10)
 }
 
 // regression is for the stand-in alone: nobody else is to be broken on purpose.

@@ -22,9 +22,6 @@ import (
 	"github.com/cedana/cedana-e2e/tests/wait"
 )
 
-// fixtures is where the counter's image has files to be changed.
-const fixtures = "/fixtures"
-
 // once is how long the timers that fire once are set for: long enough that the checkpoint is taken before, short enough
 // that the restored pod is still looked at when they fire.
 const once = 8 * time.Second
@@ -39,7 +36,7 @@ func TestRestoreState(t *testing.T) {
 		pods.Memory(64), pods.Limits("500m", "320Mi"), pods.Restart(corev1.RestartPolicyNever), pods.Groups(4001, 4002),
 		pods.Labelled("e2e.cedana.ai/kept", "label"), pods.Annotated("e2e.cedana.ai/kept", "annotation, and \"more\"\nin two lines"),
 		pods.EmptyDir("volume", "/volume"), pods.Env("COUNTER_DIR", "/volume"), pods.MemoryDir("memory", "/memory"),
-		pods.Kinds(fixtures, map[string]string{"root": "/var/tree", "volume": "/volume/tree", "memory": "/memory/tree"}),
+		pods.Kinds(report.ImageDir, map[string]string{"root": "/var/tree", "volume": "/volume/tree", "memory": "/memory/tree"}),
 		pods.ConfigMap("settings", "/etc/e2e/config"), pods.Secret("settings", "/etc/e2e/secret"), pods.PodInfo("/etc/e2e/pod"),
 		pods.WorkingDir("/srv"),
 	))

@@ -37,6 +37,9 @@ const look = 10 * time.Millisecond
 // create makes a pod and does not wait for it.
 func (s *scene) create(p *corev1.Pod) *corev1.Pod {
 	s.Helper()
+	if reserved != "" && !s.anywhere && p.Spec.NodeName == "" && p.Spec.Affinity == nil {
+		pods.Avoid(reserved)(p)
+	}
 	made, err := kube.CoreV1().Pods(s.namespace).Create(s.ctx, p, metav1.CreateOptions{})
 	s.must(err, "create pod %s", p.Name)
 	s.about(made)
@@ -108,7 +111,7 @@ func (s *scene) checkpoint(p *corev1.Pod) *checkpoint {
 	s.facts.checkpoint = strings.Join(ids, " ")
 	s.checkpoints = append(s.checkpoints, ids...)
 	// What a live propagator's info has in it is not documented, so only there one row is enough.
-	if want := len(p.Spec.Containers); env.Backend == settings.BackendLocal {
+	if want := len(pods.LongRunning(p)); env.Backend == settings.BackendLocal {
 		equal(s, "the number of checkpoints, one for each container,", want, len(c.rows))
 	}
 	for _, row := range c.rows {

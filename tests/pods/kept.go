@@ -11,13 +11,13 @@ import (
 )
 
 // Kinds makes the last container, a counter, have every kind of state, files of every sort in the directories given by
-// name, and changes to the files that its image has in fixtures.
-func Kinds(fixtures string, trees map[string]string) Option {
+// name, and changes to the files that its image has in the directory imageDir.
+func Kinds(imageDir string, trees map[string]string) Option {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(trees)) {
 		list = append(list, name+":"+trees[name])
 	}
-	return options(Env("COUNTER_KINDS", "all"), Env("COUNTER_IMAGE", fixtures), Env("COUNTER_TREES", strings.Join(list, ",")))
+	return options(Env("COUNTER_KINDS", "all"), Env("COUNTER_IMAGE", imageDir), Env("COUNTER_TREES", strings.Join(list, ",")))
 }
 
 // Limits are the last container's.
@@ -102,10 +102,11 @@ func options(all ...Option) Option {
 // LostLimits is what of the source's resources a restored pod does not have in its spec, in words.
 func LostLimits(source, restored *corev1.Pod) []string {
 	var lost []string
-	for _, c := range source.Spec.Containers {
-		there := find(restored.Spec.Containers, c.Name)
+	for _, c := range LongRunning(source) {
+		there := find(LongRunning(restored), c.Name)
 		if there == nil {
-			continue // which is Lost's matter
+			lost = append(lost, "container "+c.Name)
+			continue
 		}
 		for kind, lists := range map[string][2]corev1.ResourceList{
 			"limit": {c.Resources.Limits, there.Resources.Limits}, "request": {c.Resources.Requests, there.Resources.Requests},

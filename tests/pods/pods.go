@@ -130,16 +130,19 @@ func Ready(path string) Option {
 
 func mount(volume corev1.Volume, path string, readOnly bool) Option {
 	return func(p *corev1.Pod) {
-		there := false
-		for _, v := range p.Spec.Volumes {
-			there = there || v.Name == volume.Name
-		}
-		if !there {
-			p.Spec.Volumes = append(p.Spec.Volumes, volume)
-		}
+		ensureVolume(p, volume)
 		c := last(p)
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: volume.Name, MountPath: path, ReadOnly: readOnly})
 	}
+}
+
+func ensureVolume(p *corev1.Pod, volume corev1.Volume) {
+	for _, v := range p.Spec.Volumes {
+		if v.Name == volume.Name {
+			return
+		}
+	}
+	p.Spec.Volumes = append(p.Spec.Volumes, volume)
 }
 
 func container(c corev1.Container) Option {

@@ -9,12 +9,14 @@ package workload
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
 )
 
 // Options of [Images].
@@ -42,15 +44,11 @@ var counter = image.Static{
 	Texts:   fixtures(),
 }
 
-// Fixtures is a directory of the counter's image with files that a counter can change, delete and replace.
-const Fixtures = "/fixtures"
-
+// fixtures are files in the counter's image that it can change, delete and replace.
 func fixtures() map[string]string {
 	texts := map[string]string{}
-	for _, name := range []string{
-		"kept", "changed", "deleted", "moved", "becomes-directory", "becomes-link", "mode", "directory/one", "directory/two", "gone/one",
-	} {
-		texts[Fixtures[1:]+"/"+name] = name + " of the image\n"
+	for _, name := range report.ImageFiles {
+		texts[strings.TrimPrefix(report.ImageDir, "/")+"/"+name] = name + " of the image\n"
 	}
 	return texts
 }

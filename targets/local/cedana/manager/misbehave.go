@@ -75,7 +75,7 @@ func awayFrom(original json.RawMessage) *corev1.Affinity {
 // twin creates a second pod like the one that was just created.
 func (r *restorer) twin(ctx context.Context, pod *corev1.Pod) error {
 	second := pod.DeepCopy()
-	second.Name = fitName(pod.Name, "-twin")
+	second.Name = fitName(pod.Namespace, pod.Name, "-twin")
 	if _, err := r.pods.Create(ctx, second); err != nil {
 		return fmt.Errorf("create pod %s/%s: %w", second.Namespace, second.Name, err)
 	}

@@ -86,7 +86,7 @@ func (r *restorer) ensure(ctx context.Context, w *work.Work) (*corev1.Pod, error
 	}
 	names := []string{pod.Name}
 	if w.Restore.PodName == "" {
-		names = append(names, otherName(pod.Name, w.ActionID))
+		names = append(names, otherName(pod.Namespace, pod.Name, w.ActionID))
 	}
 	for _, pod.Name = range names {
 		created, createErr := r.pods.Create(ctx, pod)

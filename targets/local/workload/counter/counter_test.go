@@ -210,6 +210,12 @@ func TestFilesAreWrittenAndReadBack(t *testing.T) {
 	code, body = m.get("/read?path=" + path)
 	require.Equal(t, http.StatusOK, code)
 	require.Equal(t, "a b", body)
+	code, _ = m.get("/remove?path=" + path)
+	require.Equal(t, http.StatusOK, code)
+	for _, gone := range []string{"/read", "/remove"} {
+		code, _ = m.get(gone + "?path=" + path)
+		require.Equal(t, http.StatusNotFound, code, gone)
+	}
 	code, _ = m.get("/write?path=/proc/none/file&data=x")
 	require.NotEqual(t, http.StatusOK, code)
 }
@@ -343,4 +349,16 @@ func ask(ctx context.Context, url string, into any) error {
 		return nil
 	}
 	return json.NewDecoder(response.Body).Decode(into)
+}
+
+// The file is kubelet's: one that is not there must not be made.
+func TestLastWordsGoToTheFileThatIsThere(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	require.ErrorIs(t, writeExisting(path, "x"), os.ErrNotExist)
+	require.NoError(t, os.WriteFile(path, []byte("something longer"), 0o600))
+	require.NoError(t, writeExisting(path, "last words"))
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "last words", string(content))
 }

@@ -18,6 +18,7 @@ import (
 //	GET /healthz            200 "ok", or 503 with what went wrong
 //	GET /write?path=&data=  writes a file, and makes its directories
 //	GET /read?path=         a file's content; 404 when there is none
+//	GET /remove?path=       removes a file or a directory; 404 when there is none
 //	GET /arm?after=         sets the timers that fire once, of kind "timers"
 //	GET /exit?code=&message=  ends the process with that code; the message goes to /dev/termination-log first
 //
@@ -58,6 +59,13 @@ func (n *counter) mux() *http.ServeMux {
 			return
 		}
 		answer(w, nil, n.arm(after))
+	})
+	mux.HandleFunc("/remove", func(w http.ResponseWriter, r *http.Request) {
+		_, err := os.Lstat(r.FormValue("path"))
+		if err == nil {
+			err = os.RemoveAll(r.FormValue("path"))
+		}
+		answer(w, nil, err)
 	})
 	mux.HandleFunc("/exit", func(w http.ResponseWriter, r *http.Request) {
 		code, err := strconv.ParseUint(r.FormValue("code"), 10, 8)

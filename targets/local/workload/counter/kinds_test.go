@@ -563,7 +563,7 @@ func TestTheImagesFilesAreChangedAndStaySo(t *testing.T) {
 	t.Parallel()
 	fixtures := func() string {
 		dir := filepath.Join(t.TempDir(), "image")
-		for _, name := range imageFiles {
+		for _, name := range report.ImageFiles {
 			require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
 			require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644))
 		}

@@ -48,7 +48,7 @@ type config struct {
 	State string `env:"COUNTER_STATE, default=/var/lib/counter/state"`
 	// Trees are directories, by name, that are filled with files of every sort: `root:/var/tree,volume:/data/tree`.
 	Trees map[string]string `env:"COUNTER_TREES"`
-	// Image is a directory of the image with the files of Fixtures; some are changed, deleted and shadowed.
+	// Image is a directory with report.ImageFiles; most are changed, deleted and shadowed.
 	Image string `env:"COUNTER_IMAGE"`
 
 	// LoadURL makes this a client; LoadWorkers connections each make a request every LoadInterval. An answer counts when

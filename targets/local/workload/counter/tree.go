@@ -69,15 +69,10 @@ func openTree(dir string) (kind, error) {
 	return keep(dir, attributes)
 }
 
-// imageFiles are the files that openImage needs; package workload puts them into the image.
-var imageFiles = []string{
-	"kept", "changed", "deleted", "moved", "becomes-directory", "becomes-link", "mode", "directory/one", "directory/two", "gone/one",
-}
-
 // openImage changes, deletes and replaces files that the image has.
 func openImage(dir string) (kind, error) {
 	b := builder{dir: dir}
-	for _, name := range imageFiles {
+	for _, name := range report.ImageFiles {
 		b.do(func() error { _, err := os.Lstat(b.path(name)); return err })
 	}
 	b.do(func() error {

@@ -90,3 +90,11 @@ type Load struct {
 	// Waiting is the age of the oldest request that has no answer yet; 0 when there is none.
 	Waiting time.Duration `json:"waiting"`
 }
+
+// ImageDir is a directory of the counter's image with ImageFiles, for a counter to change, delete and replace.
+const ImageDir = "/fixtures"
+
+// ImageFiles are paths below ImageDir; what a counter does to a file is its name.
+var ImageFiles = []string{
+	"kept", "changed", "deleted", "moved", "becomes-directory", "becomes-link", "mode", "directory/one", "directory/two", "gone/one",
+}

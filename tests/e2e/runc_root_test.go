@@ -14,23 +14,6 @@ import (
 	"github.com/cedana/cedana-e2e/tests/pods"
 )
 
-// Of two pods that differ in nothing but the end of their names, the one that was asked for is restored.
-func TestRestoreThePodThatWasAskedFor(t *testing.T) {
-	s := begin(t, environment.Full)
-	p, other := s.create(pods.Counter(s.counterImage())), pods.Counter(s.counterImage())
-	other.Name += "-b"
-	q := s.ready(s.create(other))
-	p = s.ready(p)
-	m, n := s.before(p, pods.CounterPort), s.before(q, pods.CounterPort)
-	c := s.checkpoint(p)
-	s.after(p, m)
-	s.checkpoint(q)
-	s.after(q, n)
-	s.remove(p)
-	s.survived(s.restore(c), m)
-	s.same(n.before, s.state(q, pods.CounterPort))
-}
-
 // A checkpoint for a runc root that is not containerd's ends in an error that says so: whoever gives the wrong one must
 // not get a checkpoint of something else.
 func TestCheckpointOfAnotherRuncRoot(t *testing.T) {
