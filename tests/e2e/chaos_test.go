@@ -116,7 +116,12 @@ func (r *chaosRun) prepare() {
 			if len(r.cedanaPods("manager", name)) == 0 {
 				r.agents = append(r.agents, name)
 			}
-			r.Cleanup(func() { r.restoreNode(func() { r.nodeBack(r.machine, name, time.Time{}); r.cordon(name, false) }) })
+			r.Cleanup(func() {
+				r.restoreNode(func() {
+					r.nodeBack(r.machine, name, time.Time{})
+					r.cordon(name, false)
+				})
+			})
 		}
 	}
 	if len(r.agents) == 0 {
