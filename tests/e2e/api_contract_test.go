@@ -99,7 +99,6 @@ func endpoints() [][2]string {
 // Every endpoint refuses a caller without a token and one with a wrong one, and says so as it says everything.
 func TestAPIAuthentication(t *testing.T) {
 	s := begin(t, environment.Full)
-	clusters := len(s.clusters())
 	for name, token := range map[string]settings.Secret{"no token": "", "a wrong token": "not-the-token", "a token that begins as the right one": env.Token + "x"} {
 		for _, e := range endpoints() {
 			var body any
@@ -115,7 +114,6 @@ func TestAPIAuthentication(t *testing.T) {
 	for _, c := range s.clusters() {
 		s.that(c.Name != s.namespace, "a registration without the right token registers nothing", c.ID)
 	}
-	s.note("%d endpoints, %d clusters registered", len(endpoints()), clusters)
 }
 
 func (s *scene) clusters() []propagator.Cluster {
@@ -274,7 +272,7 @@ func (s *scene) unregister(id string) {
 	}
 }
 
-// What an action was given up for cannot be restored, and what a checkpoint action is not, neither.
+// Only a checkpoint can be restored: a restore cannot, and neither can a checkpoint that was given up.
 func TestAPIRestoreNeedsACheckpoint(t *testing.T) {
 	s := begin(t, environment.Full)
 	p := s.start(pods.Nginx(env.ImageNginx))

@@ -64,7 +64,8 @@ func TestChaos(t *testing.T) {
 	}
 	s.facts.round = "the end"
 	r.finish()
-	s.note("%d checkpoints and %d restores were done, %d ended in error because of what was killed", r.taken.Load(), r.restored.Load(), r.excused.Load())
+	s.note("%d checkpoints and %d restores were done, %d deeds failed because of what was killed; %d helpers were killed while they held a pod still",
+		r.taken.Load(), r.restored.Load(), r.excused.Load(), r.ambushes.Load())
 }
 
 // chaosRun is the world of one run.
@@ -84,7 +85,7 @@ type chaosRun struct {
 	// started are all actions.
 	started []string
 
-	taken, restored, excused atomic.Int64
+	taken, restored, excused, ambushes atomic.Int64
 }
 
 // victim is one pod through all its lives.
@@ -116,7 +117,12 @@ func (r *chaosRun) prepare() {
 			if len(r.cedanaPods("manager", name)) == 0 {
 				r.agents = append(r.agents, name)
 			}
-			r.Cleanup(func() { r.restoreNode(func() { r.nodeBack(r.machine, name, time.Time{}); r.cordon(name, false) }) })
+			r.Cleanup(func() {
+				r.restoreNode(func() {
+					r.nodeBack(r.machine, name, time.Time{})
+					r.cordon(name, false)
+				})
+			})
 		}
 	}
 	if len(r.agents) == 0 {
@@ -191,13 +197,19 @@ func (r *chaosRun) play(round chaos.Round) {
 	for _, v := range r.victims {
 		where[v.number] = v.pod.Spec.NodeName
 	}
+	strike := func() (func() error, error) {
+		if err := sleep(r.ctx, round.After); err != nil {
+			return func() error { return nil }, err
+		}
+		return r.strike(round.Trouble, node)
+	}
+	if round.Trouble == chaos.KillHelperFrozen {
+		strike = r.lieInWait(round, node, where)
+	}
 	var deeds, trouble errgroup.Group
 	repair := func() error { return nil }
 	trouble.Go(func() error {
-		if err := sleep(r.ctx, round.After); err != nil {
-			return err
-		}
-		end, err := r.strike(round.Trouble, node)
+		end, err := strike()
 		if round.Trouble == chaos.Cordon {
 			// That one lasts for the whole round.
 			repair = end
@@ -257,18 +269,13 @@ func sleep(ctx context.Context, d time.Duration) error {
 func (r *chaosRun) strike(t chaos.Trouble, node string) (repair func() error, err error) {
 	repair = func() error { return nil }
 	switch t {
-	case chaos.KillHelper, chaos.KillHelperFrozen:
+	case chaos.KillHelper:
 		helper, err := r.findHelper(node)
 		if err != nil {
 			return repair, err
 		}
-		if t == chaos.KillHelperFrozen {
-			err = r.killFrozen(node, helper)
-		} else {
-			err = r.machine.KillPod(r.ctx, node, string(helper.UID))
-		}
 		// Deleted too: a container that has ended more than once is started again later and later.
-		return func() error { return r.replaceHelper(node, helper) }, err
+		return func() error { return r.replaceHelper(node, helper) }, r.machine.KillPod(r.ctx, node, string(helper.UID))
 	case chaos.KillNode:
 		killed := time.Now()
 		if err := r.machine.Kill(r.ctx, node); err != nil {
@@ -297,23 +304,35 @@ func (r *chaosRun) strike(t chaos.Trouble, node string) (repair func() error, er
 	return repair, nil
 }
 
-// killFrozen kills the helper while it holds one of the node's pods still, if it comes to that within two seconds.
-func (r *chaosRun) killFrozen(node string, helper *corev1.Pod) error {
-	for _, p := range r.pods.List() {
-		if p.Spec.NodeName != node || !pods.IsReady(p) {
-			continue
+// frozenSoon is within what time a checkpoint that was asked for holds its pod still.
+const frozenSoon = 15 * time.Second
+
+// lieInWait prepares to kill the helper of a node at the moment at which it holds a pod still. It is on the watch before
+// the round's deeds begin. Where none of them takes a checkpoint on the node, the helper is killed at the round's time.
+func (r *chaosRun) lieInWait(round chaos.Round, node string, where map[int]string) func() (func() error, error) {
+	r.Helper()
+	plain := func() (func() error, error) {
+		if err := sleep(r.ctx, round.After); err != nil {
+			return func() error { return nil }, err
 		}
-		ended, err := r.machine.KillWhenFrozen(r.ctx, node, string(p.UID), string(helper.UID), 2*time.Second)
-		if err == nil {
-			err = <-ended
-		}
-		if err == nil {
-			return nil
-		}
-		r.note("%v", err)
-		break
+		return r.strike(chaos.KillHelper, node)
 	}
-	return r.machine.KillPod(r.ctx, node, string(helper.UID))
+	i := slices.IndexFunc(round.Deeds, func(d chaos.Deed) bool { return d.Kind != chaos.Restore && where[d.Pod] == node })
+	if i < 0 {
+		return plain
+	}
+	helper, err := r.findHelper(node)
+	r.must(err, "find the helper to kill")
+	pod := r.victims[round.Deeds[i].Pod].pod
+	ended, err := r.machine.KillWhenFrozen(r.ctx, node, string(pod.UID), string(helper.UID), frozenSoon)
+	r.must(err, "lie in wait for helper %s on %s", helper.Name, node)
+	return func() (func() error, error) {
+		err := <-ended
+		if err == nil {
+			r.ambushes.Add(1)
+		}
+		return func() error { return r.replaceHelper(node, helper) }, err
+	}
 }
 
 func (r *chaosRun) setCordon(node string, closed bool) error {

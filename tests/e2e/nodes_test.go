@@ -59,6 +59,12 @@ func agentsOf(nodes []corev1.Node) []string {
 // beside the other tests, whose pods are elsewhere.
 func TestNodes(t *testing.T) {
 	selected(t, environment.Full)
+	if env.ClusterName == "" {
+		t.Skip("kills and cordons nodes, which it does in a k3d cluster alone (E2E_CLUSTER=k3d): the nodes of an existing cluster are other people's")
+	}
+	if reserved == "" {
+		t.Skip("needs a node to take away, and the cluster has no agent: E2E_AGENTS=1 go tool mage e2e adds one")
+	}
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -66,26 +72,20 @@ func TestNodes(t *testing.T) {
 	}{{"cordoned", nodeCordoned}, {"helper", helperKilled}, {"lost", nodeLost}} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScene(t)
-			s.needsAgent()
+			s.mayTake(reserved)
 			c.test(s)
 		})
 	}
 }
 
-// needsAgent skips a test where no node can be taken away.
-func (s *scene) needsAgent() {
+// mayTake checks that a node is as an earlier test should have left it, and skips the test when all depends on it.
+func (s *scene) mayTake(name string) {
 	s.Helper()
-	if env.ClusterName == "" {
-		s.Skip("kills and cordons nodes, which it does in a k3d cluster alone (E2E_CLUSTER=k3d): the nodes of an existing cluster are other people's")
-	}
-	if reserved == "" {
-		s.Skip("needs a node to take away, and the cluster has no agent: E2E_AGENTS=1 go tool mage e2e adds one")
-	}
-	node, err := kube.CoreV1().Nodes().Get(s.ctx, reserved, metav1.GetOptions{})
-	s.must(err, "get node %s", reserved)
-	s.that(nodeReady(node) && !node.Spec.Unschedulable, "node "+reserved+" is Ready and takes pods", describeNode(node))
-	if on := s.cedanaPods("manager", reserved); len(on) > 0 {
-		s.Skipf("Cedana's manager is on %s, the one node that may be taken away: move it to another with controllerManager.affinity in HELM_VALUES", reserved)
+	node, err := kube.CoreV1().Nodes().Get(s.ctx, name, metav1.GetOptions{})
+	s.must(err, "get node %s", name)
+	s.that(nodeReady(node) && !node.Spec.Unschedulable, "node "+name+" is Ready and takes pods", describeNode(node))
+	if len(s.cedanaPods("manager", name)) > 0 {
+		s.Skipf("Cedana's manager is on %s, the one node that may be taken away: controllerManager.affinity in a file of HELM_VALUES moves it to another", name)
 	}
 }
 

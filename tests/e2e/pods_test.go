@@ -80,19 +80,16 @@ func TestPodProbes(t *testing.T) {
 	r := s.restore(c)
 	s.survived(r, m)
 	s.settle(r)
-	s.endpoints("counter", r.PodIP())
+	s.endpoints("counter", r.Status.PodIP)
 	s.get(r.Pod, pods.CounterPort, "/remove", map[string]string{"path": ready})
 	s.until(r.Pod, "not to be Ready, because its readiness probe fails", func(p *corev1.Pod) bool { return !pods.IsReady(p) })
 	s.endpoints("counter")
 	s.write(r.Pod, pods.CounterPort, ready, "again")
 	s.until(r.Pod, "to be Ready again", pods.IsReady)
-	s.endpoints("counter", r.PodIP())
+	s.endpoints("counter", r.Status.PodIP)
 	s.get(r.Pod, pods.CounterPort, "/remove", map[string]string{"path": alive})
 	s.until(r.Pod, "to be restarted, because its liveness probe fails", func(p *corev1.Pod) bool { return pods.Restarts(p) > 0 })
 }
-
-// PodIP is the restored pod's address.
-func (r *restored) PodIP() string { return r.Status.PodIP }
 
 // running waits until every container of a pod runs, Ready or not.
 func (s *scene) running(p *corev1.Pod) *corev1.Pod {

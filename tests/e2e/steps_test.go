@@ -37,7 +37,7 @@ const look = 10 * time.Millisecond
 // create makes a pod and does not wait for it.
 func (s *scene) create(p *corev1.Pod) *corev1.Pod {
 	s.Helper()
-	if reserved != "" && !s.anywhere && p.Spec.NodeName == "" && p.Spec.Affinity == nil {
+	if reserved != "" && !s.anywhere && p.Spec.NodeName == "" && p.Spec.NodeSelector == nil && p.Spec.Affinity == nil {
 		pods.Avoid(reserved)(p)
 	}
 	made, err := kube.CoreV1().Pods(s.namespace).Create(s.ctx, p, metav1.CreateOptions{})
