@@ -27,7 +27,7 @@ func TestPodInitContainer(t *testing.T) {
 	s := begin(t, environment.Full)
 	const file = "/data/init"
 	p := s.start(pods.Counter(s.counterImage(),
-		pods.Init("prepare", env.ImageBusybox, "sh", "-c", "echo prepared >> "+file), pods.InitEmptyDir("data", "/data"),
+		pods.Init("prepare", env.ImageNginx, "sh", "-c", "echo prepared >> "+file), pods.InitEmptyDir("data", "/data"),
 		pods.EmptyDir("data", "/data"), pods.Env("COUNTER_DIR", "/data")))
 	equal(s, file+", which the init container has made,", "prepared\n", s.read(p, pods.CounterPort, file))
 	m := s.before(p, pods.CounterPort)
