@@ -5,51 +5,65 @@ package main
 
 import (
 	"context"
+	"os"
 
-	"github.com/cedana/cedana-e2e/targets"
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/github"
+	"github.com/cedana/cedana-e2e/targets/launch"
+	"github.com/cedana/cedana-e2e/targets/quality"
+	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 // E2E creates the cluster, installs Cedana and runs the tests; what is there already is reused. It leaves the cluster in place for the next run: `mage clean` removes it.
-func E2E(ctx context.Context) error { return targets.E2E(ctx) }
+func E2E(ctx context.Context) error { return launch.Target(ctx, "e2e") }
+
+// Sensitivity breaks the local stand-in on purpose, in one way after the other, and checks that the tests notice and say what is wrong; E2E_REGRESSIONS chooses the ways.
+func Sensitivity(ctx context.Context) error { return launch.Target(ctx, "sensitivity") }
 
 // Cluster creates the named k3d cluster, or reuses it, and waits until it is usable.
-func Cluster(ctx context.Context) error { return targets.Cluster(ctx) }
+func Cluster(ctx context.Context) error { return launch.Target(ctx, "cluster") }
 
 // Deploy installs or upgrades Cedana in the cluster with Helm and waits until it is ready.
-func Deploy(ctx context.Context) error { return targets.Deploy(ctx) }
+func Deploy(ctx context.Context) error { return launch.Target(ctx, "deploy") }
 
 // Clean removes everything any run made; ALL=1 removes the caches and the private engine too, ENGINE=1 only the engine.
-func Clean(ctx context.Context) error { return targets.Clean(ctx) }
+func Clean(ctx context.Context) error { return launch.Target(ctx, "clean") }
 
 // Values prints the chart's final values with where each came from, secrets masked; it needs no cluster.
-func Values(ctx context.Context) error { return targets.Values(ctx) }
+func Values(ctx context.Context) error { return launch.Target(ctx, "values") }
 
 // ListCheckpoints prints the propagator's checkpoints, as a table or with FORMAT=json; CLUSTER_ID and STATUS filter.
-func ListCheckpoints(ctx context.Context) error { return targets.ListCheckpoints(ctx) }
+func ListCheckpoints(ctx context.Context) error { return launch.Target(ctx, "listCheckpoints") }
 
 // ListActions prints the propagator's actions, as a table or with FORMAT=json; TYPE, CLUSTER_ID and STATUS filter.
-func ListActions(ctx context.Context) error { return targets.ListActions(ctx) }
+func ListActions(ctx context.Context) error { return launch.Target(ctx, "listActions") }
 
 // ListClusters prints the propagator's clusters, as a table or with FORMAT=json; CLUSTER_ID and STATUS filter.
-func ListClusters(ctx context.Context) error { return targets.ListClusters(ctx) }
+func ListClusters(ctx context.Context) error { return launch.Target(ctx, "listClusters") }
 
 // Deprecate gives up the checkpoints of CHECKPOINT_ID, which the propagator then removes.
-func Deprecate(ctx context.Context) error { return targets.Deprecate(ctx) }
+func Deprecate(ctx context.Context) error { return launch.Target(ctx, "deprecate") }
 
 // Sweep removes our clusters and checkpoints older than a day from the propagator; DRY_RUN=1 only says which.
-func Sweep(ctx context.Context) error { return targets.Sweep(ctx) }
+func Sweep(ctx context.Context) error { return launch.Target(ctx, "sweep") }
 
 // LiveToken says whether CEDANA_AUTH_TOKEN is set, to a GitHub workflow as the step's output `there`.
-func LiveToken(ctx context.Context) error { return targets.LiveToken(ctx) }
+func LiveToken(ctx context.Context) error {
+	s, err := settings.Load(ctx)
+	if err != nil {
+		return err
+	}
+	return github.Token(os.Stdout, os.Getenv, s.Token)
+}
 
 // Doctor checks what this machine has and prints a line for each thing: ok, or what to do.
-func Doctor(ctx context.Context) error { return targets.Doctor(ctx) }
+func Doctor(ctx context.Context) error { return launch.Target(ctx, "doctor") }
 
 // Logs writes the logs of the cluster's nodes, of Cedana and of the local propagator to the artifacts directory.
-func Logs(ctx context.Context) error { return targets.Logs(ctx) }
+func Logs(ctx context.Context) error { return launch.Target(ctx, "logs") }
 
 // Test runs the unit and integration tests with the race detector; it needs no Docker.
-func Test(ctx context.Context) error { return targets.Test(ctx) }
+func Test(ctx context.Context) error { return quality.Test(ctx, console.Standard()) }
 
 // Lint runs gofmt, go vet, staticcheck, actionlint and govulncheck.
-func Lint(ctx context.Context) error { return targets.Lint(ctx) }
+func Lint(ctx context.Context) error { return quality.Lint(ctx, console.Standard()) }

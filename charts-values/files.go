@@ -4,7 +4,7 @@ package chartsvalues
 
 import "embed"
 
-// Files has base.yaml, local.yaml, live.yaml and ci.yaml.
+// Files has base.yaml, local.yaml, live.yaml, nodes.yaml and ci.yaml.
 //
 //go:embed *.yaml
 var Files embed.FS

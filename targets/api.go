@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/github"
 	"github.com/cedana/cedana-e2e/targets/listing"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -80,13 +78,4 @@ func Sweep(ctx context.Context) error {
 	return ask(ctx, settings.SweepTimeout, func(ctx context.Context, con *console.Console, api *propagator.Client, s *settings.Settings) error {
 		return sweep.Run(ctx, con, api, s, time.Now())
 	})
-}
-
-// LiveToken says whether there is a token for a live run, to a GitHub workflow too.
-func LiveToken(ctx context.Context) error {
-	s, err := settings.Load(ctx)
-	if err != nil {
-		return err
-	}
-	return github.Token(console.Standard().Data(), os.Getenv, s.Token)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/deploy"
+	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/local/backend"
 	"github.com/cedana/cedana-e2e/targets/local/chart"
 	"github.com/cedana/cedana-e2e/targets/local/engine"
@@ -42,11 +45,13 @@ type run struct {
 	checked *deploy.Checked
 
 	// api is the propagator, url and token its address and token as this machine uses them.
-	api       *propagator.Client
-	url       string
-	token     settings.Secret
-	container string
-	clusterID string
+	api *propagator.Client
+	url string
+	// urlInCluster is the local propagator's, as pods use it.
+	urlInCluster string
+	token        settings.Secret
+	container    string
+	clusterID    string
 	// identity is the cluster's at a live propagator, before there is a cluster. noCluster is why there is
 	// none to be had: nothing is made or deployed then, and only the tests that need no pods can run.
 	identity  *deploy.Identity
@@ -54,6 +59,9 @@ type run struct {
 
 	// phases are the stages so far with the time that each took.
 	phases []suite.Phase
+
+	// unlock lets the next run with this cluster begin.
+	unlock func()
 }
 
 // begin reads the settings; nothing is created before all of them are good.
@@ -64,6 +72,23 @@ func begin(ctx context.Context) (*run, error) {
 	}
 	r := &run{con: console.Standard(), settings: s}
 	r.con.Step("backend %s, cluster %s, run %s", s.Backend, s.ClusterName, s.RunID)
+	return r, nil
+}
+
+// beginAlone is begin for a target that changes the cluster. Of two with one cluster, the second waits until the first
+// has ended, or until its own time for the cluster is up.
+func beginAlone(ctx context.Context, target string) (*run, error) {
+	r, err := begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := r.settings
+	ctx, cancel := context.WithTimeoutCause(ctx, s.ClusterTimeout, fmt.Errorf("not its turn within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
+	defer cancel()
+	r.unlock, err = filelock.Lock(ctx, r.con, filepath.Join(s.ClusterDir(), "run.lock"), fmt.Sprintf("runs %s with cluster %s", target, s.ClusterName))
+	if err != nil {
+		return nil, fmt.Errorf("%w (next: choose another CLUSTER_NAME to run beside it)", err)
+	}
 	return r, nil
 }
 
@@ -91,6 +116,13 @@ func (r *run) stage(ctx context.Context, name string, do func(context.Context) e
 }
 
 func (r *run) end() {
+	if r.unlock != nil {
+		r.unlock()
+		for _, dir := range []string{r.settings.ClusterDir(), r.settings.Clusters(), r.settings.Home} {
+			// Fails where there is something in it: only what the lock alone has made is removed.
+			_ = os.Remove(dir)
+		}
+	}
 	if r.docker != nil {
 		// Nothing is lost with an idle HTTP connection.
 		_ = r.docker.Close()
@@ -189,15 +221,29 @@ func (r *run) cluster(ctx context.Context) error {
 	if s.Existing != nil {
 		return r.useExisting(ctx)
 	}
-	if err := r.ensureEngine(ctx); err != nil {
-		return err
-	}
 	var nodeImage node.Image
-	if err := r.con.Run(ctx, "make the images", func(ctx context.Context, step *console.Step) error {
+	engineThere := make(chan struct{})
+	if err := r.con.Run(ctx, "make the engine and the images ready", func(ctx context.Context, step *console.Step) error {
 		work, ctx := errgroup.WithContext(ctx)
+		// Beside the others: installing one takes the disk and the network, compiling the processors.
+		work.Go(func() error {
+			if err := r.ensureEngine(ctx); err != nil {
+				return err
+			}
+			close(engineThere)
+			return nil
+		})
 		work.Go(func() (err error) {
 			nodeImage, err = node.Ensure(ctx, node.Options{
-				Home: s.Home, Flavour: node.Flavour(s.Node), K3sImage: s.K3sImage, Engine: r.docker, Progress: r.con,
+				Home: s.Home, Flavour: node.Flavour(s.Node), K3sImage: s.K3sImage, Progress: r.con,
+				Engine: func(ctx context.Context) (image.Engine, error) {
+					select {
+					case <-engineThere:
+						return r.docker, nil
+					case <-ctx.Done():
+						return nil, context.Cause(ctx)
+					}
+				},
 			})
 			return err
 		})
@@ -217,16 +263,15 @@ func (r *run) cluster(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	made, err := cluster.Ensure(ctx, r.con, s, cluster.Options{Host: r.engine.Host, Image: nodeImage.Ref, Tools: nodeImage.Tools})
-	if err != nil {
-		return err
-	}
-	r.made = made
 	images := r.pods.All()
 	if s.Backend == settings.BackendLocal {
 		images = append(images, r.standIn)
 	}
-	return made.Images(ctx, r.con, images)
+	var err error
+	r.made, err = cluster.Ensure(ctx, r.con, s, cluster.Options{
+		Host: r.engine.Host, Image: nodeImage.Ref, Tools: nodeImage.Tools, Images: images,
+	})
+	return err
 }
 
 // useExisting takes a cluster that is there. That a run was there is remembered before it makes anything.
@@ -291,20 +336,12 @@ func (r *run) deploy(ctx context.Context) error {
 	s := r.settings
 	o := deploy.Options{Kubeconfig: r.made.Kubeconfig, Context: r.made.Context, Checked: r.checked, Identity: r.identity}
 	if s.Backend == settings.BackendLocal {
-		local, err := backend.Ensure(ctx, r.con, s, backend.Options{
-			Host: r.engine.Host, Network: r.made.Network, Image: r.standIn.Ref,
-			Load: func(ctx context.Context) error { return image.Load(ctx, r.docker, r.standIn, r.con) },
-		})
-		if err != nil {
-			return err
-		}
-		r.url, r.token, r.container = local.URL, local.Token, local.Container
-		if r.api, err = propagator.New(r.url, r.token); err != nil {
+		if err := r.propagator(ctx); err != nil {
 			return err
 		}
 		repository, tag, _ := strings.Cut(r.standIn.Ref, ":")
 		picture := deploy.Image{Repository: repository, Tag: tag}
-		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = chart.Files, local.InClusterURL+"/v1", local.Token, picture, picture
+		o.Chart, o.URLInCluster, o.Token, o.Helper, o.Manager = chart.Files, r.urlInCluster+"/v1", r.token, picture, picture
 	}
 	if s.SkipHelm {
 		return r.useInstalled(ctx, o)
@@ -319,6 +356,23 @@ func (r *run) deploy(ctx context.Context) error {
 	}
 	r.clusterID, r.identity = result.ID, &result.Identity
 	return nil
+}
+
+// propagator starts the local propagator, with the settings' regression if there is one.
+func (r *run) propagator(ctx context.Context) error {
+	if r.settings.Regression != "" {
+		r.con.Warn("the propagator is BROKEN ON PURPOSE: %s", r.settings.Regression.Describe())
+	}
+	local, err := backend.Ensure(ctx, r.con, r.settings, backend.Options{
+		Host: r.engine.Host, Network: r.made.Network, Image: r.standIn.Ref,
+		Load: func(ctx context.Context) error { return image.Load(ctx, r.docker, r.standIn, r.con) },
+	})
+	if err != nil {
+		return err
+	}
+	r.url, r.urlInCluster, r.token, r.container = local.URL, local.InClusterURL, local.Token, local.Container
+	r.api, err = propagator.New(r.url, r.token)
+	return err
 }
 
 // useInstalled takes Cedana as it is in the cluster (SKIP_HELM=1). What the environment does not say of the propagator

@@ -4,15 +4,11 @@ package targets
 import (
 	"context"
 	"fmt"
-
-	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/quality"
-	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 // E2E makes the cluster, deploys and runs the suite; what is there already is reused.
 func E2E(ctx context.Context) error {
-	r, err := begin(ctx)
+	r, err := beginAlone(ctx, "e2e")
 	if err != nil {
 		return err
 	}
@@ -29,7 +25,7 @@ func E2E(ctx context.Context) error {
 
 // Cluster makes the cluster usable and prints its kubeconfig file to stdout.
 func Cluster(ctx context.Context) error {
-	r, err := begin(ctx)
+	r, err := beginAlone(ctx, "cluster")
 	if err != nil {
 		return err
 	}
@@ -46,22 +42,10 @@ func Cluster(ctx context.Context) error {
 
 // Deploy makes the cluster usable and Cedana ready in it.
 func Deploy(ctx context.Context) error {
-	r, err := begin(ctx)
+	r, err := beginAlone(ctx, "deploy")
 	if err != nil {
 		return err
 	}
 	defer r.end()
 	return r.ready(ctx)
 }
-
-// Test runs the project's own tests.
-func Test(ctx context.Context) error {
-	s, err := settings.Load(ctx)
-	if err != nil {
-		return err
-	}
-	return quality.Test(ctx, console.Standard(), s.Artifacts)
-}
-
-// Lint runs the project's linters.
-func Lint(ctx context.Context) error { return quality.Lint(ctx, console.Standard()) }

@@ -19,6 +19,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -31,17 +32,20 @@ type Options struct {
 	// Tools is an image that stays up when it is run with the argument `noop`. k3d needs it only to find the host's
 	// address on Docker Desktop and Colima. Default: k3d's own.
 	Tools string
+	// Images are put on every node that lacks them, while the cluster becomes usable.
+	Images []image.Tarball
 }
 
 // Outcome is what Ensure did.
 type Outcome string
 
-// Created a cluster where there was none, Reused one as it was, Started the stopped nodes of one, Recreated one that
-// was not what is wanted.
+// Created a cluster where there was none, Reused one as it was, Started the stopped nodes of one, Grown one by the
+// agents that it lacked, Recreated one that was not what is wanted.
 const (
 	Created   Outcome = "created"
 	Reused    Outcome = "reused"
 	Started   Outcome = "started"
+	Grown     Outcome = "grown"
 	Recreated Outcome = "recreated"
 )
 
@@ -97,12 +101,14 @@ func Find(ctx context.Context, s *settings.Settings, host string) (*Cluster, err
 }
 
 // Ensure makes the cluster of these settings usable and returns it. A cluster of this project that is as wanted is
-// taken as it is; one whose nodes are stopped is started; one that is half made, of another image or size, or does
-// not become usable is made anew, and why is said. A cluster of the name that this project did not make is a
+// taken as it is; one whose nodes are stopped is started; one that has fewer agents than wanted is given more; one that
+// is half made, of another image, of more agents than E2E_AGENTS asks for, or does not become usable is made anew, and
+// why is said. A cluster of the name that this project did not make is a
 // [*ForeignError].
 //
 // Usable means: the API answers, every node is Ready, the default service account exists, the cluster's DNS resolves
-// on every node, and containerd on every node has the cedana runtime and the configured runc root.
+// on every node, containerd on every node has the cedana runtime and the configured runc root, and the images of the options are on
+// every node.
 //
 // ctx is the only deadline. When making the cluster fails, the nodes' logs go to the artifacts directory, their last
 // lines into the error, and what was made is removed again, within seconds even when ctx has ended.
@@ -129,8 +135,8 @@ func Ensure(ctx context.Context, con *console.Console, s *settings.Settings, o O
 
 	m := &maker{con: con, settings: s, options: o, engine: engine}
 	todo, why := judge(have, want(s, o))
-	outcome := map[action]Outcome{create: Created, keep: Reused, start: Started, recreate: Recreated}[todo]
-	if todo == keep || todo == start {
+	outcome := map[action]Outcome{create: Created, keep: Reused, start: Started, grow: Grown, recreate: Recreated}[todo]
+	if todo == keep || todo == start || todo == grow {
 		err := m.bring(ctx, have, todo)
 		if err == nil {
 			return finish(ctx, engine, s, outcome)

@@ -117,8 +117,10 @@ func nodeNamed(o docker.Object, cluster string) bool {
 
 // wanted is what a cluster of these settings is made of.
 type wanted struct {
-	image  string
+	image string
+	// agents is how many there are at least, and with exact, at most too.
 	agents int
+	exact  bool
 	spec   string
 }
 
@@ -126,7 +128,7 @@ func want(s *settings.Settings, o Options) wanted {
 	// Marshalling strings cannot fail.
 	text, _ := json.Marshal([]any{arguments(), s.RuncRoot})
 	sum := sha256.Sum256(text)
-	return wanted{image: o.Image, agents: s.Agents, spec: hex.EncodeToString(sum[:6])}
+	return wanted{image: o.Image, agents: s.Agents, exact: s.AgentsChosen, spec: hex.EncodeToString(sum[:6])}
 }
 
 // action is what is to be done about an existing cluster.
@@ -136,6 +138,8 @@ const (
 	create action = iota
 	keep
 	start
+	// grow is start, and then adding the agents that are missing.
+	grow
 	recreate
 )
 
@@ -150,8 +154,8 @@ func judge(have existing, want wanted) (todo action, why string) {
 	if n := have.count(k3d.ServerRole); n != 1 {
 		return recreate, fmt.Sprintf("it has %d servers, 1 is wanted", n)
 	}
-	if n := have.count(k3d.AgentRole); n != want.agents {
-		return recreate, fmt.Sprintf("it has %d agents, %d are wanted", n, want.agents)
+	if n := have.count(k3d.AgentRole); n > want.agents && want.exact {
+		return recreate, fmt.Sprintf("it has %d agents, E2E_AGENTS wants %d", n, want.agents)
 	}
 	if !slices.ContainsFunc(have.others, func(o docker.Object) bool { return o.Kind == docker.Network }) {
 		return recreate, "its network is gone"
@@ -172,7 +176,10 @@ func judge(have existing, want wanted) (todo action, why string) {
 			stopped = true
 		}
 	}
-	if stopped {
+	switch {
+	case have.count(k3d.AgentRole) < want.agents:
+		return grow, ""
+	case stopped:
 		return start, ""
 	}
 	return keep, ""

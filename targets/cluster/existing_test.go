@@ -11,7 +11,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
-var wantedInTests = want(&settings.Settings{ClusterName: "a", Agents: 1, RuncRoot: "/run/r"}, Options{Image: "node:1"})
+var wantedInTests = want(&settings.Settings{ClusterName: "a", Agents: 1, AgentsChosen: true, RuncRoot: "/run/r"}, Options{Image: "node:1"})
 
 func labels(role string, ours bool) map[string]string {
 	l := map[string]string{"app": "k3d", "k3d.cluster": "a", "k3d.role": role, specLabel: wantedInTests.spec}
@@ -94,12 +94,21 @@ func TestJudge(t *testing.T) {
 		"a node restarting":  {func(e *dockertest.Engine) { e.Containers[0].State = "restarting" }, keep, ""},
 		"a node not started": {func(e *dockertest.Engine) { e.Containers[0].State = "created" }, recreate, "k3d-a-agent-0 was never started"},
 		"another image":      {func(e *dockertest.Engine) { e.Containers[1].Image = "node:0" }, recreate, "k3d-a-server-0 runs image node:0, node:1 is wanted"},
-		"fewer agents":       {func(e *dockertest.Engine) { e.Containers = e.Containers[1:] }, recreate, "0 agents, 1 are wanted"},
-		"no server":          {func(e *dockertest.Engine) { e.Containers = e.Containers[:1] }, recreate, "0 servers, 1 is wanted"},
-		"no network":         {func(e *dockertest.Engine) { e.Networks = nil }, recreate, "network is gone"},
-		"other settings":     {func(e *dockertest.Engine) { e.Containers[0].Labels[specLabel] = "x" }, recreate, "other settings"},
-		"only a network":     {func(e *dockertest.Engine) { e.Containers = nil }, recreate, "half made, without a node"},
-		"only volumes":       {func(e *dockertest.Engine) { e.Containers, e.Networks = nil, nil }, create, ""},
+		"fewer agents":       {func(e *dockertest.Engine) { e.Containers = e.Containers[1:] }, grow, ""},
+		"fewer and stopped": {func(e *dockertest.Engine) {
+			e.Containers = e.Containers[1:]
+			e.Containers[0].State = "exited"
+		}, grow, ""},
+		"more agents": {func(e *dockertest.Engine) {
+			another := e.Containers[0]
+			another.Name = "k3d-a-agent-1"
+			e.Containers = append(e.Containers, another)
+		}, recreate, "it has 2 agents, E2E_AGENTS wants 1"},
+		"no server":      {func(e *dockertest.Engine) { e.Containers = e.Containers[:1] }, recreate, "0 servers, 1 is wanted"},
+		"no network":     {func(e *dockertest.Engine) { e.Networks = nil }, recreate, "network is gone"},
+		"other settings": {func(e *dockertest.Engine) { e.Containers[0].Labels[specLabel] = "x" }, recreate, "other settings"},
+		"only a network": {func(e *dockertest.Engine) { e.Containers = nil }, recreate, "half made, without a node"},
+		"only volumes":   {func(e *dockertest.Engine) { e.Containers, e.Networks = nil, nil }, create, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -116,6 +125,17 @@ func TestJudge(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A run of fewer agents than there are, of SUITE=smoke after SUITE=full for one, takes the cluster as it is.
+func TestMoreAgentsThanTheTestsWantAreNoReasonToMakeTheClusterAnew(t *testing.T) {
+	t.Parallel()
+	have, err := inspect(t.Context(), twoNodes(), "a")
+	require.NoError(t, err)
+	want := wantedInTests
+	want.agents, want.exact = 0, false
+	todo, why := judge(have, want)
+	assert.Equal(t, keep, todo, why)
 }
 
 func TestOtherSettingsAreAnotherSpec(t *testing.T) {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -17,51 +18,51 @@ import (
 // importsAtOnce bounds the imports that run on all nodes together: containerd unpacks with one core per import.
 const importsAtOnce = 4
 
-// Images puts the images on every node that lacks them and verifies that they are complete and unpacked there. k3d's
+// complete waits until the cluster is usable and meanwhile puts the images on its nodes, which needs no more than their
+// containerd.
+func (m *maker) complete(ctx context.Context, step *console.Step) error {
+	have, err := inspect(ctx, m.engine, m.settings.ClusterName)
+	if err != nil {
+		return err
+	}
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return m.usable(ctx, step) })
+	both.Go(func() error { return handle(m.engine, m.settings, have).putImages(ctx, m.options.Images) })
+	return both.Wait()
+}
+
+// putImages puts the images on every node that lacks them and verifies that they are complete and unpacked there. k3d's
 // own import only logs when a node fails (pkg/client/tools.go of v5.9.0), so it is not used.
-func (c *Cluster) Images(ctx context.Context, con *console.Console, images []image.Tarball) error {
+func (c *Cluster) putImages(ctx context.Context, images []image.Tarball) error {
 	if len(images) == 0 {
 		return nil
 	}
-	missing := make(map[string][]image.Tarball)
-	total := 0
+	imports, importCtx := errgroup.WithContext(ctx)
+	imports.SetLimit(importsAtOnce)
+	imported := map[string][]image.Tarball{}
 	for _, node := range c.Nodes {
 		lacks, err := c.lacks(ctx, node, images)
 		if err != nil {
+			return errors.Join(err, imports.Wait())
+		}
+		for _, tarball := range lacks {
+			imported[node] = append(imported[node], tarball)
+			imports.Go(func() error { return c.load(importCtx, node, tarball) })
+		}
+	}
+	if err := imports.Wait(); err != nil {
+		return err
+	}
+	for node, images := range imported {
+		still, err := c.lacks(ctx, node, images)
+		if err != nil {
 			return err
 		}
-		missing[node] = lacks
-		total += len(lacks)
+		if len(still) > 0 {
+			return fmt.Errorf("put images on %s: containerd took %s without an error but does not have it complete and unpacked", node, refs(still))
+		}
 	}
-	if total == 0 {
-		return nil
-	}
-	return con.Run(ctx, fmt.Sprintf("put %s on %s", count(len(images), "image"), count(len(c.Nodes), "node")), func(ctx context.Context, step *console.Step) error {
-		all, importCtx := errgroup.WithContext(ctx)
-		all.SetLimit(importsAtOnce)
-		for node, lacks := range missing {
-			for _, tarball := range lacks {
-				all.Go(func() error {
-					step.Set("%s on %s", tarball.Ref, node)
-					return c.load(importCtx, node, tarball)
-				})
-			}
-		}
-		if err := all.Wait(); err != nil {
-			return err
-		}
-		for node, lacks := range missing {
-			still, err := c.lacks(ctx, node, lacks)
-			if err != nil {
-				return err
-			}
-			if len(still) > 0 {
-				return fmt.Errorf("put images on %s: containerd took %s without an error but does not have it complete and unpacked", node, refs(still))
-			}
-		}
-		step.Note("%d imported", total)
-		return nil
-	})
+	return nil
 }
 
 // lacks returns those of the images that containerd on the node does not have complete and unpacked.

@@ -131,18 +131,21 @@ func TestARealClusterFromNothingToNothing(t *testing.T) {
 // testImages makes an image of the smallest program there is and puts it on the nodes, twice.
 func testImages(t *testing.T, b *bench, c *Cluster) {
 	t.Helper()
-	tarball, err := image.NewStore(t.TempDir(), image.Quiet{}).Static(t.Context(), image.Static{
+	tarball, err := image.NewStore(t.TempDir(), console.Quiet{}).Static(t.Context(), image.Static{
 		Name: "cluster-test", Program: image.Program{Package: "./targets/local/node/pause"}, Path: "/pause",
 	})
 	require.NoError(t, err)
-	require.NoError(t, c.Images(t.Context(), b.con, []image.Tarball{tarball}))
-	assert.Contains(t, b.said.String(), "put 1 image on 1 node: 1 imported")
-	b.said.Reset()
-	require.NoError(t, c.Images(t.Context(), b.con, []image.Tarball{tarball}))
-	assert.Empty(t, b.said.String(), "an image that is there is not imported again")
+	require.NoError(t, c.putImages(t.Context(), []image.Tarball{tarball}))
+	lacks, err := c.lacks(t.Context(), c.Nodes[0], []image.Tarball{tarball})
+	require.NoError(t, err)
+	require.Empty(t, lacks)
+
+	there := tarball
+	there.Path = filepath.Join(t.TempDir(), "nowhere")
+	require.NoError(t, c.putImages(t.Context(), []image.Tarball{there}), "an image that is there is not imported again")
 
 	require.NoError(t, os.WriteFile(tarball.Path, []byte("no tarball"), 0o600))
-	err = c.Images(t.Context(), b.con, []image.Tarball{{Ref: "cedana-e2e.local/other:1", Path: tarball.Path}})
+	err = c.putImages(t.Context(), []image.Tarball{{Ref: "cedana-e2e.local/other:1", Path: tarball.Path}})
 	require.ErrorContains(t, err, "cedana-e2e.local/other:1")
 }
 

@@ -92,7 +92,7 @@ func (m *maker) make(ctx context.Context) (err error) {
 				return fmt.Errorf("create cluster %s: %w", name, err)
 			}
 		}
-		if err := m.usable(ctx, step); err != nil {
+		if err := m.complete(ctx, step); err != nil {
 			return fmt.Errorf("create cluster %s: %w", name, err)
 		}
 		step.Note("%s, kubeconfig %s", count(1+m.settings.Agents, "node"), m.settings.Kubeconfig())
@@ -100,12 +100,16 @@ func (m *maker) make(ctx context.Context) (err error) {
 	})
 }
 
-// bring makes a cluster that is there usable: it starts the nodes that are stopped, and waits.
+// bring makes a cluster that is there usable: it starts the nodes that are stopped, adds the agents that are missing,
+// and waits.
 func (m *maker) bring(ctx context.Context, have existing, todo action) error {
 	name := m.settings.ClusterName
 	title := "check cluster " + name
-	if todo == start {
+	switch todo {
+	case start:
 		title = "start cluster " + name
+	case grow:
+		title = fmt.Sprintf("add %s to cluster %s", count(m.settings.Agents-have.count(k3d.AgentRole), "agent"), name)
 	}
 	return m.con.Run(ctx, title, func(ctx context.Context, step *console.Step) error {
 		ctx, cancel := context.WithTimeout(ctx, reuseTimeout)
@@ -115,7 +119,7 @@ func (m *maker) bring(ctx context.Context, have existing, todo action) error {
 			if err != nil {
 				return err
 			}
-			if todo == start {
+			if todo != keep {
 				gateway, err := m.hostGateway(ctx, c)
 				if err != nil {
 					return err
@@ -123,16 +127,21 @@ func (m *maker) bring(ctx context.Context, have existing, todo action) error {
 				if err := startNodes(ctx, rt, c, gateway, k3d.IntentClusterStart); err != nil {
 					return err
 				}
+				if todo == grow {
+					if err := m.addAgents(ctx, rt, have, gateway); err != nil {
+						return err
+					}
+				}
 			}
 			return m.writeKubeconfig(ctx, rt, c, step)
 		})
 		if err == nil {
-			err = m.usable(ctx, step)
+			err = m.complete(ctx, step)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", title, withCause(ctx, err))
 		}
-		step.Note("%s, kubeconfig %s", count(len(have.nodes), "node"), m.settings.Kubeconfig())
+		step.Note("%s, kubeconfig %s", count(max(len(have.nodes), 1+m.settings.Agents), "node"), m.settings.Kubeconfig())
 		return nil
 	})
 }

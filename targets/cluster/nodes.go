@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -50,19 +52,53 @@ func createNodes(ctx context.Context, rt runtimes.Runtime, cfg *conf.ClusterConf
 	return all.Wait()
 }
 
-// startNodes starts what does not run: servers one after the other, then all agents.
-func startNodes(ctx context.Context, rt runtimes.Runtime, c *k3d.Cluster, gateway netip.Addr, intent k3d.Intent) error {
-	run := func(ctx context.Context, n *k3d.Node) error {
-		return k3dclient.NodeStart(ctx, rt, n, &k3d.NodeStartOpts{
-			Wait:            true,
-			NodeHooks:       n.HookActions,
-			EnvironmentInfo: &k3d.EnvironmentInfo{HostGateway: gateway},
-			Intent:          intent,
+// addAgents makes and starts the agents that a cluster lacks. The token, the address to join at, and whatever else
+// k3d's labels hold are the server's: what it was made with is nowhere else.
+func (m *maker) addAgents(ctx context.Context, rt runtimes.Runtime, have existing, gateway netip.Addr) error {
+	server := have.nodes[0].Labels
+	token, url := server[k3d.LabelClusterToken], server[k3d.LabelClusterURL]
+	if token == "" || url == "" {
+		return fmt.Errorf("add agents: %s has no label %s or %s: `go tool mage clean` and run again", have.nodes[0].Name, k3d.LabelClusterToken, k3d.LabelClusterURL)
+	}
+	port, err := freePort() // of the servers alone, none of which is made here
+	if err != nil {
+		return err
+	}
+	cfg, err := m.config(ctx, rt, port)
+	if err != nil {
+		return err
+	}
+	agents, ctx := errgroup.WithContext(ctx)
+	for _, n := range cfg.Cluster.Nodes {
+		if n.Role != k3d.AgentRole || slices.Contains(have.names(), n.Name) {
+			continue
+		}
+		n.FillRuntimeLabels()
+		for key, value := range server {
+			if _, own := n.RuntimeLabels[key]; !own && strings.HasPrefix(key, "k3d.cluster") {
+				n.RuntimeLabels[key] = value
+			}
+		}
+		n.Env = append(n.Env, k3s.EnvClusterToken+"="+token, k3s.EnvClusterConnectURL+"="+url)
+		n.ExtraHosts = append(n.ExtraHosts, k3d.DefaultK3dInternalHostRecord+":"+gateway.String())
+		n.Networks = []string{networkName(m.settings.ClusterName)}
+		n.Volumes = append(n.Volumes, imageVolume(m.settings.ClusterName)+":"+k3d.DefaultImageVolumeMountPath)
+		n.Restart = true
+		agents.Go(func() error {
+			if err := k3dclient.NodeCreate(ctx, rt, n, k3d.NodeCreateOpts{}); err != nil {
+				return err
+			}
+			return startNode(ctx, rt, n, gateway, k3d.IntentNodeCreate)
 		})
 	}
+	return agents.Wait()
+}
+
+// startNodes starts what does not run: servers one after the other, then all agents.
+func startNodes(ctx context.Context, rt runtimes.Runtime, c *k3d.Cluster, gateway netip.Addr, intent k3d.Intent) error {
 	for _, n := range c.Nodes {
 		if n.Role == k3d.ServerRole {
-			if err := run(ctx, n); err != nil {
+			if err := startNode(ctx, rt, n, gateway, intent); err != nil {
 				return err
 			}
 		}
@@ -70,10 +106,19 @@ func startNodes(ctx context.Context, rt runtimes.Runtime, c *k3d.Cluster, gatewa
 	agents, ctx := errgroup.WithContext(ctx)
 	for _, n := range c.Nodes {
 		if n.Role == k3d.AgentRole {
-			agents.Go(func() error { return run(ctx, n) })
+			agents.Go(func() error { return startNode(ctx, rt, n, gateway, intent) })
 		}
 	}
 	return agents.Wait()
+}
+
+func startNode(ctx context.Context, rt runtimes.Runtime, n *k3d.Node, gateway netip.Addr, intent k3d.Intent) error {
+	return k3dclient.NodeStart(ctx, rt, n, &k3d.NodeStartOpts{
+		Wait:            true,
+		NodeHooks:       n.HookActions,
+		EnvironmentInfo: &k3d.EnvironmentInfo{HostGateway: gateway},
+		Intent:          intent,
+	})
 }
 
 // hostGateway is the host's address as the nodes see it. The real runtime is asked, not ours: k3d answers for its own

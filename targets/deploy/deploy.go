@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"helm.sh/helm/v3/pkg/chart"
@@ -127,11 +126,6 @@ func run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 	if err != nil {
 		return Result{}, err
 	}
-	unlock, err := lock(ctx, filepath.Join(s.ClusterDir(), "deploy.lock"))
-	if err != nil {
-		return Result{}, err
-	}
-	defer unlock()
 	cluster, err := connect(ctx, loader)
 	if err != nil {
 		return Result{}, err

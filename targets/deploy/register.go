@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -62,16 +61,11 @@ func Register(ctx context.Context, con *console.Console, s *settings.Settings, o
 	opts = opts.withDefaults(s)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.DeployTimeout, fmt.Errorf("no success within E2E_DEPLOY_TIMEOUT=%s", s.DeployTimeout))
 	defer cancel()
-	unlock, err := lock(ctx, filepath.Join(s.ClusterDir(), "deploy.lock"))
-	if err != nil {
-		return Identity{}, err
-	}
-	defer unlock()
 	identity, err := registerStep(ctx, con, s, opts)
 	return identity, mask.New(opts.Token).Error(err)
 }
 
-// registerStep is register as a step that is shown. It wants the lock.
+// registerStep is register as a step that is shown.
 func registerStep(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (identity Identity, err error) {
 	err = con.Run(ctx, "register cluster with the propagator", func(ctx context.Context, step *console.Step) error {
 		identity.ID, identity.Registered, err = register(ctx, step, s, opts)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -225,19 +224,4 @@ func TestANamespaceThatIsBeingDeletedIsWaitedFor(t *testing.T) {
 	})
 	_, outcome := r.mustApply(t, "/a")
 	require.Equal(t, Installed, outcome)
-}
-
-func TestDeploymentsToOneClusterWaitForEachOther(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "below", "deploy.lock")
-	unlock, err := lock(t.Context(), path)
-	require.NoError(t, err)
-	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	_, err = lock(short, path)
-	require.ErrorContains(t, err, "wait for another deployment to the same cluster")
-	time.AfterFunc(50*time.Millisecond, unlock)
-	unlock, err = lock(t.Context(), path)
-	require.NoError(t, err)
-	unlock()
 }

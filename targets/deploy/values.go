@@ -83,6 +83,9 @@ var secretKey = regexp.MustCompile(`(?i)(token|password|passwd|credentials|(acce
 // knows. A bad variable is reported as settings.Problems, all of them at once.
 func layers(s *settings.Settings, opts Options, clusterID string) ([]Layer, error) {
 	names := []string{"base.yaml", string(s.Backend) + ".yaml"}
+	if s.Backend == settings.BackendLive && (s.Agents > 0 || s.Existing != nil) {
+		names = append(names, "nodes.yaml")
+	}
 	if s.CI {
 		names = append(names, "ci.yaml")
 	}

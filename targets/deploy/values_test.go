@@ -77,6 +77,25 @@ func TestLiveRunTakesUrlAndTokenFromTheUsersVariables(t *testing.T) {
 	require.Equal(t, Value{"hostConfig.disableIoUring", false, "charts-values/live.yaml"}, at(t, values, "hostConfig.disableIoUring"))
 }
 
+// A directory on one node is of no use to a restore on another.
+func TestALiveClusterOfSeveralNodesKeepsCheckpointsWhereAllSeeThem(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	s.Backend, s.URL, s.Token = settings.BackendLive, "https://ci.cedana.ai", canary
+	for _, c := range []struct {
+		agents int
+		want   Value
+	}{
+		{0, Value{"config.checkpointDir", "/tmp", "charts-values/base.yaml"}},
+		{1, Value{"config.checkpointDir", "cedana://ci", "charts-values/nodes.yaml"}},
+	} {
+		s.Agents = c.agents
+		values, err := Values(s, Options{Lookup: noVariables}.withDefaults(s), "id")
+		require.NoError(t, err)
+		require.Equal(t, c.want, at(t, values, "config.checkpointDir"))
+	}
+}
+
 func TestABigNumberStaysAsItIsWritten(t *testing.T) {
 	t.Parallel()
 	s := testSettings(t)

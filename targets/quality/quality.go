@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
+	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 // module is one of the project's Go modules and how it is checked.
@@ -29,21 +31,24 @@ type module struct {
 }
 
 // modules are all. The node's programs are modules of their own, because Kubernetes pins its dependencies with replace
-// directives. Their tests are built with the flags of the node image (build.json), so that Kubernetes is compiled once
-// for both; with the race detector it would be compiled a second time, for minutes. containerd's has no code of ours.
+// directives. Their tests are built as the node's programs are, so that Kubernetes is compiled once for both; with the race detector it would be compiled a second time, for minutes. containerd's has no code of ours.
 var modules = []module{
 	{dir: ".", tags: []string{"", "e2e"}, packages: []string{"./..."}, race: true},
 	{
 		dir: "targets/local/node/kubernetes", tags: []string{""}, packages: []string{"./options", "./pki", "./supervisor"},
-		flags: []string{"-gcflags=all=-dwarf=false", "-gcflags=std="}, env: []string{"CGO_ENABLED=0"},
+		flags: gobuild.Flags(), env: gobuild.Env(),
 	},
 }
 
 // Test runs the unit and integration tests with the race detector. It needs neither Docker nor root nor a network
 // once the modules are there. Where no C compiler is to be had (the race detector links with one), the tests run
 // without it and it says so.
-func Test(ctx context.Context, con *console.Console, artifacts string) error {
-	if err := os.MkdirAll(artifacts, 0o755); err != nil {
+func Test(ctx context.Context, con *console.Console) error {
+	s, err := settings.Load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.Artifacts, 0o755); err != nil {
 		return fmt.Errorf("create artifacts directory: %w", err)
 	}
 	race := true
@@ -53,7 +58,7 @@ func Test(ctx context.Context, con *console.Console, artifacts string) error {
 	}
 	for _, m := range modules {
 		name := strings.TrimSuffix("test "+m.dir, " .")
-		args := []string{"tool", "gotestsum", "--format", "pkgname-and-test-fails", "--junitfile", filepath.Join(artifacts, m.report()), "--raw-command", "--"}
+		args := []string{"tool", "gotestsum", "--format", "pkgname-and-test-fails", "--junitfile", filepath.Join(s.Artifacts, m.report()), "--raw-command", "--"}
 		args = append(args, "go", "test", "-C", m.dir, "-json", "-p", "2")
 		if race && m.race {
 			args = append(args, "-race")

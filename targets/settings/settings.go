@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
+
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 )
 
 // Labels on everything a run makes, by which `mage clean` finds it.
@@ -66,7 +68,10 @@ type Settings struct {
 
 	Engine string
 	Node   string
-	Agents int
+	// Agents is how many agent nodes the cluster has at least, beside its server: AgentsChosen says that E2E_AGENTS
+	// asks for exactly so many, else it is what the tests of SUITE want.
+	Agents       int
+	AgentsChosen bool
 	// K3sImage overrides the pinned official k3s image of the k3s node flavour.
 	K3sImage string
 
@@ -78,6 +83,11 @@ type Settings struct {
 	PodTimeout        time.Duration
 	CheckpointTimeout time.Duration
 	RestoreTimeout    time.Duration
+
+	// Regression is what the stand-in breaks on purpose, none by default; Regressions is a pattern of those that
+	// `mage sensitivity` tries, empty for all.
+	Regression  regression.Name
+	Regressions string
 
 	// Run is a `go test -run` pattern; Parallel is how many tests run side by side.
 	Run      string
@@ -127,12 +137,14 @@ type environment struct {
 	Backend          string `env:"E2E_BACKEND, default=auto"`
 	Engine           string `env:"E2E_ENGINE, default=auto"`
 	Node             string `env:"E2E_NODE, default=auto"`
-	Agents           string `env:"E2E_AGENTS, default=0"`
+	Agents           string `env:"E2E_AGENTS"`
 	K3sImage         string `env:"E2E_K3S_IMAGE"`
 	ClusterTimeout   string `env:"E2E_CLUSTER_TIMEOUT, default=30m"`
 	DeployTimeout    string `env:"E2E_DEPLOY_TIMEOUT, default=7m"`
 	SuiteTimeout     string `env:"E2E_SUITE_TIMEOUT, default=10m"`
 	CleanTimeout     string `env:"E2E_CLEAN_TIMEOUT, default=3m"`
+	Regression       string `env:"E2E_REGRESSION"`
+	Regressions      string `env:"E2E_REGRESSIONS"`
 	Run              string `env:"E2E_RUN"`
 	Parallel         string `env:"E2E_PARALLEL, default=8"`
 	Format           string `env:"FORMAT, default=table"`
@@ -170,7 +182,8 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		RegistryPassword:  Secret(e.RegistryPassword),
 		Engine:            c.OneOf("E2E_ENGINE", e.Engine, "auto", "system", "private"),
 		Node:              c.OneOf("E2E_NODE", e.Node, "auto", "k3s", "source"),
-		Agents:            c.Number("E2E_AGENTS", e.Agents, 0, 10),
+		Agents:            c.agents(e.Agents, shared.Suite),
+		AgentsChosen:      e.Agents != "",
 		K3sImage:          e.K3sImage,
 		ClusterTimeout:    c.Duration("E2E_CLUSTER_TIMEOUT", e.ClusterTimeout, "30m"),
 		DeployTimeout:     c.Duration("E2E_DEPLOY_TIMEOUT", e.DeployTimeout, "7m"),
@@ -179,6 +192,7 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		PodTimeout:        shared.PodTimeout,
 		CheckpointTimeout: shared.CheckpointTimeout,
 		RestoreTimeout:    shared.RestoreTimeout,
+		Regressions:       c.Pattern("E2E_REGRESSIONS", e.Regressions, "restored|lost"),
 		Run:               c.Pattern("E2E_RUN", e.Run, "TestRestore"),
 		Parallel:          c.Number("E2E_PARALLEL", e.Parallel, 1, 64),
 		Keep:              shared.Keep,
@@ -203,6 +217,7 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		s.ClusterName = s.Existing.name()
 	}
 	s.Backend = c.backend(e.Backend, s.Token, s.Existing != nil)
+	s.Regression = c.regression(e.Regression, s.Backend)
 	s.URL = c.url(e.URL, s.Backend, s.SkipHelm)
 	if s.Backend == BackendLive && !s.Token.Set() && !s.SkipHelm {
 		c.Add("CEDANA_AUTH_TOKEN", "must be set for the live backend", "<your token>")
@@ -285,16 +300,46 @@ func list(value string) []string {
 	return out
 }
 
-func (c *Checker) home(value string) string {
+// agentsFor is how many agents the tests of a group want: one to restore on and to lose; chaos has two to choose from.
+var agentsFor = map[Group]int{Full: 1, Chaos: 2}
+
+func (c *Checker) agents(value string, suite Group) int {
+	if value == "" {
+		return agentsFor[suite]
+	}
+	return c.Number("E2E_AGENTS", value, 0, 10)
+}
+
+// regression is for the stand-in alone: nobody else is to be broken on purpose.
+func (c *Checker) regression(value string, backend Backend) regression.Name {
+	name, err := regression.Parse(value)
+	switch {
+	case err != nil:
+		c.Add(regression.Variable, err.Error(), string(regression.ColdStart))
+	case name != "" && backend != BackendLocal:
+		c.Add(regression.Variable, "breaks the local stand-in on purpose, and the backend is "+string(backend), "<nothing>")
+	}
+	return name
+}
+
+// HomeDir is where everything on disk lives: the value of E2E_HOME, or by default a directory in the user's cache.
+func HomeDir(value string) (string, error) {
 	if value == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			c.Add("E2E_HOME", err.Error(), "/var/cache/cedana-e2e")
-			return ""
+			return "", err
 		}
 		value = filepath.Join(cache, "cedana-e2e")
 	}
-	return c.Path("E2E_HOME", value, "/var/cache/cedana-e2e")
+	return filepath.Abs(value)
+}
+
+func (c *Checker) home(value string) string {
+	dir, err := HomeDir(value)
+	if err != nil {
+		c.Add("E2E_HOME", err.Error(), "/var/cache/cedana-e2e")
+	}
+	return dir
 }
 
 func (c *Checker) backend(value string, token Secret, existing bool) Backend {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 )
 
 func read(t *testing.T, env map[string]string) (*Settings, error) {
@@ -35,12 +37,49 @@ func TestAnEmptyEnvironmentMeansTheLocalBackend(t *testing.T) {
 	require.Len(t, s.RunID, 8)
 }
 
+// A group of tests brings the nodes that it wants, and E2E_AGENTS has the last word.
+func TestAgentsAreThoseThatTheGroupWantsUnlessChosen(t *testing.T) {
+	t.Parallel()
+	for suite, agents := range map[string]int{"": 0, "smoke": 0, "measure": 0, "full": 1, "chaos": 2} {
+		s, err := read(t, map[string]string{"SUITE": suite})
+		require.NoError(t, err)
+		require.Equal(t, agents, s.Agents, suite)
+		require.False(t, s.AgentsChosen)
+	}
+	s, err := read(t, map[string]string{"SUITE": "chaos", "E2E_AGENTS": "0"})
+	require.NoError(t, err)
+	require.Zero(t, s.Agents)
+	require.True(t, s.AgentsChosen)
+}
+
 func TestATokenMeansTheLiveBackend(t *testing.T) {
 	t.Parallel()
 	s, err := read(t, map[string]string{"CEDANA_AUTH_TOKEN": "canary"})
 	require.NoError(t, err)
 	require.Equal(t, BackendLive, s.Backend)
 	require.Equal(t, "https://ci.cedana.ai", s.URL)
+}
+
+func TestOnlyAKnownRegressionOfTheStandInCanBeChosen(t *testing.T) {
+	t.Parallel()
+	s, err := read(t, map[string]string{})
+	require.NoError(t, err)
+	require.Empty(t, s.Regression, "nothing is broken by default")
+	s, err = read(t, map[string]string{"E2E_REGRESSION": "cold-start", "E2E_REGRESSIONS": "lost$"})
+	require.NoError(t, err)
+	require.Equal(t, regression.ColdStart, s.Regression)
+	require.Equal(t, "lost$", s.Regressions)
+	for want, env := range map[string]map[string]string{
+		`"everything" is not one of cold-start`: {"E2E_REGRESSION": "everything"},
+		"and the backend is live":               {"E2E_REGRESSION": "cold-start", "CEDANA_AUTH_TOKEN": "canary"},
+		"is not a regular expression":           {"E2E_REGRESSIONS": "("},
+	} {
+		_, err := read(t, env)
+		require.ErrorContains(t, err, want)
+		var problems Problems
+		require.ErrorAs(t, err, &problems)
+		require.Equal(t, 2, problems.ExitStatus())
+	}
 }
 
 func TestAnEmptyVariableIsNotSet(t *testing.T) {
@@ -79,6 +118,8 @@ func TestEveryProblemIsInOneReport(t *testing.T) {
 		"E2E_ENGINE":          "podman",
 		"E2E_NODE":            "kind",
 		"E2E_AGENTS":          "many",
+		"SEED":                "first",
+		"E2E_CHAOS_TIME":      "5",
 		"E2E_DEPLOY_TIMEOUT":  "7",
 		"E2E_CLUSTER_TIMEOUT": "0s",
 		"CLUSTER_NAME":        strings.Repeat("x", 33),
@@ -91,7 +132,7 @@ func TestEveryProblemIsInOneReport(t *testing.T) {
 	})
 	var problems Problems
 	require.ErrorAs(t, err, &problems)
-	require.Len(t, problems, 13)
+	require.Len(t, problems, 15)
 	require.Equal(t, 2, problems.ExitStatus())
 	for _, p := range problems {
 		require.Contains(t, err.Error(), p.Name+"=", "each problem has an example")

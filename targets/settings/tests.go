@@ -1,6 +1,11 @@
 package settings
 
-import "time"
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+)
 
 // TestVariables are those that a run checks before anything is created, and its tests read again, as they are spelled.
 type TestVariables struct {
@@ -11,6 +16,8 @@ type TestVariables struct {
 	CheckpointTimeout string `env:"E2E_CHECKPOINT_TIMEOUT, default=60s"`
 	RestoreTimeout    string `env:"E2E_RESTORE_TIMEOUT, default=120s"`
 	Suite             string `env:"SUITE, default=smoke"`
+	Seed              string `env:"SEED"`
+	ChaosTime         string `env:"E2E_CHAOS_TIME, default=1m"`
 	Cycles            string `env:"E2E_CYCLES, default=20"`
 	Samples           string `env:"E2E_SAMPLES, default=5"`
 	Keep              string `env:"E2E_KEEP, default=0"`
@@ -27,6 +34,9 @@ type TestSettings struct {
 	PodTimeout, CheckpointTimeout, RestoreTimeout time.Duration
 	// Suite is the group of tests to run.
 	Suite Group
+	// Seed decides what TestChaos does; ChaosTime is for how long it begins new rounds.
+	Seed      uint64
+	ChaosTime time.Duration
 	// Cycles is how often TestCycles checkpoints and restores, Samples how often TestBudget measures.
 	Cycles, Samples int
 	// Keep leaves the namespaces of failed tests in place.
@@ -46,12 +56,26 @@ func (v TestVariables) Check(c *Checker) TestSettings {
 		CheckpointTimeout: c.Duration("E2E_CHECKPOINT_TIMEOUT", v.CheckpointTimeout, "60s"),
 		RestoreTimeout:    c.Duration("E2E_RESTORE_TIMEOUT", v.RestoreTimeout, "120s"),
 		Suite:             Group(c.OneOf("SUITE", v.Suite, string(Smoke), string(Full), string(Chaos), string(Measure))),
+		Seed:              c.seed(v.Seed),
+		ChaosTime:         c.Duration("E2E_CHAOS_TIME", v.ChaosTime, "5m"),
 		Cycles:            c.Number("E2E_CYCLES", v.Cycles, 1, 10000),
 		Samples:           c.Number("E2E_SAMPLES", v.Samples, 1, 1000),
 		Keep:              c.Boolean("E2E_KEEP", v.Keep),
 		Artifacts:         c.Path("E2E_ARTIFACTS", v.Artifacts, "artifacts"),
 		RunID:             c.runID(v.RunID),
 	}
+}
+
+// seed is any number, and by default another one each time.
+func (c *Checker) seed(value string) uint64 {
+	if value == "" {
+		return rand.Uint64()
+	}
+	seed, err := strconv.ParseUint(value, 10, 64)
+	if err != nil {
+		c.Add("SEED", fmt.Sprintf("%q is not a whole number from 0 on", value), "42")
+	}
+	return seed
 }
 
 // Group is a set of tests that are run together; SUITE names one.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 	"github.com/cedana/cedana-e2e/targets/mask"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
@@ -25,19 +26,16 @@ const grace = 3 * time.Second
 
 // compile builds the test program, apart from running it: `go test` would link it anew each time (4 s), while this
 // does nothing when it is up to date (1 s), and the time limit of the tests is theirs alone.
-func compile(ctx context.Context, s *settings.Settings, opts Options, output io.WriteCloser) (string, error) {
-	defer output.Close()
+func compile(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (string, error) {
 	binary := filepath.Join(s.ClusterDir(), "e2e.test")
 	if err := os.MkdirAll(filepath.Dir(binary), 0o700); err != nil {
 		return "", fmt.Errorf("make cluster directory: %w", err)
 	}
-	cmd := command(ctx, "go", "test", "-c", "-vet=off", "-tags", "e2e", "-o", binary, "./"+testPackage)
-	cmd.Dir = opts.Dir
-	cmd.Stdout, cmd.Stderr = output, output
-	if err := run(ctx, cmd); err != nil {
-		return "", fmt.Errorf("compile the tests in %s: %w", filepath.Join(opts.Dir, testPackage), err)
-	}
-	return binary, nil
+	args := append([]string{"test", "-c", "-v", "-vet=off", "-tags", "e2e", "-o", binary}, gobuild.Flags()...)
+	_, err := gobuild.Run(ctx, con, gobuild.Command{
+		What: "compile the tests in " + filepath.Join(opts.Dir, testPackage), Dir: opts.Dir, Args: append(args, "./"+testPackage),
+	})
+	return binary, err
 }
 
 // command is a program in a process group of its own, which is interrupted when ctx ends. A Ctrl-C at the terminal

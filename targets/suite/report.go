@@ -37,6 +37,8 @@ type Test struct {
 	// Reason is the first line that the test logged, or the last that it wrote if it logged none. Tests here log little
 	// before they fail or skip.
 	Reason string
+	// Output is everything that the test and its parts wrote, without what the testing package adds.
+	Output string
 	logged bool
 	// paused is a parallel test that waits for its turn.
 	paused bool
@@ -76,6 +78,9 @@ func (r *Report) add(e event) {
 		r.Tests = append(r.Tests, t)
 	}
 	if e.Action == "output" {
+		if !strings.HasPrefix(strings.TrimSpace(e.Output), "=== ") && !strings.HasPrefix(strings.TrimSpace(e.Output), "--- ") {
+			t.Output += e.Output
+		}
 		t.heard(e.Output)
 		return
 	}

@@ -99,7 +99,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 	begin := time.Now()
 	var binary string
 	if err := con.Run(ctx, "compile the tests", func(ctx context.Context, step *console.Step) error {
-		binary, err = compile(ctx, s, opts, m.Writer(con.Progress()))
+		binary, err = compile(ctx, con, s, opts)
 		return err
 	}); err != nil {
 		return err

@@ -51,6 +51,28 @@ func (f *fixture) run(ctx context.Context) error {
 	return Run(ctx, console.New(&f.progress, &f.data), f.settings, f.options)
 }
 
+func TestAPartOfTheSuiteIsRunAndWhatFailedIsKept(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "")
+	program, err := Compile(t.Context(), console.New(&f.progress, &f.data), f.settings, f.options)
+	require.NoError(t, err)
+	names := func(tests []*Test) (out []string) {
+		for _, one := range tests {
+			out = append(out, one.Name)
+		}
+		return out
+	}
+	report, err := program.Run(t.Context(), Pick{Tests: []string{"TestPasses", "TestFails"}, Limit: time.Minute})
+	require.NoError(t, err, "a test that fails is no error")
+	require.Len(t, report.Tests, 2)
+	require.Equal(t, []string{"TestFails"}, names(report.Failed()))
+	require.Contains(t, report.Failed()[0].Output, "sample_test.go:")
+	require.NotContains(t, report.Failed()[0].Output, canary)
+
+	_, err = program.Run(t.Context(), Pick{Tests: []string{"TestNobodyWrote"}, Limit: time.Minute})
+	require.ErrorContains(t, err, "no test began")
+}
+
 func (f *fixture) artifact(t *testing.T, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(f.settings.Artifacts, name))

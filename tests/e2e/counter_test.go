@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -15,11 +16,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
+	"github.com/cedana/cedana-e2e/tests/pods"
 	"github.com/cedana/cedana-e2e/tests/wait"
 )
 
 const (
-	requestTimeout = 5 * time.Second
+	requestTimeout = 20 * time.Second
 	// progress is how far a count has to go to show that it goes on.
 	progress = 3
 )
@@ -28,14 +30,26 @@ const (
 func (s *scene) get(p *corev1.Pod, port int, path string, params map[string]string) []byte {
 	s.Helper()
 	body, err := s.tryGet(s.ctx, p, port, path, params)
-	s.must(err, "get %s of port %d of pod %s", path, port, p.Name)
+	if err != nil {
+		query := url.Values{}
+		for k, v := range params {
+			query.Set(k, v)
+		}
+		s.fail(strings.TrimSuffix(fmt.Sprintf("pod %s answers on port %d: GET %s?%s", p.Name, port, path, query.Encode()), "?"),
+			fmt.Sprintf("%v; the pod is %s", err, pods.Describe(s.pods.Get(p.UID))))
+	}
 	return body
 }
 
 func (s *scene) tryGet(ctx context.Context, p *corev1.Pod, port int, path string, params map[string]string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return kube.CoreV1().Pods(p.Namespace).ProxyGet("http", p.Name, strconv.Itoa(port), path, params).DoRaw(ctx)
+	body, err := kube.CoreV1().Pods(p.Namespace).ProxyGet("http", p.Name, strconv.Itoa(port), path, params).DoRaw(ctx)
+	if said := strings.TrimSpace(string(body)); err != nil && said != "" {
+		// Who refused says why in the body alone.
+		err = fmt.Errorf("%w: %s", err, short(said))
+	}
+	return body, err
 }
 
 // state asks a counter for its state.
@@ -82,6 +96,7 @@ type moments struct {
 func (s *scene) before(p *corev1.Pod, port int) *moments {
 	s.Helper()
 	m := &moments{port: port, before: s.state(p, port), journals: map[string]string{}}
+	s.nonces[m.before.Nonce] = fmt.Sprintf("%s, port %d", p.Name, port)
 	for name, j := range m.before.Journals {
 		s.that(j.Error == "", "the file "+j.Path+" is intact before the checkpoint", j.Error)
 		m.journals[name] = s.read(p, port, j.Path)
@@ -94,6 +109,7 @@ func (s *scene) before(p *corev1.Pod, port int) *moments {
 func (s *scene) after(p *corev1.Pod, m *moments) {
 	s.Helper()
 	s.about(p)
+	s.facts.moment = fmt.Sprintf("the original after its checkpoint, port %d", m.port)
 	m.after = s.state(p, m.port)
 	s.same(m.before, m.after)
 	m.last = s.past(p, m.port, m.after)
@@ -105,16 +121,12 @@ func (s *scene) after(p *corev1.Pod, m *moments) {
 func (s *scene) survived(r *restored, m *moments) report.State {
 	s.Helper()
 	s.about(r.Pod)
+	s.facts.moment = fmt.Sprintf("the restored pod, port %d", m.port)
 	now := s.state(r.Pod, m.port)
 	s.same(m.before, now)
 
 	// The process slept from its checkpoint to its restore, and remembers at which count.
-	slept := report.Pause{}
-	for _, p := range now.Pauses {
-		if p.Count >= m.before.Count && p.Length() > slept.Length() {
-			slept = p
-		}
-	}
+	slept := slept(now, m)
 	want := fmt.Sprintf("the pod goes on from the moment of its checkpoint, count %d to %d", m.before.Count, m.after.Count)
 	s.that(slept.Count >= m.before.Count && slept.Count <= m.after.Count, want+": it has slept since then",
 		fmt.Sprintf("count %d, its pauses were %v", now.Count, now.Pauses))
@@ -136,9 +148,24 @@ func (s *scene) survived(r *restored, m *moments) report.State {
 	return on
 }
 
+// slept is the longest time that a process stood still since the moments before its checkpoint: between its checkpoint
+// and its restore.
+func slept(now report.State, m *moments) report.Pause {
+	longest := report.Pause{}
+	for _, p := range now.Pauses {
+		if p.Count >= m.before.Count && p.Length() > longest.Length() {
+			longest = p
+		}
+	}
+	return longest
+}
+
 // same checks that two states are of one process.
 func (s *scene) same(was, is report.State) {
 	s.Helper()
+	if whose := s.nonces[is.Nonce]; was.Nonce != is.Nonce && whose != "" {
+		s.fail("the nonce in memory is that of "+s.nonces[was.Nonce], "that of "+whose)
+	}
 	equal(s, "the nonce in memory (another one is another process, started anew)", was.Nonce, is.Nonce)
 	s.that(was.Start.Equal(is.Start), fmt.Sprintf("the process started at %s", was.Start), is.Start)
 	equal(s, "the pid", was.PID, is.PID)

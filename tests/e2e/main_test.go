@@ -45,7 +45,7 @@ func prepare(ctx context.Context) error {
 	if kube, err = kubernetes.NewForConfig(config); err != nil {
 		return fmt.Errorf("make client for %s: %w", config.Host, err)
 	}
-	if _, err = kube.Discovery().ServerVersion(); err != nil {
+	if reserved, err = reserve(ctx); err != nil {
 		return fmt.Errorf("reach the cluster of context %s at %s: %w; run `%s`", env.KubeContext, config.Host, err, environment.Remedy)
 	}
 	return nil

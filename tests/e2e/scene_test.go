@@ -41,11 +41,17 @@ type scene struct {
 	namespace string
 	api       *propagator.Client
 	requests  *requestLog
-	pods      *podwatch.Watch
-	files     *artifacts.Directory
-	facts     facts
+	// through is what requests go through that are sent without the client.
+	through http.RoundTripper
+	pods    *podwatch.Watch
+	files   *artifacts.Directory
+	facts   facts
 	// origins has, for each pod, the pod as the test made it from which it descends.
 	origins map[types.UID]*corev1.Pod
+	// nonces has, for each nonce that a counter had before a checkpoint, whose it was.
+	nonces map[string]string
+	// anywhere lets pods be on the node that is reserved, see there.
+	anywhere bool
 	// actions are all that the test started, checkpoints all that they made.
 	actions, checkpoints []string
 }
@@ -96,10 +102,11 @@ func newScene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{
 		T: t, ctx: t.Context(), namespace: env.NamespaceFor(t.Name(), nth(t.Name())),
-		origins: map[types.UID]*corev1.Pod{},
-		files:   &artifacts.Directory{Path: filepath.Join(env.Artifacts, filepath.FromSlash(t.Name())), Secret: env.Token},
+		origins: map[types.UID]*corev1.Pod{}, nonces: map[string]string{},
+		files: &artifacts.Directory{Path: filepath.Join(env.Artifacts, filepath.FromSlash(t.Name())), Secret: env.Token},
 	}
 	s.api, s.requests = s.client(env.Token)
+	s.through = s.requests
 	t.Cleanup(s.end)
 	if kube == nil {
 		return s
@@ -197,13 +204,16 @@ var (
 
 // facts are what a reader of a failure wants to know first.
 type facts struct {
-	pod, node, action, checkpoint, restore string
+	pod, node, action, checkpoint, restore, moment string
+	// round and replay are of a chaos run.
+	round, replay string
 }
 
 func (f facts) String() string {
 	var parts []string
 	for _, p := range []struct{ name, value string }{
 		{"pod", f.pod}, {"node", f.node}, {"checkpoint action", f.action}, {"checkpoint", f.checkpoint}, {"restore action", f.restore},
+		{"seen of", f.moment}, {"in", f.round}, {"again:", f.replay},
 	} {
 		if p.value != "" {
 			parts = append(parts, p.name+" "+p.value)

@@ -31,6 +31,10 @@ type Environment struct {
 	Kubeconfig  string
 	KubeContext string
 
+	// ClusterName is the k3d cluster's, whose nodes are Docker containers of this machine; empty in a cluster that was
+	// there before (E2E_CLUSTER=existing).
+	ClusterName string
+
 	// ImageCounter may be empty in an existing cluster alone, which cannot be given an image.
 	ImageNginx, ImageCounter string
 }
@@ -60,6 +64,7 @@ type variables struct {
 	KubeContext string `env:"E2E_KUBECONTEXT"`
 
 	Cluster      string `env:"E2E_CLUSTER, default=k3d"`
+	ClusterName  string `env:"CLUSTER_NAME"`
 	ImageNginx   string `env:"E2E_IMAGE_NGINX"`
 	ImageCounter string `env:"E2E_IMAGE_COUNTER"`
 }
@@ -96,6 +101,7 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Environment, error
 		c.Required("E2E_IMAGE_NGINX", v.ImageNginx, "nginx:1")
 		if v.Cluster != "existing" {
 			c.Required("E2E_IMAGE_COUNTER", v.ImageCounter, "counter:1")
+			e.ClusterName = c.Required("CLUSTER_NAME", v.ClusterName, "cedana-e2e")
 		}
 	}
 	if len(c.Problems) > 0 {

@@ -17,6 +17,7 @@ var complete = map[string]string{
 	"CEDANA_URL":        "http://127.0.0.1:1324/v1",
 	"CEDANA_AUTH_TOKEN": "canary",
 	"CLUSTER_ID":        "7a3c1b9e-6a55-4bb0-9a40-0c2f1d3e4b5a",
+	"CLUSTER_NAME":      "cedana-e2e",
 	"E2E_KUBECONFIG":    "/home/e2e/kubeconfig",
 	"E2E_KUBECONTEXT":   "k3d-cedana-e2e",
 	"E2E_RUN_ID":        "1a2b3c4d",
@@ -40,6 +41,8 @@ func TestACompleteEnvironmentHasDefaultsForTheRest(t *testing.T) {
 	require.Equal(t, 2*time.Minute, e.RestoreTimeout)
 	require.Equal(t, Smoke, e.Suite)
 	require.Equal(t, 20, e.Cycles)
+	require.Equal(t, "cedana-e2e", e.ClusterName)
+	require.Equal(t, time.Minute, e.ChaosTime)
 	require.NotContains(t, fmt.Sprintf("%+v", e), "canary")
 }
 
@@ -69,6 +72,7 @@ func TestEverythingWrongIsInOneMessage(t *testing.T) {
 	bad := map[string]string{
 		"E2E_BACKEND": "remote", "CEDANA_URL": "ftp://x", "E2E_RUN_ID": "A B", "E2E_KEEP": "perhaps", "E2E_POD_TIMEOUT": "60",
 		"E2E_CHECKPOINT_TIMEOUT": "-1s", "SUITE": "everything", "E2E_CYCLES": "0", "E2E_SAMPLES": "few",
+		"SEED": "-1", "E2E_CHAOS_TIME": "long",
 	}
 	_, err := load(t.Context(), with(bad))
 	require.Error(t, err)
@@ -87,4 +91,25 @@ func TestANamespaceNamesPrefixTestAndRun(t *testing.T) {
 	name := long.NamespaceFor("TestACheckpointOfAPodWhoseNameIsVeryLong", 12)
 	require.LessOrEqual(t, len(name), 63)
 	require.True(t, strings.HasSuffix(name, long.RunID+"-12"))
+}
+
+func TestASeedIsAsGivenAndElseAnotherForEachRun(t *testing.T) {
+	t.Parallel()
+	e, err := load(t.Context(), with(map[string]string{"SEED": "42"}))
+	require.NoError(t, err)
+	require.EqualValues(t, 42, e.Seed)
+	seeds := map[uint64]bool{}
+	for range 20 {
+		e, err := load(t.Context(), with(nil))
+		require.NoError(t, err)
+		seeds[e.Seed] = true
+	}
+	require.Greater(t, len(seeds), 1)
+}
+
+func TestAnExistingClusterHasNoMachinesOfOurs(t *testing.T) {
+	t.Parallel()
+	e, err := load(t.Context(), with(map[string]string{"E2E_CLUSTER": "existing", "CLUSTER_NAME": "eks"}))
+	require.NoError(t, err)
+	require.Empty(t, e.ClusterName)
 }

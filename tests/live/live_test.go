@@ -37,6 +37,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 	"github.com/cedana/cedana-e2e/targets/livetest"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/local/workload"
@@ -335,7 +336,7 @@ func newRig(t *testing.T, ending string) *rig {
 		t.Skipf("makes a k3d cluster, which takes what `go tool mage e2e` takes (Linux, root, Go) and some minutes: set %s=1; "+
 			"E2E_HOME, CLUSTER_NAME (default live-test) and DOCKER_HOST are honoured", guard)
 	}
-	root, err := image.RepositoryRoot()
+	root, err := gobuild.Root()
 	require.NoError(t, err)
 	r := &rig{T: t, root: root, home: os.Getenv("E2E_HOME"), cluster: os.Getenv("CLUSTER_NAME"), canaries: canaries{
 		"token": settings.Secret("canary-" + rand.Text()), "registry password": settings.Secret("canary-" + rand.Text()),

@@ -3,6 +3,7 @@ package pods
 
 import (
 	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -96,8 +97,16 @@ func Env(name, value string) Option {
 	}
 }
 
+// OnNode lets the pod run on that node alone.
+func OnNode(name string) Option {
+	return func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: name} }
+}
+
 // Memory makes the last container, a counter, hold that many MiB of random bytes.
 func Memory(mib int) Option { return Env("COUNTER_MEMORY_MIB", strconv.Itoa(mib)) }
+
+// Warmup makes the last container, a counter, take that long until it listens.
+func Warmup(d time.Duration) Option { return Env("COUNTER_WARMUP", d.String()) }
 
 // EmptyDir mounts the pod's emptyDir of that name, which is made when the pod has none, into the last container.
 func EmptyDir(name, path string) Option {
@@ -121,16 +130,19 @@ func Ready(path string) Option {
 
 func mount(volume corev1.Volume, path string, readOnly bool) Option {
 	return func(p *corev1.Pod) {
-		there := false
-		for _, v := range p.Spec.Volumes {
-			there = there || v.Name == volume.Name
-		}
-		if !there {
-			p.Spec.Volumes = append(p.Spec.Volumes, volume)
-		}
+		ensureVolume(p, volume)
 		c := last(p)
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: volume.Name, MountPath: path, ReadOnly: readOnly})
 	}
+}
+
+func ensureVolume(p *corev1.Pod, volume corev1.Volume) {
+	for _, v := range p.Spec.Volumes {
+		if v.Name == volume.Name {
+			return
+		}
+	}
+	p.Spec.Volumes = append(p.Spec.Volumes, volume)
 }
 
 func container(c corev1.Container) Option {

@@ -1,6 +1,7 @@
 package pods
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,6 +29,8 @@ func TestARestoredPodIsNamedAfterItsOriginal(t *testing.T) {
 		{"other-restored", "web", false},
 		{"web-restored", "web-restored-restored", true},
 		{"api-restored", "api-restored-2", false},
+		{strings.Repeat("l", 200) + "-restored", strings.Repeat("l", 210), true},
+		{strings.Repeat("k", 200) + "-restored", strings.Repeat("l", 210), false},
 	} {
 		require.Equal(t, c.want, RestoredName(c.name, c.original), "%s from %s", c.name, c.original)
 	}
@@ -55,7 +58,7 @@ func TestARestoredPodIsTheOneNewPod(t *testing.T) {
 
 func TestWhatARestoreLostIsNamed(t *testing.T) {
 	t.Parallel()
-	source := Counter("counter:1", Labelled("tier", "x"), CounterContainer("second", "counter:1", 8081))
+	source := Counter("counter:1", Labelled("tier", "x"), OnNode("server-0"), CounterContainer("second", "counter:1", 8081))
 	restored := source.DeepCopy()
 	restored.Labels["more"] = "is fine"
 	require.Empty(t, Lost(source, restored))
@@ -70,6 +73,42 @@ func TestWhatARestoreLostIsNamed(t *testing.T) {
 	require.Contains(t, lost[1], "annotation "+PurposeAnnotation)
 	require.Contains(t, lost[2], "E2E_MARK")
 	require.Contains(t, lost[3], "container second")
+
+	source = Counter("counter:1", OnNode("server-0"), Limits("1", "64Mi"))
+	restored = source.DeepCopy()
+	require.Empty(t, Lost(source, restored))
+	restored.Spec.NodeSelector = nil
+	restored.Spec.Containers[0].Resources.Limits = nil
+	lost = Lost(source, restored)
+	require.Len(t, lost, 3)
+	require.Contains(t, lost[0], "node selector")
+	require.Contains(t, lost[1], "limit of cpu of container counter, 1 (seen 0)")
+	require.Contains(t, lost[2], "limit of memory of container counter, 64Mi (seen 0)")
+}
+
+func TestALostSidecarIsNamedAndAnInitContainerThatHasEndedIsNot(t *testing.T) {
+	t.Parallel()
+	source := Counter("counter:1", Init("prepare", "busybox:1", "true"), CounterContainer("proxy", "counter:1", 8081), Sidecar())
+	require.Len(t, source.Spec.InitContainers, 2)
+	require.Len(t, source.Spec.Containers, 1)
+	require.Len(t, LongRunning(source), 2)
+	restored := source.DeepCopy()
+	restored.Spec.InitContainers = restored.Spec.InitContainers[1:]
+	require.Empty(t, Lost(source, restored))
+	restored.Spec.InitContainers = nil
+	require.Equal(t, []string{"container proxy"}, Lost(source, restored))
+}
+
+func TestAProbedPodHasThreeProbesAndTimeToStart(t *testing.T) {
+	t.Parallel()
+	c := Counter("i", Probes(CounterPort, "/a", "/b", "/c")).Spec.Containers[0]
+	require.Equal(t, []string{"/a", "/b", "/c"}, []string{c.StartupProbe.HTTPGet.Path, c.ReadinessProbe.HTTPGet.Path, c.LivenessProbe.HTTPGet.Path})
+	require.EqualValues(t, 30, c.StartupProbe.FailureThreshold)
+}
+
+func TestTheLongestNameLeavesRoomForNamespaceAndUID(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, 255-10-38, LongestName(strings.Repeat("n", 10)))
 }
 
 func TestAPodsStateIsOneLine(t *testing.T) {

@@ -8,10 +8,24 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+// known is as much of an original's name as its restored pod has in any case. A longer name may not fit whole into
+// another one: see LongestName.
+const known = 128
+
+// LongestName is the longest name of a pod that the kubelet can start in a namespace. Kubernetes takes 253 characters,
+// but the kubelet makes a directory of the name NAMESPACE_NAME_UID, and that has at most 255.
+func LongestName(namespace string) int {
+	const uid, separators = 36, 2
+	return min(253, 255-len(namespace)-uid-separators)
+}
+
 // RestoredName reports whether name can be that of a pod restored from original. Cedana's controller chooses the name;
 // what its own suite relies on is that it has "restored" in it and the original's name, less one "-restored" at its end.
+// Of a very long name the beginning is enough.
 func RestoredName(name, original string) bool {
-	return strings.Contains(name, "restored") && strings.Contains(name, strings.TrimSuffix(original, "-restored"))
+	original = strings.TrimSuffix(original, "-restored")
+	original = original[:min(known, len(original))]
+	return strings.Contains(name, "restored") && strings.Contains(name, original)
 }
 
 // Restored finds the pod restored from original among the pods that are there now and were not there before the
@@ -48,16 +62,16 @@ func Names(list []*corev1.Pod) string {
 	return strings.Join(names, ", ")
 }
 
-// Lost is what of the source's labels, annotations and environment a restored pod does not have, in words; empty when
+// Lost is what of the source's labels, annotations, environment, limits and node selector a restored pod does not have, in words; empty when
 // nothing is lost. A restored pod may have more.
 func Lost(source, restored *corev1.Pod) []string {
 	lost := lostKeys("label", source.Labels, restored.Labels)
 	lost = append(lost, lostKeys("annotation", source.Annotations, restored.Annotations)...)
-	for _, c := range source.Spec.Containers {
-		there := find(restored.Spec.Containers, c.Name)
+	lost = append(lost, lostKeys("node selector", source.Spec.NodeSelector, restored.Spec.NodeSelector)...)
+	for _, c := range LongRunning(source) {
+		there := find(LongRunning(restored), c.Name)
 		if there == nil {
-			lost = append(lost, "container "+c.Name)
-			continue
+			continue // which LostLimits names
 		}
 		env := map[string]string{}
 		for _, v := range there.Env {
@@ -69,7 +83,7 @@ func Lost(source, restored *corev1.Pod) []string {
 			}
 		}
 	}
-	return lost
+	return append(lost, LostLimits(source, restored)...)
 }
 
 func lostKeys(kind string, want, got map[string]string) []string {

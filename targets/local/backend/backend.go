@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -173,12 +175,17 @@ func (b *backend) unfit(ctx context.Context) (string, error) {
 	case have.NetworkSettings == nil || have.NetworkSettings.Networks[b.options.Network] == nil:
 		return "it is in another network", nil
 	}
-	for _, env := range have.Config.Env {
-		if env == tokenEnv+"="+b.token.Reveal() {
-			return "", nil
+	for _, want := range b.environment() {
+		if !slices.Contains(have.Config.Env, want) {
+			return "it has another token or regression", nil
 		}
 	}
-	return "it has another token", nil
+	return "", nil
+}
+
+// environment of the container. The regression is there when it is none, too, so that another one is seen.
+func (b *backend) environment() []string {
+	return []string{tokenEnv + "=" + b.token.Reveal(), regression.Variable + "=" + string(b.settings.Regression)}
 }
 
 // replace puts a new container in the place of the one there may be.
@@ -191,6 +198,10 @@ func (b *backend) replace(ctx context.Context) error {
 		return err
 	}
 	b.step.Set("making container %s", name)
+	published, err := b.published(ctx, name)
+	if err != nil {
+		return err
+	}
 	if err := b.engine.ContainerRemove(ctx, name, container.RemoveOptions{Force: true}); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove container %s: %w", name, err)
 	}
@@ -199,14 +210,14 @@ func (b *backend) replace(ctx context.Context) error {
 		&container.Config{
 			Image:        b.options.Image,
 			Cmd:          []string{"propagator"},
-			Env:          []string{tokenEnv + "=" + b.token.Reveal()},
+			Env:          b.environment(),
 			ExposedPorts: nat.PortSet{port: {}},
 			Labels:       b.settings.DockerLabels(),
 		},
 		&container.HostConfig{
 			Binds: []string{name + ":" + dataDir},
-			// Docker picks the port, at every start anew, so no other process can have it.
-			PortBindings:  nat.PortMap{port: {{HostIP: loopback}}},
+			// Docker picks the first port, so that no other process can have it; a successor keeps it.
+			PortBindings:  nat.PortMap{port: {{HostIP: loopback, HostPort: published}}},
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyUnlessStopped},
 		},
 		&network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{b.options.Network: {}}},
@@ -218,6 +229,24 @@ func (b *backend) replace(ctx context.Context) error {
 		return fmt.Errorf("start container %s: %w", name, err)
 	}
 	return nil
+}
+
+// published is the port of the container that is about to be replaced, empty where none runs.
+func (b *backend) published(ctx context.Context, name string) (string, error) {
+	have, err := b.engine.ContainerInspect(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("inspect container %s: %w", name, err)
+	}
+	if have.NetworkSettings == nil {
+		return "", nil
+	}
+	for _, binding := range have.NetworkSettings.Ports[nat.Port(Port+"/tcp")] {
+		return binding.HostPort, nil
+	}
+	return "", nil
 }
 
 func (b *backend) ensureImage(ctx context.Context) error {

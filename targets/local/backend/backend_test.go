@@ -26,6 +26,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -167,6 +168,7 @@ func TestAnUnfitPropagatorIsReplacedAndItsDataKept(t *testing.T) {
 		"another image":   func(b *backend, _ *engine) { b.options.Image = "p:2" },
 		"another network": func(b *backend, _ *engine) { b.options.Network = "k3d-b" },
 		"another token":   func(b *backend, _ *engine) { b.token = "other" },
+		"regression":      func(b *backend, _ *engine) { b.settings.Regression = regression.ColdStart },
 		"stopped":         func(_ *backend, e *engine) { e.container.State = &container.State{Status: "exited"} },
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -181,6 +183,20 @@ func TestAnUnfitPropagatorIsReplacedAndItsDataKept(t *testing.T) {
 			assert.Equal(t, "yes", e.volumes[name]["kept"])
 		})
 	}
+}
+
+func TestAPropagatorIsBrokenOnRequestAndWholeAgainAtTheSamePort(t *testing.T) {
+	t.Parallel()
+	b, e := newBackend(t)
+	require.NoError(t, b.ensure(t.Context(), &Propagator{}))
+	assert.Contains(t, e.container.Config.Env, "E2E_REGRESSION=")
+	b.settings.Regression = regression.ColdStart
+	require.NoError(t, b.ensure(t.Context(), &Propagator{}))
+	assert.Contains(t, e.container.Config.Env, "E2E_REGRESSION=cold-start")
+	assert.Equal(t, e.port, e.container.HostConfig.PortBindings["1324/tcp"][0].HostPort)
+	b.settings.Regression = ""
+	require.NoError(t, b.ensure(t.Context(), &Propagator{}))
+	assert.Contains(t, e.container.Config.Env, "E2E_REGRESSION=")
 }
 
 func TestWhatIsNotOursIsRefused(t *testing.T) {

@@ -28,7 +28,7 @@ func TestARealPropagatorRunsAndKeepsItsData(t *testing.T) {
 	engine, err := docker.Connect("")
 	require.NoError(t, err)
 	defer engine.Close()
-	tarball, err := image.NewStore(t.TempDir(), image.Quiet{}).Static(t.Context(), image.Static{
+	tarball, err := image.NewStore(t.TempDir(), console.Quiet{}).Static(t.Context(), image.Static{
 		Name: "backend-test", Program: image.Program{Name: "cedana", Package: "./targets/local/cedana/cmd/cedana"}, Path: "/cedana",
 	})
 	require.NoError(t, err)
@@ -46,7 +46,7 @@ func TestARealPropagatorRunsAndKeepsItsData(t *testing.T) {
 		}
 	})
 	o := Options{Network: "k3d-" + s.ClusterName, Image: tarball.Ref, Load: func(ctx context.Context) error {
-		return image.Load(ctx, engine, tarball, image.Quiet{})
+		return image.Load(ctx, engine, tarball, console.Quiet{})
 	}}
 	_, err = engine.NetworkCreate(t.Context(), o.Network, network.CreateOptions{Labels: s.DockerLabels()})
 	require.NoError(t, err)

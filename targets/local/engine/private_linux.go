@@ -15,6 +15,7 @@ import (
 	"github.com/docker/docker/client"
 	"golang.org/x/sys/unix"
 
+	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 )
 
@@ -151,7 +152,7 @@ func patientlyRunning(ctx context.Context, o Options) (*Engine, state, error) {
 
 // startPrivate starts the engine under the lock, so that of two commands one starts it and the other finds it.
 func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error) {
-	unlock, err := lock(ctx, o)
+	unlock, err := filelock.Lock(ctx, o.Progress, o.RunDir+".lock", "starts the private engine")
 	if err != nil {
 		return nil, s, err
 	}

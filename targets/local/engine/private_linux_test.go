@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"encoding/json"
 	"net/netip"
 	"os"
@@ -47,30 +46,6 @@ func TestProcessesAreKnownByTheirMarkNotByTheirPid(t *testing.T) {
 	assert.False(t, marked(ours, o.RunDir))
 	assert.Equal(t, "sleep", commandOf(other), "another private engine's process must live")
 	assert.Equal(t, "sleep", commandOf(foreign))
-}
-
-func TestOneCommandHoldsTheLock(t *testing.T) {
-	t.Parallel()
-	o := privateOptions(t)
-	unlock, err := lock(t.Context(), o)
-	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 120*time.Millisecond)
-	defer cancel()
-	_, err = lock(ctx, o)
-	assert.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.ErrorContains(t, err, o.RunDir+".lock")
-
-	got := make(chan error)
-	go func() {
-		again, err := lock(t.Context(), o)
-		if err == nil {
-			again()
-		}
-		got <- err
-	}()
-	unlock()
-	assert.NoError(t, <-got)
-	assert.NoFileExists(t, o.RunDir+".lock")
 }
 
 func TestDaemonsGetNoSecrets(t *testing.T) {

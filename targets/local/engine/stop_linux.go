@@ -16,6 +16,8 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/cedana/cedana-e2e/targets/filelock"
 )
 
 const (
@@ -37,7 +39,7 @@ func stopPrivate(ctx context.Context, o Options) (stopped []string, err error) {
 		}
 		return nil, fmt.Errorf("stop the private docker engine: needs root: run the command again as root")
 	}
-	unlock, err := lock(ctx, o)
+	unlock, err := filelock.Lock(ctx, o.Progress, o.RunDir+".lock", "stops the private engine")
 	if err != nil {
 		return nil, err
 	}

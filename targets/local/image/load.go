@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/errdefs"
 	dockerimage "github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
+
+	"github.com/cedana/cedana-e2e/targets/console"
 )
 
 // Engine is what of a Docker engine's client is used here.
@@ -35,7 +37,7 @@ func Present(ctx context.Context, engine Engine, ref string) (bool, error) {
 }
 
 // Load puts the image into the engine, unless one of that name is there: the name has the hash of its content.
-func Load(ctx context.Context, engine Engine, t Tarball, progress Progress) error {
+func Load(ctx context.Context, engine Engine, t Tarball, progress console.Progress) error {
 	there, err := Present(ctx, engine, t.Ref)
 	if err != nil || there {
 		return err
@@ -52,7 +54,7 @@ func Load(ctx context.Context, engine Engine, t Tarball, progress Progress) erro
 	total := megabytes(info.Size())
 	progress.Step("load image %s into the Docker engine (%d MB)", t.Ref, total)
 	input := &countingReader{r: file}
-	stop := Watch(progress, func(elapsed time.Duration) string {
+	stop := console.Watch(progress, func(elapsed time.Duration) string {
 		return fmt.Sprintf("load image %s: %d of %d MB sent (%s)", t.Ref, megabytes(input.n.Load()), total, elapsed)
 	})
 	defer stop()

@@ -12,6 +12,8 @@ import (
 	dockerimage "github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console"
 )
 
 // fakeEngine has images by name, and takes in what it is told to.
@@ -57,8 +59,8 @@ func TestImageIsLoadedOnlyWhereItIsNot(t *testing.T) {
 	t.Parallel()
 	image := someTarball(t)
 	engine := &fakeEngine{images: map[string]bool{}, takesIn: image.Ref, answer: `{"stream":"Loaded image: x"}` + "\n"}
-	require.NoError(t, Load(t.Context(), engine, image, Quiet{}))
-	require.NoError(t, Load(t.Context(), engine, image, Quiet{}))
+	require.NoError(t, Load(t.Context(), engine, image, console.Quiet{}))
+	require.NoError(t, Load(t.Context(), engine, image, console.Quiet{}))
 	require.Equal(t, 1, engine.loads)
 }
 
@@ -79,7 +81,7 @@ func TestLoadFailsWhen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := Load(t.Context(), test.engine, someTarball(t), Quiet{})
+			err := Load(t.Context(), test.engine, someTarball(t), console.Quiet{})
 			require.ErrorContains(t, err, test.want)
 			require.ErrorContains(t, err, "cedana-e2e.local/x:1")
 		})

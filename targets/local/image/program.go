@@ -2,7 +2,6 @@ package image
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,12 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"time"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 )
 
 // Program is a Go command in this repository.
@@ -27,10 +26,9 @@ type Program struct {
 	Module string
 	// Package to build, relative to Module: `./cmd/x`, or `.`.
 	Package string
-	// Flags for `go build`; a Program without any is linked with `-s -w`. Paths are not trimmed: so what is compiled
-	// is shared with ordinary builds of the same packages, which on a small machine is minutes.
+	// Flags for `go build` beside [gobuild.Flags]; a Program without any is linked with `-s -w`.
 	Flags []string
-	// Env is `KEY=value` for the compiler, beside the settings for a static Linux binary.
+	// Env is `KEY=value` beside [gobuild.Env].
 	Env []string
 }
 
@@ -151,22 +149,12 @@ func (p Program) key(ctx context.Context, root string, dirs []sourceDir) (string
 
 // listSources asks Go which directories of the repository the program is built from. Everything else is the standard
 // library or a module whose sum is in go.sum.
-func (p Program) listSources(ctx context.Context, root string, progress Progress) ([]sourceDir, error) {
+func (p Program) listSources(ctx context.Context, root string, progress console.Progress) ([]sourceDir, error) {
 	args := append([]string{"list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}\t{{len .EmbedFiles}}{{end}}"}, p.flags()...)
-	cmd := p.command(ctx, root, append(args, p.Package)...)
-	output := &compilerOutput{}
-	cmd.Stderr = output
 	// The first time it gets the modules.
-	stop := Watch(progress, func(elapsed time.Duration) string {
-		return fmt.Sprintf("list packages of %s (%s): %s", p.Name, elapsed, output.state())
-	})
-	out, err := cmd.Output()
-	stop()
+	out, err := gobuild.Run(ctx, progress, p.command(root, "list packages of "+p.Name, append(args, p.Package)...))
 	if err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return nil, fmt.Errorf("list its packages: %w\n%s", err, output.problems())
+		return nil, err
 	}
 	dirs := []sourceDir{} // stays empty for a command of another module: its go.sum says it all
 	for line := range strings.Lines(string(out)) {
@@ -184,41 +172,22 @@ func (p Program) listSources(ctx context.Context, root string, progress Progress
 	return dirs, nil
 }
 
-func (p Program) build(ctx context.Context, root, path string, progress Progress) error {
+func (p Program) build(ctx context.Context, root, path string, progress console.Progress) error {
 	progress.Step("compile %s", p.Name)
-	// -v names each package that is compiled: the only measure of how far a build has come.
-	args := append([]string{"build", "-v", "-buildvcs=false"}, p.flags()...)
-	cmd := p.command(ctx, root, append(args, "-o", path, p.Package)...)
-	output := &compilerOutput{}
-	cmd.Stdout, cmd.Stderr = output, output
-	stop := Watch(progress, func(elapsed time.Duration) string {
-		return fmt.Sprintf("compile %s (%s): %s", p.Name, elapsed, output.state())
-	})
-	err := cmd.Run()
-	stop()
-	if err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return fmt.Errorf("go build %s in %s: %w\n%s", p.Package, cmp.Or(p.Module, "."), err, output.problems())
-	}
-	return nil
+	args := append([]string{"build", "-v"}, p.flags()...)
+	_, err := gobuild.Run(ctx, progress, p.command(root, "compile", append(args, "-o", path, p.Package)...))
+	return err
 }
 
 func (p Program) flags() []string {
 	if len(p.Flags) == 0 {
-		return []string{"-ldflags=-s -w"}
+		return append(gobuild.Flags(), "-ldflags=-s -w")
 	}
-	return p.Flags
+	return append(gobuild.Flags(), p.Flags...)
 }
 
-func (p Program) command(ctx context.Context, root string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = filepath.Join(root, p.Module)
-	cmd.Env = append(append(os.Environ(), p.Env...), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH, "GOWORK=off", "GO111MODULE=on")
-	// Compilers are children of go: the signal goes to all of them, then go has time to remove its work directory.
-	terminateGroup(cmd)
-	return cmd
+func (p Program) command(root, what string, args ...string) gobuild.Command {
+	return gobuild.Command{What: what, Dir: filepath.Join(root, p.Module), Args: args, Env: p.Env}
 }
 
 // goEnv is the toolchain's version and the settings that change what it makes.
@@ -255,66 +224,4 @@ func onceOK(f func(context.Context) (string, error)) func(context.Context) (stri
 		value, ok = v, true
 		return value, nil
 	}
-}
-
-var packageLine = regexp.MustCompile(`^[\w./~+-]+$`)
-
-// compilerOutput sorts the output of `go build -v` into packages that are done, downloads, and problems.
-type compilerOutput struct {
-	mu        sync.Mutex
-	rest      []byte
-	packages  int
-	downloads int
-	last      string
-	other     []string
-}
-
-func (c *compilerOutput) Write(b []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.rest = append(c.rest, b...)
-	for {
-		line, rest, ok := bytes.Cut(c.rest, []byte("\n"))
-		if !ok {
-			return len(b), nil
-		}
-		c.rest = rest
-		c.line(string(line))
-	}
-}
-
-func (c *compilerOutput) line(line string) {
-	switch {
-	case strings.HasPrefix(line, "go: downloading "):
-		c.downloads++
-		c.last = strings.TrimPrefix(line, "go: ")
-	case packageLine.MatchString(line):
-		c.packages++
-		c.last = line
-	default:
-		c.other = append(c.other, line)
-	}
-}
-
-func (c *compilerOutput) state() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.packages > 0:
-		return fmt.Sprintf("%d packages, now %s", c.packages, c.last)
-	case c.downloads > 0:
-		return fmt.Sprintf("%d modules, %s", c.downloads, c.last)
-	}
-	return "reading packages"
-}
-
-// problems is what the compiler complained about, the last 60 lines of it.
-func (c *compilerOutput) problems() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	lines := append(slices.Clone(c.other), string(c.rest))
-	if len(lines) > 60 {
-		lines = lines[len(lines)-60:]
-	}
-	return strings.TrimSpace(strings.Join(lines, "\n"))
 }

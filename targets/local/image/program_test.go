@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 )
 
 // newRepository is a repository with a command that prints a library's greeting and an embedded file.
@@ -14,8 +17,8 @@ func newRepository(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
 	write(t, root, map[string]string{
-		"go.mod":              "module " + ModulePath + "\n\ngo 1.26\n",
-		"cmd/hi/main.go":      "package main\n\nimport (\n\t_ \"embed\"\n\n\t\"" + ModulePath + "/lib\"\n)\n\n//go:embed data/name\nvar name string\n\nvar version string\n\nfunc main() { print(lib.Greeting, name, version) }\n",
+		"go.mod":              "module " + gobuild.ModulePath + "\n\ngo 1.26\n",
+		"cmd/hi/main.go":      "package main\n\nimport (\n\t_ \"embed\"\n\n\t\"" + gobuild.ModulePath + "/lib\"\n)\n\n//go:embed data/name\nvar name string\n\nvar version string\n\nfunc main() { print(lib.Greeting, name, version) }\n",
 		"cmd/hi/data/name":    "world",
 		"lib/lib.go":          "package lib\n\nconst Greeting = \"hello \"\n",
 		"unrelated/thing.go":  "package unrelated\n",
@@ -28,7 +31,7 @@ func newRepository(t *testing.T) string {
 
 var hi = Program{Name: "hi", Package: "./cmd/hi", Flags: []string{"-ldflags=-s -w -X main.version=!"}}
 
-func storeOf(t *testing.T, root string, progress Progress) *Store {
+func storeOf(t *testing.T, root string, progress console.Progress) *Store {
 	t.Helper()
 	store := NewStore(t.TempDir(), progress)
 	store.root = func() (string, error) { return root, nil }
@@ -67,7 +70,7 @@ func TestProgramIsBuiltAgainOnlyWhenItsSourcesChange(t *testing.T) {
 	require.Equal(t, "bye world!", output(t, build()))
 	write(t, root, map[string]string{"cmd/hi/data/name": "moon"})
 	require.Equal(t, "bye moon!", output(t, build()))
-	write(t, root, map[string]string{"lib/more.go": "package lib\n\nimport _ \"" + ModulePath + "/unrelated\"\n"})
+	write(t, root, map[string]string{"lib/more.go": "package lib\n\nimport _ \"" + gobuild.ModulePath + "/unrelated\"\n"})
 	build()
 	heard.take()
 	write(t, root, map[string]string{"unrelated/thing.go": "package unrelated // imported by now"})
@@ -113,23 +116,4 @@ func TestStaticImageIsNamedAfterItsProgramAndSettings(t *testing.T) {
 	other, err := store.Static(t.Context(), spec)
 	require.NoError(t, err)
 	require.NotEqual(t, first.Ref, other.Ref)
-}
-
-func TestRepositoryIsFoundFromInsideAPackage(t *testing.T) {
-	t.Parallel()
-	root, err := RepositoryRoot()
-	require.NoError(t, err)
-	require.FileExists(t, filepath.Join(root, "targets/local/image/program_test.go"))
-}
-
-func TestCompilerOutputIsSortedIntoProgressAndProblems(t *testing.T) {
-	t.Parallel()
-	out := &compilerOutput{}
-	require.Equal(t, "reading packages", out.state())
-	for _, piece := range []string{"go: downloading k8s.io/api v0.34.4\nk8s.io/", "api/core/v1\n", "# k8s.io/api/apps/v1\napps.go:1:2: undefined: x\n", "no newline"} {
-		_, err := out.Write([]byte(piece))
-		require.NoError(t, err)
-	}
-	require.Equal(t, "1 packages, now k8s.io/api/core/v1", out.state())
-	require.Equal(t, "# k8s.io/api/apps/v1\napps.go:1:2: undefined: x\nno newline", out.problems())
 }

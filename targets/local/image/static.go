@@ -3,6 +3,8 @@ package image
 import (
 	"context"
 	"io/fs"
+	"maps"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -20,6 +22,8 @@ type Static struct {
 	Cmd []string
 	// Env is `KEY=value`. PATH is set anyway.
 	Env []string
+	// Texts are small files beside the program, by path: their contents.
+	Texts map[string]string
 }
 
 // staticRecipe is raised when what Static puts around the program changes.
@@ -32,7 +36,12 @@ func (s *Store) Static(ctx context.Context, spec Static) (Tarball, error) {
 	if err != nil {
 		return Tarball{}, err
 	}
-	key, err := NewInputs("static image", staticRecipe).Text("path", spec.Path).Text("links", spec.Links...).
+	inputs := NewInputs("static image", staticRecipe)
+	paths := slices.Sorted(maps.Keys(spec.Texts))
+	for _, path := range paths {
+		inputs.Text("file", path, spec.Texts[path])
+	}
+	key, err := inputs.Text("path", spec.Path).Text("links", spec.Links...).
 		Text("cmd", spec.Cmd...).Text("env", spec.Env...).Text("program", binary.Key).Key()
 	if err != nil {
 		return Tarball{}, err
@@ -41,6 +50,9 @@ func (s *Store) Static(ctx context.Context, spec Static) (Tarball, error) {
 		entries := append(Skeleton(), File(spec.Path, binary.Path, 0o755))
 		for _, link := range spec.Links {
 			entries = append(entries, Link(link, spec.Path))
+		}
+		for _, path := range paths {
+			entries = append(entries, Text(path, spec.Texts[path]))
 		}
 		layer, err := Layer(entries...)
 		if err != nil {

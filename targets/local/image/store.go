@@ -9,12 +9,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/filelock"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 )
 
 // kept is how many versions of one artifact stay in the cache: enough to go back and forth between two branches.
@@ -24,21 +27,21 @@ const kept = 3
 // they are made of. Several processes may use one store at once: what two of them want is made once.
 type Store struct {
 	home     string
-	progress Progress
+	progress console.Progress
 	// root finds the repository that programs are built from.
 	root func() (string, error)
 }
 
-// NewStore returns the store in home, which is made when something is first put there. A nil progress is [Quiet].
-func NewStore(home string, progress Progress) *Store {
+// NewStore returns the store in home, which is made when something is first put there. A nil progress is [console.Quiet].
+func NewStore(home string, progress console.Progress) *Store {
 	if progress == nil {
-		progress = Quiet{}
+		progress = console.Quiet{}
 	}
-	return &Store{home: home, progress: progress, root: RepositoryRoot}
+	return &Store{home: home, progress: progress, root: gobuild.Root}
 }
 
 // Progress is where the store's users say what they do.
-func (s *Store) Progress() Progress { return s.progress }
+func (s *Store) Progress() console.Progress { return s.progress }
 
 // Image returns the tarball of the image NAME with this key, made by build unless it is there already.
 func (s *Store) Image(ctx context.Context, name, key string, build func(ctx context.Context) (v1.Image, error)) (Tarball, error) {
@@ -46,7 +49,7 @@ func (s *Store) Image(ctx context.Context, name, key string, build func(ctx cont
 	var err error
 	t.Path, err = s.file(ctx, "images", name, key, ".tar", func(ctx context.Context, path string) error {
 		s.progress.Step("make image %s", t.Ref)
-		stop := Watch(s.progress, func(elapsed time.Duration) string { return fmt.Sprintf("make image %s (%s)", t.Ref, elapsed) })
+		stop := console.Watch(s.progress, func(elapsed time.Duration) string { return fmt.Sprintf("make image %s (%s)", t.Ref, elapsed) })
 		defer stop()
 		img, err := build(ctx)
 		if err != nil {
@@ -127,7 +130,7 @@ func (s *Store) file(ctx context.Context, kind, name, key, ext string, build fun
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("make cache directory: %w", err)
 	}
-	unlock, err := s.lock(ctx, filepath.Join(dir, "."+name+".lock"), name)
+	unlock, err := filelock.Lock(ctx, s.progress, filepath.Join(dir, "."+name+".lock"), "makes "+name)
 	if err != nil {
 		return "", err
 	}
@@ -190,34 +193,4 @@ func (s *Store) prune(dir, name, ext string) error {
 
 func isKey(s string) bool {
 	return len(s) == 16 && strings.Trim(s, "0123456789abcdef") == ""
-}
-
-// lock takes the lock file, and says so when another process has it. The kernel lets go of it when its holder dies.
-func (s *Store) lock(ctx context.Context, path, name string) (unlock func(), err error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open lock of %s: %w", name, err)
-	}
-	waited := time.Duration(0)
-	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { file.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			file.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		if waited%beat == 0 {
-			s.progress.Step("wait for another run that makes %s (%s)", name, waited)
-		}
-		const pause = 200 * time.Millisecond
-		waited += pause
-		select {
-		case <-ctx.Done():
-			file.Close()
-			return nil, fmt.Errorf("wait for another run that makes %s, which holds %s: %w", name, path, ctx.Err())
-		case <-time.After(pause):
-		}
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/local/sudo"
 )
@@ -28,7 +29,7 @@ type BaseOptions struct {
 }
 
 // MakeBase makes the node's base in o.Dir. It takes root.
-func MakeBase(ctx context.Context, progress image.Progress, o BaseOptions) error {
+func MakeBase(ctx context.Context, progress console.Progress, o BaseOptions) error {
 	if err := makeBase(ctx, image.NewStore(o.Home, progress), o.Mirror, o.Dir); err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func baseMaker(ctx context.Context, store *image.Store, mirror, dir string) erro
 }
 
 // runBase runs the command cmd/base behind the prefix.
-func runBase(ctx context.Context, progress image.Progress, prefix []string, program string, o BaseOptions) error {
+func runBase(ctx context.Context, progress console.Progress, prefix []string, program string, o BaseOptions) error {
 	args := append(append([]string{}, prefix[1:]...), keptVariables()...)
 	args = append(args, program, "-home", o.Home, "-mirror", o.Mirror, "-dir", o.Dir,
 		"-uid", strconv.Itoa(o.UID), "-gid", strconv.Itoa(o.GID))

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/local/image/debian"
 )
@@ -94,7 +95,7 @@ func makeBase(ctx context.Context, store *image.Store, mirror, dir string) error
 	return errors.Join(fillBase(ctx, store.Progress(), mirror, root, dir), remove())
 }
 
-func fillBase(ctx context.Context, progress image.Progress, mirror, root, dir string) error {
+func fillBase(ctx context.Context, progress console.Progress, mirror, root, dir string) error {
 	if err := debian.Bootstrap(ctx, progress, mirror, root, packages); err != nil {
 		return err
 	}

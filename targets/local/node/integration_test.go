@@ -24,7 +24,7 @@ func TestSourceNodeIsMadeOnce(t *testing.T) {
 	}
 	engine, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
-	o := Options{Home: home, Flavour: Source, Engine: engine, Progress: console.New(os.Stderr, os.Stdout)}
+	o := Options{Home: home, Flavour: Source, Engine: waitFor(engine), Progress: console.New(os.Stderr, os.Stdout)}
 
 	start := time.Now()
 	made, err := Ensure(t.Context(), o)

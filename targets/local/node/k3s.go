@@ -20,6 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 
@@ -38,19 +40,23 @@ type k3sImage struct {
 	ref string
 	key string
 	// fetch gets the image; nil when its files are in the cache.
-	fetch func(ctx context.Context, progress image.Progress, scratch string) (v1.Image, error)
+	fetch func(ctx context.Context, progress console.Progress, scratch string) (v1.Image, error)
 }
 
 // localK3s finds the k3s image in the engine or in the cache, or returns nil.
 func localK3s(ctx context.Context, store *image.Store, o Options) (*k3sImage, error) {
-	found, err := o.Engine.ImageInspect(ctx, o.K3sImage)
+	engine, err := o.Engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := engine.ImageInspect(ctx, o.K3sImage)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("look for image %s in the Docker engine: %w", o.K3sImage, err)
 	}
 	var k3s k3sImage
 	if err == nil {
 		// With its id: an image that someone built here changes under its name.
-		k3s = k3sImage{ref: o.K3sImage, fetch: saved(o.Engine, found.ID)}
+		k3s = k3sImage{ref: o.K3sImage, fetch: saved(engine, found.ID)}
 		k3s.key, err = k3sKey(o.K3sImage, found.ID)
 		return &k3s, err
 	}
@@ -98,8 +104,8 @@ func remoteOptions(ctx context.Context) []remote.Option {
 	}
 }
 
-func pulled(ref name.Reference) func(context.Context, image.Progress, string) (v1.Image, error) {
-	return func(ctx context.Context, _ image.Progress, _ string) (v1.Image, error) {
+func pulled(ref name.Reference) func(context.Context, console.Progress, string) (v1.Image, error) {
+	return func(ctx context.Context, _ console.Progress, _ string) (v1.Image, error) {
 		img, err := remote.Image(ref, remoteOptions(ctx)...)
 		if err != nil {
 			return nil, fmt.Errorf("pull image %s: %w", ref, err)
@@ -108,8 +114,8 @@ func pulled(ref name.Reference) func(context.Context, image.Progress, string) (v
 	}
 }
 
-func saved(engine image.Engine, id string) func(context.Context, image.Progress, string) (v1.Image, error) {
-	return func(ctx context.Context, _ image.Progress, scratch string) (v1.Image, error) {
+func saved(engine image.Engine, id string) func(context.Context, console.Progress, string) (v1.Image, error) {
+	return func(ctx context.Context, _ console.Progress, scratch string) (v1.Image, error) {
 		stream, err := engine.ImageSave(ctx, []string{id})
 		if err != nil {
 			return nil, fmt.Errorf("save image %s from the Docker engine: %w", id, err)
@@ -130,7 +136,7 @@ func saved(engine image.Engine, id string) func(context.Context, image.Progress,
 
 // build makes the node image of the official image's files.
 func (k *k3sImage) build(ctx context.Context, store *image.Store, mirror string) (image.Tarball, Image, error) {
-	root, err := image.RepositoryRoot()
+	root, err := gobuild.Root()
 	if err != nil {
 		return image.Tarball{}, Image{}, err
 	}
@@ -202,7 +208,7 @@ func (k *k3sImage) extract(ctx context.Context, store *image.Store, dir string) 
 	if err != nil {
 		return err
 	}
-	stop := image.Watch(store.Progress(), func(elapsed time.Duration) string { return fmt.Sprintf("get %s (%s)", k.ref, elapsed) })
+	stop := console.Watch(store.Progress(), func(elapsed time.Duration) string { return fmt.Sprintf("get %s (%s)", k.ref, elapsed) })
 	defer stop()
 	contents := mutate.Extract(img)
 	defer contents.Close()

@@ -209,7 +209,7 @@ func TestK3sFromARegistry(t *testing.T) {
 	t.Parallel()
 	server, ref := serve(t, officialK3s(t))
 	engine := &fakeEngine{images: map[string]v1.Image{}}
-	o := Options{Home: t.TempDir(), Flavour: K3s, K3sImage: ref, Engine: engine}
+	o := Options{Home: t.TempDir(), Flavour: K3s, K3sImage: ref, Engine: waitFor(engine)}
 	withBase(t, o.Home)
 	made, err := Ensure(t.Context(), o)
 	require.NoError(t, err)
@@ -228,7 +228,7 @@ func TestK3sFromTheEngine(t *testing.T) {
 	t.Parallel()
 	const ref = "docker.io/rancher/k3s:v1.34.1-k3s1"
 	engine := &fakeEngine{images: map[string]v1.Image{ref: officialK3s(t)}}
-	o := Options{Home: t.TempDir(), Flavour: K3s, K3sImage: ref, Engine: engine}
+	o := Options{Home: t.TempDir(), Flavour: K3s, K3sImage: ref, Engine: waitFor(engine)}
 	withBase(t, o.Home)
 	made, err := Ensure(t.Context(), o)
 	require.NoError(t, err)
@@ -253,7 +253,7 @@ func TestAutoTakesK3s(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := Options{Home: t.TempDir(), K3sImage: test.ref, Engine: test.engine, canRunK3s: true}
+			o := Options{Home: t.TempDir(), K3sImage: test.ref, Engine: waitFor(test.engine), canRunK3s: true}
 			if test.compiled {
 				require.NoError(t, os.MkdirAll(o.Home+"/images", 0o755))
 				require.NoError(t, os.WriteFile(o.Home+"/images/"+sourceName+"-0123456789abcdef.tar", nil, 0o644))
@@ -268,7 +268,7 @@ func TestAutoTakesK3s(t *testing.T) {
 func TestAutoDoesNotTakeK3sWhereItCannotRun(t *testing.T) {
 	t.Parallel()
 	const ref = "docker.io/rancher/k3s:v1.34.1-k3s1"
-	o := Options{Home: t.TempDir(), K3sImage: ref, Engine: &fakeEngine{images: map[string]v1.Image{ref: officialK3s(t)}}}
+	o := Options{Home: t.TempDir(), K3sImage: ref, Engine: waitFor(&fakeEngine{images: map[string]v1.Image{ref: officialK3s(t)}})}
 	k3s, err := findK3s(t.Context(), image.NewStore(o.Home, nil), o)
 	require.NoError(t, err)
 	require.Nil(t, k3s)
@@ -285,7 +285,7 @@ func TestK3sAskedForByNameAndNotToBeHad(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := Options{Home: t.TempDir(), Flavour: K3s, K3sImage: test.ref, Engine: &fakeEngine{}}
+			o := Options{Home: t.TempDir(), Flavour: K3s, K3sImage: test.ref, Engine: waitFor(&fakeEngine{})}
 			_, err := findK3s(t.Context(), image.NewStore(o.Home, nil), o)
 			require.ErrorContains(t, err, test.want)
 		})
@@ -301,7 +301,7 @@ func TestImageWithoutK3sIsRefused(t *testing.T) {
 	img, err := image.Compose(v1.Config{}, layer)
 	require.NoError(t, err)
 	_, ref := serve(t, img)
-	o := Options{Home: t.TempDir(), Flavour: K3s, K3sImage: ref, Engine: &fakeEngine{images: map[string]v1.Image{}}}
+	o := Options{Home: t.TempDir(), Flavour: K3s, K3sImage: ref, Engine: waitFor(&fakeEngine{images: map[string]v1.Image{}})}
 	withBase(t, o.Home)
 	_, err = Ensure(t.Context(), o)
 	require.ErrorContains(t, err, "no /bin/k3s")
@@ -319,4 +319,8 @@ func TestArchiveThatClimbsOutIsRefused(t *testing.T) {
 	require.ErrorContains(t, unpackBin(&archive, t.TempDir()+"/bin"), "bin/out/evil")
 	_, err = os.Stat("/tmp/evil")
 	require.ErrorIs(t, err, fs.ErrNotExist)
+}
+
+func waitFor(engine image.Engine) func(context.Context) (image.Engine, error) {
+	return func(context.Context) (image.Engine, error) { return engine, nil }
 }

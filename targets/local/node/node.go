@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
@@ -45,10 +46,11 @@ type Options struct {
 	K3sImage string
 	// Mirror of Debian; the host's own when empty, see [Mirror].
 	Mirror string
-	// Engine gets the images. The k3s image is taken from it when it has it.
-	Engine image.Engine
+	// Engine waits for the engine that gets the images. The k3s image is taken from it when it has it. Where it need not
+	// be asked, compiling begins while it is still being installed.
+	Engine func(context.Context) (image.Engine, error)
 	// Progress may be nil.
-	Progress image.Progress
+	Progress console.Progress
 
 	// canRunK3s is found out by Ensure. k3s asks for more than a host without CAP_SYS_RESOURCE can give, and its
 	// containerd's restrict_oom_score_adj, the remedy, cannot be set from outside.
@@ -95,8 +97,12 @@ func Ensure(ctx context.Context, o Options) (Image, error) {
 	if err := work.Wait(); err != nil {
 		return Image{}, fmt.Errorf("make the node image: %w", err)
 	}
+	engine, err := o.Engine(ctx)
+	if err != nil {
+		return Image{}, err
+	}
 	for _, tarball := range []image.Tarball{tools, node} {
-		if err := image.Load(ctx, o.Engine, tarball, store.Progress()); err != nil {
+		if err := image.Load(ctx, engine, tarball, store.Progress()); err != nil {
 			return Image{}, err
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 )
 
 func TestVersionsOfTheBaseAreChecked(t *testing.T) {
@@ -71,7 +71,7 @@ func TestBaseLeavesOutWhatIsTheHostsOrOfNoUse(t *testing.T) {
 // k3s is pinned to the Kubernetes minor version that is compiled, or the two flavours would not be the same to a test.
 func TestBothFlavoursHaveOneKubernetes(t *testing.T) {
 	t.Parallel()
-	root, err := image.RepositoryRoot()
+	root, err := gobuild.Root()
 	require.NoError(t, err)
 	content, err := os.ReadFile(filepath.Join(root, kubernetesModule, "go.mod"))
 	require.NoError(t, err)
@@ -86,7 +86,7 @@ func TestBothFlavoursHaveOneKubernetes(t *testing.T) {
 // Without being told, every client would see v0.0.0-master.
 func TestProgramsAreToldTheVersionsThatGoModAsksFor(t *testing.T) {
 	t.Parallel()
-	root, err := image.RepositoryRoot()
+	root, err := gobuild.Root()
 	require.NoError(t, err)
 	programs, versions, err := sourcePrograms(root)
 	require.NoError(t, err)

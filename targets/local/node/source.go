@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/modfile"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 
@@ -29,7 +30,7 @@ const (
 const sourceRecipe = 1
 
 func buildSource(ctx context.Context, store *image.Store, mirror string) (image.Tarball, Image, error) {
-	root, err := image.RepositoryRoot()
+	root, err := gobuild.Root()
 	if err != nil {
 		return image.Tarball{}, Image{}, err
 	}
@@ -117,8 +118,7 @@ type nodeProgram struct {
 
 // buildFile in a module says how its programs are built.
 type buildFile struct {
-	Env map[string]string `json:"env"`
-	// Args are flags for `go build`.
+	// Args are flags for `go build` beside [gobuild.Flags].
 	Args []string `json:"args"`
 	// Programs by name, with their packages.
 	Programs map[string]string `json:"programs"`
@@ -158,13 +158,9 @@ func sourcePrograms(root string) ([]nodeProgram, map[string]string, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		var env []string
-		for _, name := range slices.Sorted(maps.Keys(build.Env)) {
-			env = append(env, name+"="+build.Env[name])
-		}
 		for _, name := range slices.Sorted(maps.Keys(build.Programs)) {
 			programs = append(programs, nodeProgram{
-				Program: image.Program{Name: name, Module: module.dir, Package: build.Programs[name], Flags: build.Args, Env: env},
+				Program: image.Program{Name: name, Module: module.dir, Package: build.Programs[name], Flags: build.Args},
 				path:    "usr/bin/" + name,
 				links:   linksOf[name],
 			})

@@ -9,11 +9,14 @@ package workload
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
 )
 
 // Options of [Images].
@@ -23,7 +26,7 @@ type Options struct {
 	// Mirror of Debian; the host's own when empty.
 	Mirror string
 	// Progress may be nil.
-	Progress image.Progress
+	Progress console.Progress
 }
 
 // Set is every image, by what it is for.
@@ -38,6 +41,16 @@ var counter = image.Static{
 	Name:    "counter",
 	Program: image.Program{Name: "counter", Package: "./targets/local/workload/counter"},
 	Path:    "/counter",
+	Texts:   fixtures(),
+}
+
+// fixtures are files in the counter's image that it can change, delete and replace.
+func fixtures() map[string]string {
+	texts := map[string]string{}
+	for _, name := range report.ImageFiles {
+		texts[strings.TrimPrefix(report.ImageDir, "/")+"/"+name] = name + " of the image\n"
+	}
+	return texts
 }
 
 // Images makes the images unless they are in the cache.

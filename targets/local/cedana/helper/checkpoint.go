@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cedana/cedana-e2e/targets/local/cedana/archive"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/worker"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -54,12 +56,19 @@ func (h *Helper) checkpoint(ctx context.Context, w *work.Work) (_ []work.Contain
 			err = errors.Join(err, fmt.Errorf("remove working files: %w", removeErr))
 		}
 	}()
-	containers, err := findContainers(request.RuncRoot, request.PodUID, pod)
+	root := request.RuncRoot
+	if w.Regression.Is(regression.AnyRuncRoot, slog.Default()) {
+		root = "/run/containerd/runc/k8s.io"
+	}
+	containers, err := findContainers(root, request.PodUID, pod)
 	if err != nil {
 		return nil, 0, err
 	}
-	all, frozen, err := h.dumpPod(ctx, w.ID, request.RuncRoot, dir, request.PodUID, pod, containers)
+	all, frozen, err := h.dumpPod(ctx, w.ID, root, dir, request.PodUID, pod, containers)
 	if err != nil {
+		return nil, 0, err
+	}
+	if err := misbehave(ctx, w, all); err != nil {
 		return nil, 0, err
 	}
 	results := make([]work.ContainerCheckpoint, len(all))
@@ -106,7 +115,7 @@ func (h *Helper) upload(ctx context.Context, w *work.Work, pod *corev1.Pod, d *d
 		return result, err
 	}
 	begin := time.Now()
-	if result.SHA256, result.Size, err = h.send(ctx, result.Path, d, packed); err != nil {
+	if result.SHA256, result.Size, err = h.send(ctx, w, result.Path, d, packed); err != nil {
 		return result, fmt.Errorf("upload checkpoint of container %s: %w", d.Name, err)
 	}
 	result.Info, err = json.Marshal(h.info(d, frozen, time.Since(begin)))
@@ -116,7 +125,10 @@ func (h *Helper) upload(ctx context.Context, w *work.Work, pod *corev1.Pod, d *d
 	return result, nil
 }
 
-func (h *Helper) send(ctx context.Context, path string, d *dumped, packed *archive.Packed) (sum string, size int64, err error) {
+func (h *Helper) send(ctx context.Context, w *work.Work, path string, d *dumped, packed *archive.Packed) (sum string, size int64, err error) {
+	if w.Regression.Is(regression.ReadyBeforeStored, slog.Default()) {
+		return h.sendLate(ctx, path, packed)
+	}
 	stream := packed.Open()
 	defer stream.Close()
 	if h.compression == archive.CompressionNone {

@@ -50,6 +50,9 @@ func (h *Helper) dumpPod(ctx context.Context, work, root, dir, uid string, pod *
 	// may be left with CRIU's code in it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dumpTimeout)
 	defer cancel()
+	if err := refuseStopped("/proc", containers); err != nil {
+		return nil, 0, err
+	}
 	still, err := freezePod(ctx, h.frozenDir, work, uid, containers)
 	if err != nil {
 		return nil, 0, err

@@ -18,6 +18,10 @@ const (
 
 	nameSuffix    = "-restored"
 	maxNameLength = 253 // of a pod's name, a DNS subdomain
+	// maxDirLength is of a file's name. The kubelet makes a directory called NAMESPACE_NAME_UID for a pod's logs, and a
+	// pod whose name is too long for that never starts.
+	maxDirLength  = 255
+	uidLength     = 36
 	actionLetters = 5
 )
 
@@ -70,7 +74,7 @@ func restoredPod(action string, r *work.Restore) (*corev1.Pod, error) {
 		Spec: *spec,
 	}
 	if pod.Name == "" {
-		pod.Name = restoredName(original.Name)
+		pod.Name = restoredName(original.Namespace, original.Name)
 	}
 	if pod.Labels == nil {
 		pod.Labels = map[string]string{}
@@ -100,22 +104,24 @@ func sidecars(init []corev1.Container) []corev1.Container {
 
 // restoredName is the original's name with one -restored at its end, however often the pod was restored: whoever looks
 // for a restored pod looks for that, and for the original's name in it.
-func restoredName(original string) string {
-	return fitName(strings.TrimSuffix(original, nameSuffix), nameSuffix)
+func restoredName(namespace, original string) string {
+	return fitName(namespace, strings.TrimSuffix(original, nameSuffix), nameSuffix)
 }
 
 // otherName is for when name is taken, by an earlier restored pod for one.
-func otherName(name, action string) string {
+func otherName(namespace, name, action string) string {
 	letters := strings.ReplaceAll(action, "-", "")
 	if len(letters) > actionLetters {
 		letters = letters[:actionLetters]
 	}
-	return fitName(name, "-"+letters)
+	return fitName(namespace, name, "-"+letters)
 }
 
-// fitName cuts a name so that it and its suffix are a pod name; what is left must not end in a separator.
-func fitName(name, suffix string) string {
-	if over := len(name) + len(suffix) - maxNameLength; over > 0 {
+// fitName cuts a name so that it and its suffix are the name of a pod that the kubelet can start in the namespace; what
+// is left must not end in a separator.
+func fitName(namespace, name, suffix string) string {
+	most := min(maxNameLength, maxDirLength-len(namespace)-uidLength-len("__"))
+	if over := len(name) + len(suffix) - most; over > 0 {
 		name = strings.TrimRight(name[:len(name)-over], "-.")
 	}
 	return name + suffix

@@ -113,27 +113,32 @@ func TestWhatIsNoPodIsRefused(t *testing.T) {
 	}
 }
 
+// The kubelet's directory for a pod's logs, NAMESPACE_NAME_UID, has at most 255 characters.
 func TestRestoredNamesHoldTheOriginalsAndFit(t *testing.T) {
 	t.Parallel()
+	const most = 255 - len("ns") - len("__") - 36
+	fits := most - len("-restored")
 	for original, want := range map[string]string{
-		"web":                              "web-restored",
-		"web-restored":                     "web-restored",
-		"web-restored-8d7b1":               "web-restored-8d7b1-restored",
-		"restored":                         "restored-restored",
-		strings.Repeat("n", 244):           strings.Repeat("n", 244) + "-restored",
-		strings.Repeat("n", 253):           strings.Repeat("n", 244) + "-restored",
-		strings.Repeat("n", 243) + "-abcd": strings.Repeat("n", 243) + "-restored",
+		"web":                                 "web-restored",
+		"web-restored":                        "web-restored",
+		"web-restored-8d7b1":                  "web-restored-8d7b1-restored",
+		"restored":                            "restored-restored",
+		strings.Repeat("n", fits):             strings.Repeat("n", fits) + "-restored",
+		strings.Repeat("n", most):             strings.Repeat("n", fits) + "-restored",
+		strings.Repeat("n", 253):              strings.Repeat("n", fits) + "-restored",
+		strings.Repeat("n", fits-1) + "-abcd": strings.Repeat("n", fits-1) + "-restored",
 	} {
-		got := restoredName(original)
+		got := restoredName("ns", original)
 		require.Equal(t, want, got)
-		require.LessOrEqual(t, len(got), 253)
-		if len(original) <= 244 {
+		require.LessOrEqual(t, len(got), most)
+		if len(original) <= fits {
 			require.Contains(t, got, strings.TrimSuffix(original, "-restored"))
 		}
 		require.Contains(t, got, "restored")
 	}
-	require.Equal(t, "web-restored-8d7b1", otherName("web-restored", action))
-	require.Len(t, otherName(strings.Repeat("n", 253), action), 253)
+	require.Equal(t, "web-restored-8d7b1", otherName("ns", "web-restored", action))
+	require.Len(t, otherName("ns", strings.Repeat("n", 253), action), most)
+	require.Len(t, restoredName(strings.Repeat("n", 63), strings.Repeat("n", 253)), 255-63-2-36)
 }
 
 func status(change func(*corev1.Pod)) *corev1.Pod {

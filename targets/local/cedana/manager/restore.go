@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/worker"
 )
@@ -43,9 +44,15 @@ func (r *restorer) do(ctx context.Context, w *work.Work) worker.Outcome {
 	if w.Kind != work.KindRestore || w.Restore == nil {
 		return worker.Failed(fmt.Errorf("the manager was given work of kind %q, which it does not do", w.Kind))
 	}
+	if w.Regression.Is(regression.NoPod, slog.Default()) {
+		return worker.Outcome{Result: work.Result{PodName: "none"}}
+	}
 	pod, err := r.ensure(ctx, w)
 	if err != nil {
 		return worker.Failed(err)
+	}
+	if w.Regression.Is(regression.ReadyTooEarly, slog.Default()) {
+		return worker.Outcome{Result: work.Result{PodName: pod.Name, NodeName: pod.Spec.NodeName}}
 	}
 	pod, err = r.follow(ctx, pod)
 	if err != nil {
@@ -69,6 +76,7 @@ func (r *restorer) ensure(ctx context.Context, w *work.Work) (*corev1.Pod, error
 	if err != nil {
 		return nil, err
 	}
+	misbehave(pod, w)
 	made, err := r.pods.Restored(ctx, pod.Namespace, work.LabelRestore+"="+w.ActionID)
 	if err != nil {
 		return nil, fmt.Errorf("look for the restored pod in namespace %s: %w", pod.Namespace, err)
@@ -78,11 +86,14 @@ func (r *restorer) ensure(ctx context.Context, w *work.Work) (*corev1.Pod, error
 	}
 	names := []string{pod.Name}
 	if w.Restore.PodName == "" {
-		names = append(names, otherName(pod.Name, w.ActionID))
+		names = append(names, otherName(pod.Namespace, pod.Name, w.ActionID))
 	}
 	for _, pod.Name = range names {
 		created, createErr := r.pods.Create(ctx, pod)
 		if createErr == nil {
+			if w.Regression.Is(regression.TwoPods, slog.Default()) {
+				return created, r.twin(ctx, pod)
+			}
 			slog.Info("pod created", "namespace", created.Namespace, "pod", created.Name, "action", w.ActionID)
 			return created, nil
 		}

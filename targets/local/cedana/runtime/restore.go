@@ -15,6 +15,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/cedana/archive"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/criu"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/layout"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/worker"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -39,6 +40,9 @@ func restore(ctx context.Context, in invocation, t target) (cold bool, err error
 	}
 	if reason, failed, err := marks.has(kindFailed, t.Container); failed || err != nil {
 		return false, errors.Join(err, errors.New(reason))
+	}
+	if t.startsCold(marks) {
+		return true, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
 	defer cancel()
@@ -82,6 +86,9 @@ func restoreOnce(ctx context.Context, in invocation, t target, marks markers) (e
 		return fmt.Errorf("make working directory: %w", err)
 	}
 	if err := runRestore(ctx, in, t, checkpoint.Path(archive.ImagesDir), workPath); err != nil {
+		return err
+	}
+	if err := t.misbehave(in.Flags["pid-file"]); err != nil {
 		return err
 	}
 	if err := marks.set(kindContainer, t.Container, t.Checkpoint); err != nil {
@@ -210,7 +217,10 @@ func runRestore(ctx context.Context, in invocation, t target, images, workPath s
 	}
 	cmd := exec.CommandContext(ctx, runc, restoreArguments(in, t, images, workPath)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	err = cmd.Run()
+	if t.shows(regression.StdoutLost) {
+		cmd.Stdout = nil
+	}
+	err = runInGroups(cmd, t.Bundle)
 	if err == nil {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/local/cedana/layout"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
 )
 
@@ -75,6 +76,8 @@ type target struct {
 	Restore    string // the restore action, for reports; may be empty
 	Bundle     string
 	Rootfs     string
+	// Regression is how to misbehave; none but in the tests of the tests.
+	Regression regression.Name
 }
 
 // readTarget reads a bundle; nil means that it asks for no restore: it names no checkpoint, or is the pod's sandbox.
@@ -95,7 +98,7 @@ func readTarget(bundle string) (*target, error) {
 	t := &target{
 		Container: config.Annotations[annotationName], PodUID: config.Annotations[annotationPodUID],
 		Checkpoint: config.Annotations[work.AnnotationCheckpoint], Restore: config.Annotations[work.AnnotationRestore],
-		Bundle: bundle, Rootfs: config.Root.Path,
+		Bundle: bundle, Rootfs: config.Root.Path, Regression: regression.Name(config.Annotations[work.AnnotationRegression]),
 	}
 	if t.Checkpoint == "" || config.Annotations[annotationType] != typeContainer {
 		return nil, nil

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/store"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
@@ -53,6 +54,9 @@ func (s *Server) listActions(w http.ResponseWriter, r *http.Request) error {
 		}
 		cluster = id
 	}
+	if cluster != "" && s.misbehaves(regression.ClusterFilterIgnored) {
+		cluster = ""
+	}
 	kind, status := query.Get("type"), query.Get("status")
 	var found []store.Action
 	err := s.store.View(func(tx *store.Tx) (err error) {
@@ -65,6 +69,9 @@ func (s *Server) listActions(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	sort.Slice(found, func(i, j int) bool { return found[i].Created.After(found[j].Created) })
+	if len(found) > 0 && s.misbehaves(regression.ActionNotListed) {
+		found = found[1:]
+	}
 	rows := make([]propagator.Action, 0, len(found))
 	for _, a := range found {
 		row, err := wireAction(a)
@@ -120,21 +127,17 @@ func (s *Server) getAction(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) actionFromPod(w http.ResponseWriter, r *http.Request) error {
 	uid := r.PathValue("uid")
 	var latest store.Action
-	err := s.store.View(func(tx *store.Tx) error {
-		found, err := tx.Actions.Where("", func(a store.Action) bool {
+	var there bool
+	err := s.store.View(func(tx *store.Tx) (err error) {
+		latest, there, err = store.Newest(tx.Actions, store.CreatedAction, func(a store.Action) bool {
 			return a.Type == propagator.ActionCheckpointPod && a.PodUID == uid
 		})
-		for _, a := range found {
-			if latest.ID == "" || a.Created.After(latest.Created) {
-				latest = a
-			}
-		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if latest.ID == "" {
+	if !there {
 		return notFound("no action of pod %.253s", uid)
 	}
 	return writeText(w, latest.ID)

@@ -2,12 +2,14 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/store"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
@@ -41,6 +43,10 @@ func (s *Server) checkpointPod(w http.ResponseWriter, r *http.Request) error {
 		a.ClusterID, a.PodUID, a.PodName, a.Namespace, a.NodeName = pod.ClusterID, pod.UID, pod.Name, pod.Namespace, pod.NodeName
 		return pod.Object, err
 	})
+	var refused *httpError
+	if errors.As(err, &refused) && refused.code == http.StatusNotFound && s.misbehaves(regression.UnknownPodAccepted) {
+		return writeText(w, a.ID)
+	}
 	if err != nil {
 		return err
 	}
@@ -136,7 +142,14 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	return writeJSON(w, propagator.Status{Status: a.Status, Details: a.Error})
+	answer := propagator.Status{Status: a.Status, Details: a.Error}
+	if a.Status == propagator.StatusError && s.misbehaves(regression.ErrorWithoutDetails) {
+		answer.Details = ""
+	}
+	if a.Status == propagator.StatusReady && s.misbehaves(regression.StatusWordWrong) {
+		answer.Status = "done"
+	}
+	return writeJSON(w, answer)
 }
 
 func (s *Server) action(id string) (store.Action, error) {

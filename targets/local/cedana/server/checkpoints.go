@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/store"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
@@ -34,6 +35,9 @@ func (s *Server) listCheckpoints(w http.ResponseWriter, r *http.Request) error {
 		}
 		cluster = id
 	}
+	if cluster != "" && s.misbehaves(regression.ClusterFilterIgnored) {
+		cluster = ""
+	}
 	var found []store.Checkpoint
 	err := s.store.View(func(tx *store.Tx) (err error) {
 		found, err = tx.Checkpoints.Where("", func(c store.Checkpoint) bool {
@@ -45,6 +49,9 @@ func (s *Server) listCheckpoints(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	sort.Slice(found, func(i, j int) bool { return found[i].Created.After(found[j].Created) })
+	if len(found) > 0 && s.misbehaves(regression.CheckpointNotListed) {
+		found = found[1:]
+	}
 	rows := make([]propagator.Checkpoint, 0, len(found))
 	for _, c := range found {
 		rows = append(rows, c.Checkpoint)
@@ -98,7 +105,7 @@ func (s *Server) deprecate(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.changeRow(w, id, func(_ *store.Tx, row *store.Checkpoint) error {
-		if row.Deprecated == nil {
+		if row.Deprecated == nil && !s.misbehaves(regression.DeprecateIgnored) {
 			now := s.now()
 			row.Status, row.Deprecated = propagator.CheckpointDeprecated, &now
 		}
@@ -194,21 +201,17 @@ func (s *Server) readyAlone(row *store.Checkpoint) error {
 func (s *Server) checkpointPath(w http.ResponseWriter, r *http.Request) error {
 	name := r.URL.Query().Get("name")
 	var latest store.Checkpoint
-	err := s.store.View(func(tx *store.Tx) error {
-		found, err := tx.Checkpoints.Where("", func(c store.Checkpoint) bool {
+	var there bool
+	err := s.store.View(func(tx *store.Tx) (err error) {
+		latest, there, err = store.Newest(tx.Checkpoints, store.CreatedCheckpoint, func(c store.Checkpoint) bool {
 			return c.Status == propagator.CheckpointReady && matches(name, c.Name)
 		})
-		for _, c := range found {
-			if latest.ID == "" || c.Created.After(latest.Created) {
-				latest = c
-			}
-		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if latest.ID == "" {
+	if !there {
 		return notFound("no ready checkpoint of name %.200q", name)
 	}
 	return writeText(w, latest.Path)

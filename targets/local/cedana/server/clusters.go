@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/store"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -53,7 +54,7 @@ func (s *Server) createCluster(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		row := store.Cluster{ID: uuid.NewString(), Name: req.ClusterName, Status: statusActive, Metadata: json.RawMessage("{}")}
-		if len(named) > 0 {
+		if len(named) > 0 && !s.misbehaves(regression.ClusterTwice) {
 			row = named[0]
 		}
 		row.Kind, id = req.Kind, row.ID
@@ -103,6 +104,10 @@ func (s *Server) deleteCluster(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r, "cluster id")
 	if err != nil {
 		return err
+	}
+	if s.misbehaves(regression.ClusterStays) {
+		w.WriteHeader(http.StatusOK)
+		return nil
 	}
 	var actions []store.Action
 	err = s.store.Update(func(tx *store.Tx) error {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/cedana/cedana-e2e/targets/local/cedana/archives"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
 )
 
@@ -51,9 +53,13 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) error {
 		return archiveError(err)
 	}
 	defer file.Close()
+	var content io.ReadSeeker = file
+	if s.misbehaves(regression.ArchiveTruncated) {
+		content = io.NewSectionReader(file, 0, entry.Size/2)
+	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set(work.HeaderSHA256, entry.SHA256)
-	http.ServeContent(w, r, "", entry.Modified, file)
+	http.ServeContent(w, r, "", entry.Modified, content)
 	return nil
 }
 

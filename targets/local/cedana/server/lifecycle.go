@@ -29,14 +29,14 @@ func (s *Server) begin(a *store.Action, fill func(*store.Tx) (pod json.RawMessag
 	if err != nil {
 		return err
 	}
-	s.queue.offer(unit(*a, pod))
+	s.queue.offer(s.unit(*a, pod))
 	return nil
 }
 
 // unit is the work of an action, whom it is for, and the pod that it keeps busy.
-func unit(a store.Action, spec json.RawMessage) (work.Work, worker, string) {
+func (s *Server) unit(a store.Action, spec json.RawMessage) (work.Work, worker, string) {
 	// A restart must know the work again when its result comes: it has the action's id.
-	w := work.Work{ID: a.ID, ActionID: a.ID}
+	w := work.Work{ID: a.ID, ActionID: a.ID, Regression: s.cfg.Regression}
 	if a.Type == propagator.ActionRestorePod {
 		w.Kind = work.KindRestore
 		w.Restore = &work.Restore{
@@ -65,7 +65,7 @@ func (s *Server) resume() error {
 			if err != nil {
 				return err
 			}
-			w, to, pod := unit(a, spec)
+			w, to, pod := s.unit(a, spec)
 			if a.Status == propagator.StatusInitialized {
 				s.queue.offer(w, to, pod)
 			} else {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -76,6 +77,10 @@ func parse(args []string, getenv func(string) string) (options, error) {
 		if d < 0 {
 			return o, fmt.Errorf("--%s %s: want a duration above 0", name, d)
 		}
+	}
+	var err error
+	if o.cfg.Regression, err = regression.Parse(getenv(regression.Variable)); err != nil {
+		return o, fmt.Errorf("%s %w", regression.Variable, err)
 	}
 	token := getenv(tokenVariable)
 	if o.tokenFile != "" {

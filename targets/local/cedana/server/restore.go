@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/store"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
@@ -47,7 +48,7 @@ func (s *Server) restorePod(w http.ResponseWriter, r *http.Request) error {
 		a.WantedPodName, a.CriuOpts = o.PodName, o.CriuOpts
 	}
 	err = s.begin(&a, func(tx *store.Tx) (json.RawMessage, error) {
-		from, err := restorable(tx, source)
+		from, err := s.restorable(tx, source)
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +72,7 @@ func (s *Server) restorePod(w http.ResponseWriter, r *http.Request) error {
 }
 
 // restorable is the checkpoint action of that id, if a pod can be restored from it.
-func restorable(tx *store.Tx, id string) (store.Action, error) {
+func (s *Server) restorable(tx *store.Tx, id string) (store.Action, error) {
 	a, ok, err := tx.Actions.Get(id)
 	switch {
 	case err != nil:
@@ -90,7 +91,7 @@ func restorable(tx *store.Tx, id string) (store.Action, error) {
 		if err != nil {
 			return a, err
 		}
-		if !ok || row.Deprecated != nil {
+		if !ok || row.Deprecated != nil && !s.misbehaves(regression.DeprecatedRestorable) {
 			return a, badRequest("Invalid action_id: checkpoint %s of container %s is deprecated", c.CheckpointID, c.Container)
 		}
 	}

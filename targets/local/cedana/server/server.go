@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/local/cedana/archives"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/store"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -41,6 +42,9 @@ type Config struct {
 	// Tick is how often deadlines are looked at (250 ms), Sweep how often archives are (1 min).
 	Tick  time.Duration
 	Sweep time.Duration
+
+	// Regression is how the server and its workers are to misbehave, to see whether the suite notices; none by default.
+	Regression regression.Name
 }
 
 func (c *Config) defaults() {
@@ -104,6 +108,9 @@ func Open(cfg Config) (*Server, error) {
 		store: records, archives: files, queue: newQueue(cfg.Lease, time.Now), now: time.Now,
 	}
 	s.cfg.Token = "" // only its sum is needed from here on
+	if cfg.Regression != "" {
+		s.log.Warn("THIS PROPAGATOR IS BROKEN ON PURPOSE", "regression", cfg.Regression.Describe(), "variable", regression.Variable)
+	}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.handler = s.middleware(s.routes())
 	if err := s.resume(); err != nil {

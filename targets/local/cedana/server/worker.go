@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/store"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -112,10 +114,14 @@ func (s *Server) workResult(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if a.Type == propagator.ActionCheckpointPod && s.misbehaves(regression.NeverFinishes) {
+		s.queue.drop(id) // else the lease would end it
+		return writeText(w, id)
+	}
 	var reason string
 	if res.Error != "" {
 		reason = res.Error
-	} else if a.Type == propagator.ActionCheckpointPod && !a.HasEnded() {
+	} else if a.Type == propagator.ActionCheckpointPod && !a.HasEnded() && !s.misbehaves(regression.ReadyBeforeStored) {
 		reason = s.checkArchives(res.Containers)
 	}
 	a, err = s.step(id, func(tx *store.Tx, a *store.Action) error {
@@ -125,6 +131,9 @@ func (s *Server) workResult(w http.ResponseWriter, r *http.Request) error {
 		}
 		if a.Type == propagator.ActionRestorePod {
 			a.RestoredPod = res.PodName
+			if s.misbehaves(regression.NodeMisreported) {
+				a.NodeName += "-other"
+			}
 		}
 		if reason != "" {
 			a.Status, a.Error = propagator.StatusError, reason
@@ -205,6 +214,9 @@ func (s *Server) readyRows(tx *store.Tx, a *store.Action, containers []work.Cont
 		if err != nil {
 			return badRequest("container %s: %v", c.Container, err)
 		}
+		if s.misbehaves(regression.InfoOfAnotherPod) {
+			info = bytes.ReplaceAll(info, []byte(`"pod_name":"`), []byte(`"pod_name":"another-`))
+		}
 		row.Info, row.ActionID, row.ClusterID, row.Path, row.Checksum = info, a.ID, a.ClusterID, c.Path, c.SHA256
 		row.Name = a.Namespace + "/" + a.PodName + "/" + c.Container
 		if c.GPU != "" {
@@ -240,6 +252,9 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
 	}
 	if a.Type != propagator.ActionCheckpointPod || a.Status != propagator.StatusReady {
 		return notFound("action %s is a %s in state %s, not a finished checkpoint", id, a.Type, a.Status)
+	}
+	if a, err = s.misplaced(a); err != nil {
+		return err
 	}
 	for _, c := range a.Containers {
 		file, err := s.archives.Open(c.Path)

@@ -91,3 +91,7 @@ type Checkpoint struct {
 	// Deprecated is when it became so.
 	Deprecated *time.Time `json:"deprecated,omitempty"`
 }
+
+// CreatedAction and CreatedCheckpoint are for Newest.
+func CreatedAction(a Action) time.Time         { return a.Created }
+func CreatedCheckpoint(c Checkpoint) time.Time { return c.Created }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -68,4 +69,28 @@ func TestAStoreOfAnotherSchemaIsLeftAlone(t *testing.T) {
 	require.NoError(t, db.Close())
 	_, err = Open(dir)
 	require.ErrorContains(t, err, "has schema 99")
+}
+
+func TestTheNewestRowIsFound(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.TempDir())
+	require.NoError(t, err)
+	defer s.Close()
+	day := func(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
+	require.NoError(t, s.Update(func(tx *Tx) error {
+		return errors.Join(
+			tx.Actions.Put("a", Action{ID: "a", PodUID: "p", Created: day(2)}),
+			tx.Actions.Put("b", Action{ID: "b", PodUID: "p", Created: day(3)}),
+			tx.Actions.Put("c", Action{ID: "c", PodUID: "p", Created: day(1)}),
+			tx.Actions.Put("d", Action{ID: "d", PodUID: "q", Created: day(4)}),
+		)
+	}))
+	require.NoError(t, s.View(func(tx *Tx) error {
+		newest, there, err := Newest(tx.Actions, CreatedAction, func(a Action) bool { return a.PodUID == "p" })
+		assert.True(t, there)
+		assert.Equal(t, "b", newest.ID)
+		_, there, _ = Newest(tx.Actions, CreatedAction, func(Action) bool { return false })
+		assert.False(t, there)
+		return err
+	}))
 }

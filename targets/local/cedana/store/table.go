@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -42,6 +43,17 @@ func (t Table[T]) Delete(key string) error {
 		return fmt.Errorf("delete record %s: %w", key, err)
 	}
 	return nil
+}
+
+// Newest is the value that keep accepts and that was created last, and whether there is one.
+func Newest[T any](t Table[T], created func(T) time.Time, keep func(T) bool) (newest T, there bool, err error) {
+	rows, err := t.Where("", keep)
+	for _, row := range rows {
+		if !there || created(row).After(created(newest)) {
+			newest, there = row, true
+		}
+	}
+	return newest, there, err
 }
 
 // Where lists the values under a key prefix that keep accepts, in the keys' order; a nil keep accepts all.

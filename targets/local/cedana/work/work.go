@@ -32,6 +32,8 @@ package work
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
 )
 
 // LeaseDuration is how long a worker may hold work without a sign of life.
@@ -77,6 +79,8 @@ const (
 	// AnnotationRestore names the restore action; also a label, by which the manager finds what it made.
 	AnnotationRestore = AnnotationPrefix + "restore-action"
 	LabelRestore      = AnnotationRestore
+	// AnnotationRegression has the regression that the runtime is to show; only where the propagator was started with one.
+	AnnotationRegression = AnnotationPrefix + "regression"
 )
 
 // Work is one unit.
@@ -88,6 +92,8 @@ type Work struct {
 	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
 	// Restore is set for KindRestore.
 	Restore *Restore `json:"restore,omitempty"`
+	// Regression is how the worker has to misbehave; empty outside the tests of the tests.
+	Regression regression.Name `json:"regression,omitempty"`
 }
 
 // Checkpoint asks the helper on NodeName for a checkpoint of a pod.

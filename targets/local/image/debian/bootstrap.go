@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/console"
 )
 
 // Suite is the Debian release that packages come from: the first with CRIU 4.2. By its code name, so that it stays
@@ -26,7 +26,7 @@ const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // Bootstrap installs the essential packages and these into the empty directory root, with debootstrap, which takes
 // half a minute and root. An empty mirror is the host's own, see [Mirror].
-func Bootstrap(ctx context.Context, progress image.Progress, mirror, root string, packages []string) error {
+func Bootstrap(ctx context.Context, progress console.Progress, mirror, root string, packages []string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("debootstrap needs root; run this command once with sudo -E (what it makes is cached), or allow this user sudo without a password")
 	}
@@ -43,7 +43,7 @@ func Bootstrap(ctx context.Context, progress image.Progress, mirror, root string
 
 // debootstrap runs in a mount namespace of its own: whatever it mounts is gone with it, even when it is killed, so
 // that removing the directory never reaches through a mount.
-func debootstrap(ctx context.Context, progress image.Progress, mirror, root string, packages []string) error {
+func debootstrap(ctx context.Context, progress console.Progress, mirror, root string, packages []string) error {
 	cmd := exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--keyring="+keyring,
 		"--include="+strings.Join(packages, ","), Suite, root, mirror, script)
 	// Nothing here needs to survive a power cut half-way, so dpkg need not sync every file.
@@ -53,7 +53,7 @@ func debootstrap(ctx context.Context, progress image.Progress, mirror, root stri
 	cmd.WaitDelay = 10 * time.Second
 	output := &lastLines{keep: 25}
 	cmd.Stdout, cmd.Stderr = output, output
-	stop := image.Watch(progress, func(elapsed time.Duration) string {
+	stop := console.Watch(progress, func(elapsed time.Duration) string {
 		return fmt.Sprintf("install Debian %s (%s): %s", Suite, elapsed, strings.TrimPrefix(output.last(), "I: "))
 	})
 	err := cmd.Run()

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/sudo"
 )
 
@@ -45,7 +45,7 @@ func unknownKey(output string) bool {
 
 // ensureInstalled installs the packages that the host lacks, from its own distribution. That takes root, or sudo
 // without a password; with neither, the error says what to install.
-func ensureInstalled(ctx context.Context, progress image.Progress, packages ...hostPackage) error {
+func ensureInstalled(ctx context.Context, progress console.Progress, packages ...hostPackage) error {
 	var missing []string
 	for _, p := range packages {
 		if p.present() != nil {
@@ -69,7 +69,7 @@ func ensureInstalled(ctx context.Context, progress image.Progress, packages ...h
 }
 
 // install installs packages with apt-get behind the prefix that makes it root's.
-func install(ctx context.Context, progress image.Progress, root []string, apt string, packages []string) error {
+func install(ctx context.Context, progress console.Progress, root []string, apt string, packages []string) error {
 	command := []string{apt}
 	if len(root) > 0 {
 		// sudo hands no variables on.
@@ -93,19 +93,19 @@ func install(ctx context.Context, progress image.Progress, root []string, apt st
 	return errors.Join(tries...)
 }
 
-func run(ctx context.Context, progress image.Progress, name string, args ...string) error {
+func run(ctx context.Context, progress console.Progress, name string, args ...string) error {
 	return runIn(ctx, progress, "", name, args...)
 }
 
 // runIn runs a program in a directory, and puts the end of its output into the error.
-func runIn(ctx context.Context, progress image.Progress, dir, name string, args ...string) error {
+func runIn(ctx context.Context, progress console.Progress, dir, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
 	output := &lastLines{keep: 25}
 	cmd.Stdout, cmd.Stderr = output, output
 	what := filepath.Base(name) + " " + strings.Join(args, " ")
-	stop := image.Watch(progress, func(elapsed time.Duration) string {
+	stop := console.Watch(progress, func(elapsed time.Duration) string {
 		return fmt.Sprintf("%s (%s): %s", what, elapsed, output.last())
 	})
 	defer stop()

@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/console"
 )
 
 // Mirror is the Debian mirror that this host uses, from its apt sources: behind a proxy or without the internet the
@@ -56,7 +56,7 @@ func Mirror(etc fs.FS) (string, error) {
 }
 
 // mirrorOr is the mirror, or the host's when it is empty, or debootstrap's where the host has none.
-func mirrorOr(ctx context.Context, progress image.Progress, mirror string) (string, error) {
+func mirrorOr(ctx context.Context, progress console.Progress, mirror string) (string, error) {
 	if mirror != "" {
 		return mirror, nil
 	}

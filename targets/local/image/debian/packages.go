@@ -9,13 +9,13 @@ import (
 	"runtime"
 	"slices"
 
-	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/console"
 )
 
 // Unpack puts the files of single packages, without what they depend on and without running their scripts, into dir.
 // apt works in the directory scratch with lists and caches of its own: the host's are not touched. It needs no root
 // where the host has apt and Debian's keys. An empty mirror is the host's own, see [Mirror].
-func Unpack(ctx context.Context, progress image.Progress, mirror, scratch, dir string, packages []string) error {
+func Unpack(ctx context.Context, progress console.Progress, mirror, scratch, dir string, packages []string) error {
 	if err := ensureInstalled(ctx, progress, needDpkg, needKeyring); err != nil {
 		return err
 	}

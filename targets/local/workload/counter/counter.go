@@ -66,6 +66,13 @@ func newCounter(c config, out io.Writer) (*counter, error) {
 		}
 		n.probes = append(n.probes, j)
 	}
+	for _, open := range []func(config, string) ([]probe, error){openKinds, openTrees} {
+		probes, err := open(c, n.nonce)
+		if err != nil {
+			return nil, err
+		}
+		n.probes = append(n.probes, probes...)
+	}
 	return n, nil
 }
 
@@ -121,7 +128,7 @@ func (n *counter) state() (*report.State, error) {
 		Nonce: n.nonce, Start: n.began.Round(0),
 		PID: os.Getpid(), UID: os.Getuid(), GID: os.Getgid(),
 		Args: os.Args, Env: environ(),
-		Journals: map[string]report.Journal{},
+		Journals: map[string]report.Journal{}, Kinds: map[string]report.Kind{},
 	}
 	// Outside the lock: the checksum of much memory takes longer than a count.
 	err := n.memory.report(s)

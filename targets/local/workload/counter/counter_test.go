@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -208,6 +210,12 @@ func TestFilesAreWrittenAndReadBack(t *testing.T) {
 	code, body = m.get("/read?path=" + path)
 	require.Equal(t, http.StatusOK, code)
 	require.Equal(t, "a b", body)
+	code, _ = m.get("/remove?path=" + path)
+	require.Equal(t, http.StatusOK, code)
+	for _, gone := range []string{"/read", "/remove"} {
+		code, _ = m.get(gone + "?path=" + path)
+		require.Equal(t, http.StatusNotFound, code, gone)
+	}
 	code, _ = m.get("/write?path=/proc/none/file&data=x")
 	require.NotEqual(t, http.StatusOK, code)
 }
@@ -243,6 +251,18 @@ func TestLoadCountsWhatItGets(t *testing.T) {
 	require.Zero(t, seen(t, other).OK, "an answer from somebody else does not count")
 }
 
+func TestLoadTellsHowLongItWaits(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-answer }))
+	t.Cleanup(server.Close)
+	l := newLoad(config{LoadURL: server.URL, LoadWorkers: 1, LoadInterval: time.Millisecond})
+	l.start(t.Context())
+	require.Eventually(t, func() bool { return seen(t, l).Waiting > 50*time.Millisecond }, 10*time.Second, 5*time.Millisecond)
+	close(answer)
+	require.Eventually(t, func() bool { s := seen(t, l); return s.OK > 0 && s.Waiting < 50*time.Millisecond }, 10*time.Second, time.Millisecond)
+}
+
 func seen(t *testing.T, l *load) (s report.Load) {
 	w := httptest.NewRecorder()
 	l.mux().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/load", nil))
@@ -263,7 +283,7 @@ func TestABadEnvironmentIsNamed(t *testing.T) {
 const asProgram = "TEST_COUNTER_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
+	if os.Getenv(asProgram) != "" || os.Getenv(childRole) != "" {
 		main()
 		return
 	}
@@ -309,4 +329,36 @@ func TestTheProgramIsBuiltWithoutMultipathTCP(t *testing.T) {
 		}
 	}
 	t.Fatal("the build has no DefaultGODEBUG: the go:debug line has to be above the package clause")
+}
+
+// ask gets a path; into may be nil.
+func ask(ctx context.Context, url string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("get %s: %s", url, response.Status)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(response.Body).Decode(into)
+}
+
+// The file is kubelet's: one that is not there must not be made.
+func TestLastWordsGoToTheFileThatIsThere(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	require.ErrorIs(t, writeExisting(path, "x"), os.ErrNotExist)
+	require.NoError(t, os.WriteFile(path, []byte("something longer"), 0o600))
+	require.NoError(t, writeExisting(path, "last words"))
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "last words", string(content))
 }

@@ -18,7 +18,9 @@ import (
 //	GET /healthz            200 "ok", or 503 with what went wrong
 //	GET /write?path=&data=  writes a file, and makes its directories
 //	GET /read?path=         a file's content; 404 when there is none
-//	GET /exit?code=         ends the process with that code
+//	GET /remove?path=       removes a file or a directory; 404 when there is none
+//	GET /arm?after=         sets the timers that fire once, of kind "timers"
+//	GET /exit?code=&message=  ends the process with that code; the message goes to /dev/termination-log first
 //
 // All are GET: they are called through proxies that only forward what they know.
 func (n *counter) mux() *http.ServeMux {
@@ -50,17 +52,65 @@ func (n *counter) mux() *http.ServeMux {
 		content, err := os.ReadFile(r.FormValue("path"))
 		answer(w, content, err)
 	})
+	mux.HandleFunc("/arm", func(w http.ResponseWriter, r *http.Request) {
+		after, err := time.ParseDuration(r.FormValue("after"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		answer(w, nil, n.arm(after))
+	})
+	mux.HandleFunc("/remove", func(w http.ResponseWriter, r *http.Request) {
+		_, err := os.Lstat(r.FormValue("path"))
+		if err == nil {
+			err = os.RemoveAll(r.FormValue("path"))
+		}
+		answer(w, nil, err)
+	})
 	mux.HandleFunc("/exit", func(w http.ResponseWriter, r *http.Request) {
 		code, err := strconv.ParseUint(r.FormValue("code"), 10, 8)
 		if err != nil {
 			http.Error(w, fmt.Sprintf("code %q is not a number from 0 to 255", r.FormValue("code")), http.StatusBadRequest)
 			return
 		}
+		if message := r.FormValue("message"); message != "" {
+			// As kubelet has made it: another in its place would not be the one that it reads.
+			if err := writeExisting(messageFile, message); err != nil {
+				answer(w, nil, err)
+				return
+			}
+		}
 		answer(w, []byte("exit\n"), nil)
 		// After the answer is on its way.
 		time.AfterFunc(interval, func() { os.Exit(int(code)) })
 	})
 	return mux
+}
+
+// messageFile is where a container leaves its last words, by default.
+const messageFile = "/dev/termination-log"
+
+func writeExisting(path, content string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(content)
+	return errors.Join(err, file.Close())
+}
+
+// arm sets the timers that fire once.
+func (n *counter) arm(after time.Duration) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.probes {
+		if w, ok := p.(*watched); ok {
+			if t, ok := w.kind.(*timers); ok {
+				return t.arm(after)
+			}
+		}
+	}
+	return errors.New("COUNTER_KINDS has no timers")
 }
 
 func answer(w http.ResponseWriter, content []byte, err error) {

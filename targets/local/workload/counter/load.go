@@ -23,21 +23,24 @@ type load struct {
 
 	mu   sync.Mutex
 	seen report.Load
+	// asked is when each worker made the request that it has no answer to yet; zero for none.
+	asked []time.Time
 }
 
 func newLoad(c config) *load {
 	return &load{
 		config: c,
 		client: &http.Client{
-			Timeout:   2 * time.Second,
+			Timeout:   c.LoadTimeout,
 			Transport: &http.Transport{MaxIdleConnsPerHost: c.LoadWorkers},
 		},
-		seen: report.Load{URL: c.LoadURL},
+		seen:  report.Load{URL: c.LoadURL},
+		asked: make([]time.Time, c.LoadWorkers),
 	}
 }
 
 func (l *load) start(ctx context.Context) {
-	for range l.LoadWorkers {
+	for worker := range l.LoadWorkers {
 		go func() {
 			ticks := time.NewTicker(l.LoadInterval)
 			defer ticks.Stop()
@@ -46,7 +49,10 @@ func (l *load) start(ctx context.Context) {
 				case <-ctx.Done():
 					return
 				case <-ticks.C:
-					l.note(l.request(ctx))
+					l.ask(worker, time.Now())
+					err := l.request(ctx)
+					l.ask(worker, time.Time{})
+					l.note(err)
 				}
 			}
 		}()
@@ -73,6 +79,25 @@ func (l *load) request(ctx context.Context) error {
 	return nil
 }
 
+func (l *load) ask(worker int, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked[worker] = at
+}
+
+// now is what was seen so far.
+func (l *load) now() report.Load {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.seen
+	for _, at := range l.asked {
+		if !at.IsZero() {
+			now.Waiting = max(now.Waiting, time.Since(at))
+		}
+	}
+	return now
+}
+
 func (l *load) note(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,9 +117,7 @@ func (l *load) note(err error) {
 func (l *load) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/load", func(w http.ResponseWriter, _ *http.Request) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		writeJSON(w, l.seen)
+		writeJSON(w, l.now())
 	})
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	return mux

@@ -35,20 +35,35 @@ type config struct {
 	Port string `env:"PORT, default=8080"`
 	// MemoryMiB of random bytes are held in memory.
 	MemoryMiB int `env:"COUNTER_MEMORY_MIB, default=0"`
+	// Warmup is how long it takes until it listens, as a program does that first loads a model.
+	Warmup time.Duration `env:"COUNTER_WARMUP, default=0s"`
 	// Log is the file on the root file system that is held open.
 	Log string `env:"COUNTER_LOG, default=/var/lib/counter/log"`
 	// Dir is where a volume is mounted; a second file, `log`, is held open there.
 	Dir string `env:"COUNTER_DIR"`
+	// Kinds are the further kinds of state to have, of those in `kinds`; "all" has all but
+	// "stopped", a process that not every node can checkpoint.
+	Kinds []string `env:"COUNTER_KINDS"`
+	// State is the directory for the files that they need.
+	State string `env:"COUNTER_STATE, default=/var/lib/counter/state"`
+	// Trees are directories, by name, that are filled with files of every sort: `root:/var/tree,volume:/data/tree`.
+	Trees map[string]string `env:"COUNTER_TREES"`
+	// Image is a directory with report.ImageFiles; most are changed, deleted and shadowed.
+	Image string `env:"COUNTER_IMAGE"`
 
 	// LoadURL makes this a client; LoadWorkers connections each make a request every LoadInterval. An answer counts when
-	// it is a 200 with LoadExpect in it.
+	// it is a 200 with LoadExpect in it and comes within LoadTimeout.
 	LoadURL      string        `env:"COUNTER_LOAD_URL"`
 	LoadExpect   string        `env:"COUNTER_LOAD_EXPECT"`
 	LoadWorkers  int           `env:"COUNTER_LOAD_WORKERS, default=2"`
 	LoadInterval time.Duration `env:"COUNTER_LOAD_INTERVAL, default=20ms"`
+	LoadTimeout  time.Duration `env:"COUNTER_LOAD_TIMEOUT, default=2s"`
 }
 
 func main() {
+	if role := os.Getenv(childRole); role != "" {
+		os.Exit(beChild(role, os.Stdin, os.Stdout))
+	}
 	// As process 1 of a container, a program that does not ask for SIGTERM never gets it.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -73,6 +88,10 @@ func run(ctx context.Context, lookuper envconfig.Lookuper, out io.Writer) error 
 		return err
 	}
 	counter.start(ctx)
+	select {
+	case <-time.After(c.Warmup):
+	case <-ctx.Done():
+	}
 	return serve(ctx, c.Port, counter.mux())
 }
 

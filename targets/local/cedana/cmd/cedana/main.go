@@ -33,9 +33,10 @@ var byName = map[string]part{
 
 // byArgument are the sub-commands.
 var byArgument = map[string]part{
-	"propagator": server.Main,
-	"manager":    manager.Main,
-	"helper":     helper.Main,
+	"propagator":               server.Main,
+	"manager":                  manager.Main,
+	"helper":                   helper.Main,
+	runtime.SignalLaterCommand: runtime.SignalLater,
 }
 
 func main() {

@@ -10,11 +10,14 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
+	"time"
 
 	_ "embed"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -144,10 +147,25 @@ func askRuntime(ctx context.Context) error {
 		return fmt.Errorf("connect to containerd: %w", err)
 	}
 	defer conn.Close()
-	if _, err := runtimeapi.NewRuntimeServiceClient(conn).Version(ctx, &runtimeapi.VersionRequest{}); err != nil {
+	if err := askVersion(ctx, runtimeapi.NewRuntimeServiceClient(conn)); err != nil {
 		return fmt.Errorf("ask containerd for its CRI version: %w%s", err, pluginFailure(content(logDir+"/containerd.log")))
 	}
 	return nil
+}
+
+// askVersion asks until there is an answer, as long as that is "unavailable": after a restart containerd listens before
+// it has taken up again the pods that were there. A service that could not be loaded is "unimplemented", and an error
+// at once.
+func askVersion(ctx context.Context, client runtimeapi.RuntimeServiceClient) error {
+	for {
+		_, err := client.Version(ctx, &runtimeapi.VersionRequest{})
+		if status.Code(err) != codes.Unavailable {
+			return err
+		}
+		if pause(ctx, 50*time.Millisecond) != nil {
+			return err
+		}
+	}
 }
 
 // pluginFailure is the last line of containerd's log that says why the CRI could not be loaded.

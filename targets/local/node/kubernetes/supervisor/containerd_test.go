@@ -1,10 +1,17 @@
 package supervisor
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 const cedanaTable = "containerd.runtimes.cedana]"
@@ -111,5 +118,42 @@ time="3" level=info msg=serving
 	}
 	if got := pluginFailure("all is well\n"); got != "" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// criAnswers is a CRI that gives one error after the other, and nil at last.
+type criAnswers struct {
+	runtimeapi.RuntimeServiceClient
+	errs  []error
+	asked int
+}
+
+func (c *criAnswers) Version(context.Context, *runtimeapi.VersionRequest, ...grpc.CallOption) (*runtimeapi.VersionResponse, error) {
+	c.asked++
+	if c.asked > len(c.errs) {
+		return &runtimeapi.VersionResponse{}, nil
+	}
+	return nil, c.errs[c.asked-1]
+}
+
+func TestACRIThatTakesUpItsPodsAgainIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	notYet := status.Error(codes.Unavailable, "server is not initialized yet")
+	c := &criAnswers{errs: []error{notYet, notYet}}
+	if err := askVersion(t.Context(), c); err != nil || c.asked != 3 {
+		t.Errorf("got %v after %d questions", err, c.asked)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := askVersion(ctx, &criAnswers{errs: []error{notYet, notYet, notYet}}); status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v at the end of the time", err)
+	}
+}
+
+func TestACRIThatIsMissingIsAnErrorAtOnce(t *testing.T) {
+	t.Parallel()
+	c := &criAnswers{errs: []error{status.Error(codes.Unimplemented, "unknown service runtime.v1.RuntimeService")}}
+	if err := askVersion(t.Context(), c); status.Code(err) != codes.Unimplemented || c.asked != 1 {
+		t.Errorf("got %v after %d questions", err, c.asked)
 	}
 }

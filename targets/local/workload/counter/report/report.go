@@ -33,6 +33,21 @@ type State struct {
 	// Journals are the files held open since the start, by name: "root" on the root file system and, when there is one,
 	// "dir" on a volume.
 	Journals map[string]Journal `json:"journals"`
+
+	// Kinds are the kinds of state that COUNTER_KINDS and COUNTER_TREES ask for, by name.
+	Kinds map[string]Kind `json:"kinds,omitempty"`
+}
+
+// Kind is one kind of state that a process has: pipes, children, timers.
+type Kind struct {
+	// Values are facts that stay the same as long as the process lives: a pid, a port, a mask.
+	Values map[string]string `json:"values,omitempty"`
+	// Progress are numbers that go on as long as the process runs.
+	Progress map[string]uint64 `json:"progress,omitempty"`
+	// Once are timers that fire once, and the count at which each has; 0 is not yet.
+	Once map[string]uint64 `json:"once,omitempty"`
+	// Error says what of it is lost or wrong, now or at any count before. Empty means intact.
+	Error string `json:"error,omitempty"`
 }
 
 // PauseAfter is how late a count has to be to show as a pause.
@@ -72,4 +87,14 @@ type Load struct {
 	Failed    uint64    `json:"failed"`
 	LastError string    `json:"last_error,omitempty"`
 	LastOK    time.Time `json:"last_ok"`
+	// Waiting is the age of the oldest request that has no answer yet; 0 when there is none.
+	Waiting time.Duration `json:"waiting"`
+}
+
+// ImageDir is a directory of the counter's image with ImageFiles, for a counter to change, delete and replace.
+const ImageDir = "/fixtures"
+
+// ImageFiles are paths below ImageDir; what a counter does to a file is its name.
+var ImageFiles = []string{
+	"kept", "changed", "deleted", "moved", "becomes-directory", "becomes-link", "mode", "directory/one", "directory/two", "gone/one",
 }

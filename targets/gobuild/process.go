@@ -1,4 +1,4 @@
-package image
+package gobuild
 
 import (
 	"os/exec"

@@ -1,4 +1,4 @@
-package image
+package gobuild
 
 import (
 	"bufio"
@@ -13,9 +13,9 @@ import (
 // ModulePath is this repository's main module.
 const ModulePath = "github.com/cedana/cedana-e2e"
 
-// RepositoryRoot is the directory of this repository's main module: the first one with its go.mod, from the working
+// Root is the directory of this repository's main module: the first one with its go.mod, from the working
 // directory upwards. Mage runs in it, tests in their package's directory.
-func RepositoryRoot() (string, error) {
+func Root() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
 		return "", fmt.Errorf("find the repository: %w", err)

@@ -1,0 +1,28 @@
+// Command cedana-e2e is the targets, for the magefile to run: see package launch.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/cedana/cedana-e2e/targets"
+	"github.com/cedana/cedana-e2e/targets/launch"
+)
+
+func main() {
+	os.Exit(launch.Main(map[string]func(context.Context) error{
+		"clean":           targets.Clean,
+		"cluster":         targets.Cluster,
+		"deploy":          targets.Deploy,
+		"deprecate":       targets.Deprecate,
+		"doctor":          targets.Doctor,
+		"e2e":             targets.E2E,
+		"listActions":     targets.ListActions,
+		"listCheckpoints": targets.ListCheckpoints,
+		"listClusters":    targets.ListClusters,
+		"logs":            targets.Logs,
+		"sensitivity":     targets.Sensitivity,
+		"sweep":           targets.Sweep,
+		"values":          targets.Values,
+	}))
+}

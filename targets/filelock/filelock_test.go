@@ -1,0 +1,94 @@
+package filelock
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+)
+
+type heard struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (h *heard) Step(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lines = append(h.lines, fmt.Sprintf(format, args...))
+}
+
+func TestTheSecondWaitsUntilTheFirstIsDone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "below", "run.lock")
+	unlock, err := Lock(t.Context(), console.Quiet{}, path, "runs e2e")
+	require.NoError(t, err)
+
+	short, cancel := context.WithTimeoutCause(t.Context(), 3*pause, fmt.Errorf("not its turn within 1s"))
+	defer cancel()
+	progress := &heard{}
+	_, err = Lock(short, progress, path, "runs deploy")
+	require.ErrorContains(t, err, path)
+	require.ErrorContains(t, err, fmt.Sprintf("runs e2e (process %d", os.Getpid()))
+	require.ErrorContains(t, err, "not its turn within 1s")
+	require.Len(t, progress.lines, 1)
+	require.Contains(t, progress.lines[0], "runs e2e")
+
+	got := make(chan error)
+	go func() {
+		again, err := Lock(t.Context(), console.Quiet{}, path, "runs deploy")
+		if err == nil {
+			again()
+		}
+		got <- err
+	}()
+	unlock()
+	require.NoError(t, <-got)
+	require.NoFileExists(t, path)
+}
+
+// `mage clean` removes the directory that the lock is in, whoever holds it.
+func TestALockWhoseDirectoryWentIsTakenAnew(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "cluster")
+	path := filepath.Join(dir, "run.lock")
+	unlock, err := Lock(t.Context(), console.Quiet{}, path, "runs e2e")
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(dir))
+	next, err := Lock(t.Context(), console.Quiet{}, path, "runs deploy")
+	require.NoError(t, err)
+	unlock()
+	require.FileExists(t, path, "the next one's lock is not the first one's to remove")
+	next()
+}
+
+func TestOnlyOneOfManyHasTheLock(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	var wait sync.WaitGroup
+	var holders atomic.Int32
+	for range 8 {
+		wait.Go(func() {
+			for range 5 {
+				unlock, err := Lock(t.Context(), console.Quiet{}, path, "counts")
+				if !assert.NoError(t, err) {
+					return
+				}
+				assert.EqualValues(t, 1, holders.Add(1))
+				time.Sleep(time.Millisecond)
+				holders.Add(-1)
+				unlock()
+			}
+		})
+	}
+	wait.Wait()
+}

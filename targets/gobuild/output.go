@@ -1,0 +1,72 @@
+package gobuild
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+)
+
+var packageLine = regexp.MustCompile(`^[\w./~+-]+$`)
+
+// output sorts what `go build -v` says into packages that are done, downloads, and problems.
+type output struct {
+	mu        sync.Mutex
+	rest      []byte
+	packages  int
+	downloads int
+	last      string
+	other     []string
+}
+
+func (c *output) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rest = append(c.rest, b...)
+	for {
+		line, rest, ok := bytes.Cut(c.rest, []byte("\n"))
+		if !ok {
+			return len(b), nil
+		}
+		c.rest = rest
+		c.line(string(line))
+	}
+}
+
+func (c *output) line(line string) {
+	switch {
+	case strings.HasPrefix(line, "go: downloading "):
+		c.downloads++
+		c.last = strings.TrimPrefix(line, "go: ")
+	case packageLine.MatchString(line):
+		c.packages++
+		c.last = line
+	default:
+		c.other = append(c.other, line)
+	}
+}
+
+func (c *output) state() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.packages > 0:
+		return fmt.Sprintf("%d packages, now %s", c.packages, c.last)
+	case c.downloads > 0:
+		return fmt.Sprintf("%d modules, %s", c.downloads, c.last)
+	}
+	return "reading packages"
+}
+
+// problems is what the compiler complained about, the last 60 lines of it.
+func (c *output) problems() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lines := append(slices.Clone(c.other), string(c.rest))
+	if len(lines) > 60 {
+		lines = lines[len(lines)-60:]
+	}
+	return strings.TrimSpace(strings.Join(lines, "\n"))
+}

@@ -1,0 +1,79 @@
+package sensitivity
+
+import (
+	"regexp"
+
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
+)
+
+// Row says who has to notice a regression, and what has to be said then.
+type Row struct {
+	Regression regression.Name
+	// Tests are the smallest part of the suite that should notice.
+	Tests []string
+	// Names is what the failing test's output has to match, or nobody could tell from it what is wrong.
+	Names *regexp.Regexp
+	// Environment is over the run's own: shorter waits for what never comes.
+	Environment []string
+}
+
+// tests are names of top-level tests.
+func tests(names ...string) []string { return names }
+
+func says(pattern string) *regexp.Regexp { return regexp.MustCompile(pattern) }
+
+// Shorter waits, for what does not come at all.
+var (
+	shortCheckpoint = []string{"E2E_CHECKPOINT_TIMEOUT=5s"}
+	shortRestore    = []string{"E2E_RESTORE_TIMEOUT=6s"}
+)
+
+// Catalogue has a row for each regression of package regression, in its order.
+var Catalogue = []Row{
+	{regression.ColdStart, tests("TestRestoreCounter"), says(`expected: the nonce in memory \(another one is another process, started anew\)`), nil},
+	{regression.OlderCheckpoint, tests("TestRestoreOlderCheckpoint"), says(`expected: the count is at least \d+|the pod goes on from the moment of its checkpoint`), nil},
+	{regression.OtherPod, tests("TestPodNamePrefixes"), says(`expected: the nonce in memory is that of twin, port \d+\s+seen: +that of twin-`), nil},
+	{regression.FirstGeneration, tests("TestRestoreThreeGenerations"), says(`expected: the count is at least \d+|the pod goes on from the moment of its checkpoint`), nil},
+	{regression.OneContainerCold, tests("TestRestoreTwoContainers"), says(`(?s)expected: the nonce in memory .*seen of the restored pod, port 8081`), nil},
+	{regression.MemoryFlipped, tests("TestRestoreCounter"), says(`expected: the checksum of memory`), nil},
+	{regression.FileOffsetReset, tests("TestRestoreEmptyDir"), says(`expected: .*log has a line for each count .* through the descriptor held since the start`), nil},
+	{regression.RestoredCrashes, tests("TestRestoredPodLivesOn"), says(`(?s)expected: pod \S+ stays Ready with 0 restarts.*(137|not Ready)`), nil},
+	{regression.NotListening, tests("TestRestoreEmptyDir"), says(`(?s)expected: pod counter-restored answers on port 8080: GET /state.*the pod is Running, Ready`), nil},
+	{regression.StdoutLost, tests("TestRestoreCounter"), says(`wait for the log of pod \S+-restored, container counter, to go on`), nil},
+	{regression.TimerStops, tests("TestRestoreState"), says(`expected: the timerfd, set for \S+ before the checkpoint, fires after it`), nil},
+	{regression.ClockStops, tests("TestRestoreEmptyDir"), says(`(?s)expected: pod counter-restored answers on port 8080: GET /state.*the pod is Running, Ready`), nil},
+	{regression.RootfsLost, tests("TestRestoreNginx"), says(`restore pod nginx: .*No such file or directory`), nil},
+	{regression.RootfsLostForgotten, tests("TestRestoreCounter"), says(`(?s)expected: pod \S+-restored answers on port 8080: GET /read\?path=%2Fetc%2Fe2e%2Fnew%2Ffile.*no such file`), nil},
+	{regression.DeletedFileReturns, tests("TestRestoreState"), says(`"fixtures/deleted" is there, and was not`), nil},
+	{regression.EmptyDirLost, tests("TestRestoreEmptyDir"), says(`(?s)expected: pod \S+-restored answers on port 8080: GET /read\?path=%2Fdata%2Fsome%2Ffile.*no such file`), nil},
+	{regression.ArchiveTruncated, tests("TestRestoreEmptyDir"), says(`restore pod counter: .*(unexpected EOF|is damaged)`), nil},
+	{regression.ReadyBeforeStored, tests("TestRestoreEmptyDir"), says(`restore pod counter: .*fetch checkpoint.*(no such file|not found)`), nil},
+	{regression.SourceFrozen, tests("TestCheckpoint"), says(`(?s)expected: pod counter answers on port 8080: GET /state.*seen of the original after its checkpoint`), nil},
+	{regression.SourceKilled, tests("TestCheckpoint"), says(`(?s)expected: (pod counter answers on port 8080: GET /state|the nonce in memory).*seen of the original after its checkpoint`), nil},
+	{regression.SourceFrozenLong, tests("TestCheckpoint"), says(`expected: the source of a checkpoint stands still for less than 3s`), nil},
+	{regression.AnyRuncRoot, tests("TestCheckpointOfAnotherRuncRoot"), says(`expected: a checkpoint of pod nginx with runc root /run/no-runc-root ends in error`), nil},
+	{regression.WrongNode, tests("TestRestoreSpecification"), says(`lost: .*node selector`), nil},
+	{regression.NodeMisreported, tests("TestRestoreEmptyDir"), says(`expected: the node of restore action`), nil},
+	{regression.TwoPods, tests("TestRestoreEmptyDir"), says(`want one new pod, restored from counter; there are 2`), nil},
+	{regression.NameUnrelated, tests("TestRestoreEmptyDir"), says(`want a new pod with "counter" and "restored" in its name; there is pod-`), nil},
+	{regression.NoPod, tests("TestRestoreEmptyDir"), says(`wait for a pod restored from counter to be Ready: .*no pod; restore action ready`), shortRestore},
+	{regression.ReadyTooEarly, tests("TestRestoreEmptyDir"), says(`the restore action is ready before its pod is`), nil},
+	{regression.ReadinessFlaps, tests("TestRestoreEmptyDir"), says(`(?s)expected: pod \S+ stays Ready.*not Ready`), nil},
+	{regression.LabelsLost, tests("TestRestoreSpecification"), says(`lost: .*label `), nil},
+	{regression.AnnotationsLost, tests("TestRestoreSpecification"), says(`lost: .*annotation `), nil},
+	{regression.EnvironmentLost, tests("TestRestoreSpecification"), says(`lost: .*env E2E_GIVEN`), nil},
+	{regression.LimitsLost, tests("TestRestoreSpecification"), says(`lost: .*limit of memory`), nil},
+	{regression.NeverFinishes, tests("TestCheckpoint"), says(`checkpoint pod counter: wait for action .* last state processing`), shortCheckpoint},
+	{regression.ErrorWithoutDetails, tests("TestCheckpointOfAnotherRuncRoot"), says(`expected: the error of the action says why`), nil},
+	{regression.StatusWordWrong, tests("TestCheckpoint"), says(`checkpoint pod counter: wait for action .* last state done`), shortCheckpoint},
+	{regression.ActionNotListed, tests("TestCheckpoint"), says(`wait for action \S+ to be successful in the list of actions: .*not among its`), nil},
+	{regression.CheckpointNotListed, tests("TestCheckpoint"), says(`list the checkpoints of action .*(has 0 checkpoints|named by it but not there)`), nil},
+	{regression.DeprecateIgnored, tests("TestDeprecate"), says(`expected: the status of checkpoint \S+ is deprecated`), nil},
+	{regression.DeprecatedRestorable, tests("TestAPIRestoreNeedsACheckpoint"), says(`expected: a restore from a checkpoint that was given up is refused`), nil},
+	{regression.ClusterFilterIgnored, tests("TestAPIFilters"), says(`expected: GET /(actions|checkpoints)\?cluster_id=\S+ does not list`), nil},
+	{regression.WrongTokenAccepted, tests("TestToken"), says(`expected: GET /user with .* is refused`), nil},
+	{regression.UnknownPodAccepted, tests("TestUnknownIDs"), says(`expected: a checkpoint of an unknown pod is refused`), nil},
+	{regression.InfoOfAnotherPod, tests("TestCheckpoint"), says(`expected: the pod's name in the checkpoint's info is counter\s+seen: +another-counter`), nil},
+	{regression.ClusterTwice, tests("TestClusterRegistration"), says(`expected: the id of cluster \S+ the second time is`), nil},
+	{regression.ClusterStays, tests("TestClusterRegistration"), says(`expected: the number of clusters of id \S+ after its removal is 0`), nil},
+}

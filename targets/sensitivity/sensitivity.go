@@ -1,0 +1,260 @@
+// Package sensitivity breaks the stand-in on purpose, one regression at a time, and sees whether the suite notices and
+// says what is wrong. A suite that stays green whatever breaks tests nothing.
+package sensitivity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
+	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/suite"
+)
+
+// Program runs parts of the suite; it is a *suite.Program.
+type Program interface {
+	Run(ctx context.Context, pick suite.Pick) (*suite.Report, error)
+}
+
+// Options are what Run needs beside the settings.
+type Options struct {
+	Program Program
+	// Switch starts the propagator with a regression, or with none.
+	Switch func(ctx context.Context, name regression.Name) error
+}
+
+const (
+	// pickLimit bounds the tests of one row.
+	pickLimit = 2 * time.Minute
+	// backTimeout bounds the way back to a propagator that is whole. mage ends 5 s after Ctrl-C.
+	backTimeout = 30 * time.Second
+	// artifactsDir is where the failed tests' artifacts and the table go, below the artifacts directory.
+	artifactsDir = "sensitivity"
+)
+
+// Verdict is what became of a row.
+type Verdict string
+
+const (
+	// Caught means that a test failed and said what is wrong.
+	Caught Verdict = "caught"
+	// Missed means that every test passed.
+	Missed Verdict = "MISSED"
+	// Unnamed means that a test failed without saying what is wrong.
+	Unnamed Verdict = "UNNAMED"
+	// Broken means that the tests could not be run to their end.
+	Broken Verdict = "BROKEN"
+	// Green is the control row's: without a regression nothing fails.
+	Green Verdict = "green"
+	// Red is a control row in which tests fail, so that nothing can be said of the others.
+	Red Verdict = "RED"
+)
+
+// Result is a row with its verdict.
+type Result struct {
+	Regression regression.Name      `json:"regression"`
+	By         regression.Component `json:"component,omitempty"`
+	What       string               `json:"broken"`
+	Verdict    Verdict              `json:"verdict"`
+	// Test is the one that noticed, or for a control those that ran.
+	Test string `json:"test"`
+	// Message is what it said, in one line.
+	Message string  `json:"message"`
+	Seconds float64 `json:"seconds"`
+}
+
+func (r Result) good() bool { return r.Verdict == Caught || r.Verdict == Green }
+
+// Run tries each regression that the settings choose. It prints the table to the console's data and leaves copies in
+// the artifacts. Its error names what was missed. Whatever happens, the propagator is whole afterwards.
+func Run(ctx context.Context, con *console.Console, s *settings.Settings, o Options) (err error) {
+	rows, err := choose(s.Regressions)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(s.Artifacts, artifactsDir)
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove artifacts of an earlier run: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make artifacts directory: %w", err)
+	}
+	defer func() {
+		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), backTimeout)
+		defer cancel()
+		err = errors.Join(err, o.Switch(back, ""))
+	}()
+	t := trial{con: con, settings: s, options: o, dir: dir}
+	results := []Result{t.control(ctx, rows)}
+	for i, row := range rows {
+		if ctx.Err() != nil {
+			break
+		}
+		results = append(results, t.row(ctx, i, row))
+	}
+	err = publish(con, dir, results)
+	if ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), err)
+	}
+	return errors.Join(verdict(results, dir), err)
+}
+
+// choose is the catalogue, or the rows of it that a pattern matches.
+func choose(pattern string) ([]Row, error) {
+	only, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("read E2E_REGRESSIONS: %w", err)
+	}
+	rows := slices.DeleteFunc(slices.Clone(Catalogue), func(r Row) bool { return !only.MatchString(string(r.Regression)) })
+	if len(rows) == 0 {
+		_, err := regression.Parse(pattern)
+		return nil, fmt.Errorf("E2E_REGRESSIONS matches none: %w", err)
+	}
+	return rows, nil
+}
+
+// trial is one run.
+type trial struct {
+	con      *console.Console
+	settings *settings.Settings
+	options  Options
+	dir      string
+}
+
+// control runs every test of the rows on a stand-in that is whole.
+func (t trial) control(ctx context.Context, rows []Row) Result {
+	var names []string
+	for _, row := range rows {
+		names = append(names, row.Tests...)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	r := Result{What: "nothing: the control", Test: fmt.Sprintf("%d tests", len(names)), Message: strings.Join(names, ", ")}
+	begin := time.Now()
+	report, err := t.try(ctx, "without a regression", "", 0, Row{Tests: names})
+	r.Seconds = time.Since(begin).Seconds()
+	switch {
+	case err != nil:
+		r.Verdict, r.Message = Broken, oneLine(err.Error())
+	case len(report.Failed()) > 0:
+		bad := report.Failed()[0]
+		r.Verdict, r.Test, r.Message = Red, bad.Name, said(bad, nil)
+	case len(report.Skipped()) > 0:
+		bad := report.Skipped()[0]
+		r.Verdict, r.Test, r.Message = Red, bad.Name, "skipped: "+bad.Reason
+	default:
+		r.Verdict, r.Message = Green, "none of these fails: "+r.Message
+	}
+	return r
+}
+
+// row tries one regression.
+func (t trial) row(ctx context.Context, number int, row Row) Result {
+	r := Result{Regression: row.Regression, Test: strings.Join(row.Tests, ", ")}
+	for _, known := range regression.All() {
+		if known.Name == row.Regression {
+			r.By, r.What = known.By, known.Broken
+		}
+	}
+	begin := time.Now()
+	report, err := t.try(ctx, "with "+string(row.Regression), row.Regression, number+1, row)
+	r.Seconds = time.Since(begin).Seconds()
+	if err != nil {
+		r.Verdict, r.Message = Broken, oneLine(err.Error())
+		return r
+	}
+	r.Verdict, r.Message = Missed, "every test passed"
+	for _, failed := range report.Failed() {
+		if row.Names.MatchString(failed.Output) {
+			r.Verdict, r.Test, r.Message = Caught, failed.Name, said(failed, row.Names)
+			return r
+		}
+		r.Verdict, r.Test, r.Message = Unnamed, failed.Name, said(failed, nil)
+	}
+	return r
+}
+
+func (t trial) try(ctx context.Context, what string, name regression.Name, number int, row Row) (report *suite.Report, err error) {
+	if err := t.options.Switch(ctx, name); err != nil {
+		return nil, err
+	}
+	artifacts := filepath.Join(t.dir, string(name))
+	if name == "" {
+		artifacts = filepath.Join(t.dir, "control")
+	}
+	err = t.con.Run(ctx, "run the tests "+what, func(ctx context.Context, step *console.Step) error {
+		step.Set("%s", strings.Join(row.Tests, ", "))
+		report, err = t.options.Program.Run(ctx, suite.Pick{
+			Tests: row.Tests, Limit: pickLimit,
+			// A run id of its own: a namespace that is going cannot be made again.
+			Environment: append([]string{
+				fmt.Sprintf("E2E_RUN_ID=%sr%d", t.settings.RunID[:min(8, len(t.settings.RunID))], number), "E2E_ARTIFACTS=" + artifacts,
+			}, row.Environment...),
+		})
+		if err == nil {
+			step.Note("%s", report.Counts())
+		}
+		return err
+	})
+	return report, err
+}
+
+// said is what a test said, in one line: what matched, or what was expected and seen, or what it logged first.
+func said(t *suite.Test, names *regexp.Regexp) string {
+	if names == nil {
+		names = expected
+	}
+	text := t.Output
+	at := names.FindStringIndex(text)
+	if at == nil {
+		return oneLine(t.Reason)
+	}
+	text = text[strings.LastIndex(text[:at[0]], "\n")+1:]
+	if end := where.FindStringIndex(text); end != nil {
+		text = text[:end[0]]
+	}
+	return oneLine(place.ReplaceAllString(text, ""))
+}
+
+var (
+	expected = regexp.MustCompile("expected: ")
+	// where begins the part of a message that says where it happened.
+	where = regexp.MustCompile(`\n +(pod \S+/|logs, pods, events)`)
+	// place is what the testing package puts before a message.
+	place = regexp.MustCompile(`^\s*\S+\.go:\d+: `)
+)
+
+func oneLine(text string) string {
+	const most = 200
+	text = strings.Join(strings.Fields(text), " ")
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return text
+}
+
+func verdict(results []Result, dir string) error {
+	var bad []string
+	for _, r := range results {
+		if !r.good() {
+			name := string(r.Regression)
+			if name == "" {
+				name = "the control"
+			}
+			bad = append(bad, fmt.Sprintf("%s %s", name, r.Verdict))
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return fmt.Errorf("break the stand-in on purpose: %d of %d not as they should be: %s; the tests' artifacts are in %s; one again: E2E_REGRESSIONS='^NAME$' go tool mage sensitivity",
+		len(bad), len(results), strings.Join(bad, ", "), dir)
+}

@@ -1,0 +1,144 @@
+package sensitivity
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
+	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/suite"
+)
+
+func TestEveryRegressionHasARowAndEveryRowARegression(t *testing.T) {
+	t.Parallel()
+	var known, rows []regression.Name
+	for _, r := range regression.All() {
+		known = append(known, r.Name)
+	}
+	for _, row := range Catalogue {
+		rows = append(rows, row.Regression)
+	}
+	require.Equal(t, known, rows, "in the same order")
+}
+
+func TestEveryTestInTheCatalogueExists(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../tests/e2e/*_test.go")
+	require.NoError(t, err)
+	there := map[string]bool{}
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok {
+				there[f.Name.Name] = true
+			}
+		}
+	}
+	for _, row := range Catalogue {
+		require.NotEmpty(t, row.Tests, row.Regression)
+		for _, name := range row.Tests {
+			assert.True(t, there[name], "%s: no test has the name %s", row.Regression, name)
+		}
+	}
+}
+
+// stage is a suite and a propagator: a test fails with a text under some regressions.
+type stage struct {
+	says    map[regression.Name]string
+	now     regression.Name
+	history []regression.Name
+	ids     map[string]bool
+	fail    error
+}
+
+func (s *stage) Switch(_ context.Context, name regression.Name) error {
+	s.now = name
+	s.history = append(s.history, name)
+	return nil
+}
+
+func (s *stage) Run(_ context.Context, pick suite.Pick) (*suite.Report, error) {
+	for _, v := range pick.Environment {
+		if id, ok := strings.CutPrefix(v, "E2E_RUN_ID="); ok {
+			s.ids[id] = true
+		}
+	}
+	report := &suite.Report{}
+	for _, name := range pick.Tests {
+		result := &suite.Test{Name: name, Outcome: "passed"}
+		if text, bad := s.says[s.now]; bad {
+			result.Outcome, result.Output = "failed", "    x_test.go:1: \n  "+text+"\n  pod ns/name (uid)\n"
+		}
+		report.Tests = append(report.Tests, result)
+	}
+	return report, s.fail
+}
+
+func try(t *testing.T, s *stage, only string) (table string, dir string, err error) {
+	t.Helper()
+	s.ids = map[string]bool{}
+	var progress, data bytes.Buffer
+	dir = t.TempDir()
+	err = Run(t.Context(), console.New(&progress, &data), &settings.Settings{Artifacts: dir, RunID: "1a2b3c4d", Regressions: only},
+		Options{Program: s, Switch: s.Switch})
+	return data.String(), filepath.Join(dir, artifactsDir), err
+}
+
+func TestWhatIsCaughtMissedAndNotNamedIsToldApart(t *testing.T) {
+	t.Parallel()
+	s := &stage{says: map[regression.Name]string{
+		regression.LabelsLost: "expected: all\n  seen: lost: label app", regression.AnnotationsLost: "expected: something\n  seen: else",
+	}}
+	table, dir, err := try(t, s, "^(labels|annotations|limits)-lost$")
+	require.ErrorContains(t, err, "annotations-lost UNNAMED, limits-lost MISSED")
+	require.NotContains(t, err.Error(), "labels-lost caught")
+	require.Regexp(t, `(?m)^\(none\) +green`, table)
+	require.Regexp(t, `(?m)^labels-lost +caught .*lost: label app$`, table)
+	require.Equal(t, []regression.Name{"", regression.LabelsLost, regression.AnnotationsLost, regression.LimitsLost, ""}, s.history,
+		"the propagator is whole at the end")
+	require.Len(t, s.ids, 4, "a run id for each")
+	for _, name := range []string{"sensitivity.json", "sensitivity.md"} {
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		require.Contains(t, string(content), "limits-lost")
+	}
+}
+
+func TestAllCaughtIsNoError(t *testing.T) {
+	t.Parallel()
+	_, _, err := try(t, &stage{says: map[regression.Name]string{regression.LabelsLost: "seen: lost: label app"}}, "^labels-lost$")
+	require.NoError(t, err)
+}
+
+func TestAControlThatIsRedIsAnError(t *testing.T) {
+	t.Parallel()
+	_, _, err := try(t, &stage{says: map[regression.Name]string{"": "boom", regression.LabelsLost: "lost: label app"}}, "^labels-lost$")
+	require.ErrorContains(t, err, "the control RED")
+}
+
+func TestTestsThatCannotRunCatchNothing(t *testing.T) {
+	t.Parallel()
+	s := &stage{says: map[regression.Name]string{regression.LabelsLost: "lost: label app"}, fail: errors.New("no cluster")}
+	table, _, err := try(t, s, "^labels-lost$")
+	require.ErrorContains(t, err, "labels-lost BROKEN")
+	require.Contains(t, table, "no cluster")
+}
+
+func TestAPatternThatMatchesNothingIsRefusedWithTheNames(t *testing.T) {
+	t.Parallel()
+	_, _, err := try(t, &stage{}, "everything")
+	require.ErrorContains(t, err, "cold-start")
+}

@@ -1,0 +1,146 @@
+package suite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/mask"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// Program is the compiled suite, for those who run parts of it many times.
+type Program struct {
+	settings *settings.Settings
+	options  Options
+	binary   string
+	mask     mask.Mask
+}
+
+// Compile compiles the suite once.
+func Compile(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (*Program, error) {
+	p := &Program{settings: s, options: opts.withDefaults(s)}
+	p.mask = mask.New(p.options.Token)
+	err := con.Run(ctx, "compile the tests", func(ctx context.Context, _ *console.Step) (err error) {
+		p.binary, err = compile(ctx, con, s, p.options)
+		return err
+	})
+	return p, err
+}
+
+// Pick is a part of the suite.
+type Pick struct {
+	// Tests are the names of top-level tests, whatever their groups.
+	Tests []string
+	// Environment is over that of the settings.
+	Environment []string
+	// Limit bounds the whole pick.
+	Limit time.Duration
+}
+
+// Run runs a part of the suite. Tests that fail are no error, as long as every one of them has ended.
+func (p *Program) Run(ctx context.Context, pick Pick) (*Report, error) {
+	inner, outer := limits(pick.Limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, outer, fmt.Errorf("not done within %s", outer))
+	defer cancel()
+	cmd := command(ctx, "go", "tool", "test2json", "-t", "-p", testPackage,
+		p.binary, "-test.v=test2json", "-test.paniconexit0", "-test.count=1", "-test.run="+exactly(pick.Tests),
+		"-test.timeout="+inner.String(), "-test.parallel="+strconv.Itoa(p.settings.Parallel))
+	cmd.Dir = filepath.Join(p.options.Dir, testPackage)
+	cmd.Env = append(append(os.Environ(), environment(p.settings, p.options)...), pick.Environment...)
+	read, write := io.Pipe()
+	cmd.Stdout, cmd.Stderr = write, write
+	report := &Report{Backend: p.settings.Backend, URL: p.options.URL}
+	followed := make(chan error, 1)
+	go func() { followed <- report.read(read, p.mask) }()
+	err := run(ctx, cmd)
+	if err = errors.Join(cleanExit(err), write.Close(), <-followed); err != nil {
+		return report, fmt.Errorf("run %v: %w", pick.Tests, err)
+	}
+	if open := report.names(interrupted); len(open) > 0 {
+		return report, fmt.Errorf("run %v: not finished: %v", pick.Tests, open)
+	}
+	for _, name := range pick.Tests {
+		if report.byName[name] == nil {
+			return report, fmt.Errorf("run %v: there is no test %s", pick.Tests, name)
+		}
+	}
+	return report, nil
+}
+
+// exactly is the -run pattern of these tests and no others.
+func exactly(tests []string) string {
+	pattern := "^("
+	for i, name := range tests {
+		if i > 0 {
+			pattern += "|"
+		}
+		pattern += name
+	}
+	return pattern + ")$"
+}
+
+// cleanExit takes the exit status of a program whose tests failed for what it is.
+func cleanExit(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 {
+		return nil
+	}
+	return err
+}
+
+// read takes the events of test2json until their end. What is no event is what a program says that cannot run.
+func (r *Report) read(from io.Reader, m mask.Mask) error {
+	var said string
+	decode := json.NewDecoder(from)
+	for {
+		var e event
+		err := decode.Decode(&e)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			rest, _ := io.ReadAll(io.MultiReader(decode.Buffered(), from))
+			return fmt.Errorf("read test events: %w: %s", err, m.Text(string(rest)))
+		}
+		e.Output = m.Text(e.Output)
+		if e.Test == "" {
+			said += e.Output
+		}
+		r.add(e)
+	}
+	if len(r.Tests) == 0 {
+		return fmt.Errorf("no test began: %s", said)
+	}
+	return nil
+}
+
+// Failed lists the tests that failed.
+func (r *Report) Failed() []*Test {
+	var out []*Test
+	for _, t := range r.Tests {
+		if t.Outcome == failed {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Skipped lists the tests that were skipped.
+func (r *Report) Skipped() []*Test {
+	var out []*Test
+	for _, t := range r.Tests {
+		if t.Outcome == skipped {
+			out = append(out, t)
+		}
+	}
+	return out
+}

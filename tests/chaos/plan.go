@@ -1,0 +1,170 @@
+// Package chaos plans what a chaos run does: from a seed an endless list of rounds, the same for the same seed. It knows
+// nothing of clusters; pods and nodes are numbers here.
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Kind of a deed.
+type Kind string
+
+const (
+	// Checkpoint takes one, Twice two of the same pod at the same time.
+	Checkpoint Kind = "checkpoint"
+	Twice      Kind = "two checkpoints at once"
+	// Restore deletes the pod and restores it from a checkpoint that is there.
+	Restore Kind = "restore"
+	// Cycle takes a checkpoint, deletes the pod and restores it, at once and several times.
+	Cycle Kind = "cycle"
+)
+
+// Deed is what is done to one pod in a round.
+type Deed struct {
+	Pod  int
+	Kind Kind
+	// Back says which checkpoint a Restore takes: 0 the newest, 1 the one before it. Who has fewer takes the oldest.
+	Back int
+	// Times is how many cycles a Cycle has.
+	Times int
+	// After is the time from the beginning of the round.
+	After time.Duration
+}
+
+func (d Deed) String() string {
+	what := string(d.Kind)
+	switch d.Kind {
+	case Restore:
+		what += fmt.Sprintf(" of checkpoint -%d", d.Back)
+	case Cycle:
+		what = fmt.Sprintf("%d cycles", d.Times)
+	}
+	return fmt.Sprintf("pod %d: %s after %s", d.Pod, what, d.After)
+}
+
+// Trouble is what goes wrong in a round.
+type Trouble string
+
+const (
+	// Quiet is none.
+	Quiet Trouble = "nothing"
+	// KillHelper kills the helper of a node; KillHelperFrozen at the moment at which it holds a pod still, if it does.
+	KillHelper       Trouble = "the helper is killed"
+	KillHelperFrozen Trouble = "the helper is killed while it holds a pod still"
+	// KillNode kills a node, which is an agent, and takes it out of the cluster.
+	KillNode Trouble = "the node is lost"
+	// Cordon closes a node to new pods for the round.
+	Cordon Trouble = "the node is cordoned"
+	// KillPropagator kills the propagator and starts it again.
+	KillPropagator Trouble = "the propagator is killed"
+)
+
+// Round is some deeds, each to another pod, and perhaps a trouble, side by side.
+type Round struct {
+	Number  int
+	Deeds   []Deed
+	Trouble Trouble
+	// Agent is the number of the node that the trouble is about.
+	Agent int
+	// After is when the trouble comes.
+	After time.Duration
+}
+
+func (r Round) String() string {
+	var deeds []string
+	for _, d := range r.Deeds {
+		deeds = append(deeds, d.String())
+	}
+	trouble := "no trouble"
+	switch r.Trouble {
+	case Quiet:
+	case KillPropagator:
+		trouble = fmt.Sprintf("%s after %s", r.Trouble, r.After)
+	default:
+		trouble = fmt.Sprintf("agent %d: %s after %s", r.Agent, r.Trouble, r.After)
+	}
+	return fmt.Sprintf("round %d: %s; %s", r.Number, strings.Join(deeds, ", "), trouble)
+}
+
+// Options are what there is to play with.
+type Options struct {
+	// Pods is how many there are, at least 1; Agents how many nodes may be lost. Without any there is no trouble with
+	// nodes and helpers.
+	Pods, Agents int
+	// Propagator says that it may be killed.
+	Propagator bool
+}
+
+// Plan is the list of rounds.
+type Plan struct {
+	options Options
+	random  *rand.Rand
+	number  int
+	// deck has the troubles to come: each kind comes in every few rounds, so that a short run has all of them too.
+	deck []Trouble
+}
+
+// New is the plan of a seed.
+func New(seed uint64, o Options) *Plan {
+	return &Plan{options: o, random: rand.New(rand.NewPCG(seed, 0x63656461))}
+}
+
+// Next is the next round.
+func (p *Plan) Next() Round {
+	p.number++
+	r := Round{Number: p.number, Trouble: p.trouble(), After: p.within(1200 * time.Millisecond)}
+	if p.options.Agents > 0 {
+		r.Agent = p.random.IntN(p.options.Agents)
+	}
+	pods := p.random.Perm(p.options.Pods)
+	pods = pods[:1+p.random.IntN(p.options.Pods)]
+	slices.Sort(pods)
+	// Now and then all do the same at the same time.
+	together := p.random.IntN(4) == 0
+	for _, pod := range pods {
+		d := Deed{Pod: pod, Kind: Checkpoint}
+		if !together {
+			d = p.deed(pod)
+		}
+		r.Deeds = append(r.Deeds, d)
+	}
+	return r
+}
+
+func (p *Plan) deed(pod int) Deed {
+	kinds := []Kind{Checkpoint, Checkpoint, Twice, Restore, Restore, Cycle}
+	d := Deed{Pod: pod, Kind: kinds[p.random.IntN(len(kinds))], After: p.within(time.Second)}
+	switch d.Kind {
+	case Restore:
+		d.Back = p.random.IntN(2)
+	case Cycle:
+		d.Times = 2 + p.random.IntN(2)
+	}
+	return d
+}
+
+func (p *Plan) trouble() Trouble {
+	if len(p.deck) == 0 {
+		p.deck = []Trouble{Quiet, Quiet, Quiet}
+		if p.options.Agents > 0 {
+			p.deck = append(p.deck, KillHelper, KillHelperFrozen, KillNode, Cordon)
+		}
+		if p.options.Propagator {
+			p.deck = append(p.deck, KillPropagator)
+		}
+		p.random.Shuffle(len(p.deck), func(i, j int) { p.deck[i], p.deck[j] = p.deck[j], p.deck[i] })
+	}
+	next := p.deck[0]
+	p.deck = p.deck[1:]
+	return next
+}
+
+// within is a time below most, in tens of milliseconds.
+func (p *Plan) within(most time.Duration) time.Duration {
+	const step = 10 * time.Millisecond
+	return time.Duration(p.random.Int64N(int64(most/step))) * step
+}
