@@ -26,6 +26,7 @@ import (
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"helm.sh/helm/v3/pkg/chart"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -55,36 +56,14 @@ type rig struct {
 }
 
 func TestAWholeRunAgainstAPropagatorThatIsReachedAsLive(t *testing.T) {
-	if os.Getenv(guard) != "1" {
-		t.Skipf("makes a k3d cluster, which takes what `go tool mage e2e` takes (Linux, root, Go) and some minutes: set %s=1; "+
-			"E2E_HOME, CLUSTER_NAME (default live-test) and DOCKER_HOST are honoured", guard)
-	}
-	r := newRig(t)
+	r := newRig(t, "")
 	r.mustMage("cluster", "E2E_BACKEND=local")
 	r.nodeIsFitForCedanasOwnHelper()
-	authority, err := livetest.NewAuthority()
-	require.NoError(t, err)
-	standIn, err := image.NewStore(r.home, console.New(os.Stderr, os.Stdout)).Static(t.Context(), targets.StandIn)
-	require.NoError(t, err)
-	url := r.servePropagator(authority)
-	repository, tag, _ := strings.Cut(standIn.Ref, ":")
-	chart := livetest.StandInChart(t, repository, tag)
+	authority, url, chart := r.live()
 	open := authority.Registry(t, "", "")
 	address, digest := open.Push(t, chart)
 	locked := authority.Registry(t, "robot", string(r.canaries["registry password"]))
 	lockedAddress, lockedDigest := locked.Push(t, chart)
-	ca, err := yaml.Marshal(map[string]any{"config": map[string]any{"caCertificate": string(authority.PEM)}})
-	require.NoError(t, err)
-	values := filepath.Join(t.TempDir(), "values.yaml")
-	require.NoError(t, os.WriteFile(values, ca, 0o600))
-	trusted := filepath.Join(t.TempDir(), "ca.crt")
-	require.NoError(t, os.WriteFile(trusted, authority.PEM, 0o600))
-
-	r.env["E2E_BACKEND"] = "live"
-	r.env["CEDANA_URL"] = url
-	r.env["CEDANA_AUTH_TOKEN"] = string(r.canaries["token"])
-	r.env["HELM_VALUES"] = values
-	r.env["SSL_CERT_FILE"] = trusted
 	login := []string{"HELM_REGISTRY_USERNAME=robot", "HELM_REGISTRY_PASSWORD=" + string(r.canaries["registry password"])}
 	stop := r.canaries.watchProcesses(t)
 
@@ -106,7 +85,7 @@ func TestAWholeRunAgainstAPropagatorThatIsReachedAsLive(t *testing.T) {
 	r.mustMage("deploy", append(login, "HELM_CHART="+lockedAddress+"@"+lockedDigest)...)
 	r.mustMage("deploy", "DOCKER_CONFIG="+r.dockerLogin(locked), "HELM_CHART="+lockedAddress)
 	require.Equal(t, 1, r.clusters(authority, url), "no second one")
-	out, err = r.mage("deploy", "HELM_CHART="+lockedAddress)
+	out, err := r.mage("deploy", "HELM_CHART="+lockedAddress)
 	require.Error(t, err)
 	require.Contains(t, out, "the registry refuses the login")
 	// What is installed already needs neither chart nor token.
@@ -122,12 +101,69 @@ func TestAWholeRunAgainstAPropagatorThatIsReachedAsLive(t *testing.T) {
 	r.canaries.notInFiles(t, r.env["E2E_ARTIFACTS"])
 	r.installedInACluster()
 	r.existing(address)
-	r.workflows(url, address)
 	stop()
 	r.canaries.notInFiles(t, filepath.Join(r.home, "clusters", r.cluster))
 
 	r.mustMage("clean")
 	require.Zero(t, r.clusters(authority, url), "what was registered is deregistered")
+}
+
+// live.yml and clean.yml, step by step, with the secret that they have at home and not in a fork. The cluster is there
+// before, with the image that the chart names in it: no registry has that.
+func TestTheLiveWorkflowWithItsSecret(t *testing.T) {
+	r := newRig(t, "-workflow")
+	r.mustMage("cluster", "E2E_BACKEND=local")
+	authority, url, chart := r.live()
+	address, _ := authority.Registry(t, "", "").Push(t, chart)
+	object := func(of map[string]string) string {
+		text, err := json.Marshal(of)
+		require.NoError(t, err)
+		return string(text)
+	}
+	over := map[string]string{
+		"CLUSTER_NAME": r.cluster, "HELM_VALUES": r.env["HELM_VALUES"], "SSL_CERT_FILE": r.env["SSL_CERT_FILE"],
+		"HELM_CONFIG_HOME": r.env["HELM_CONFIG_HOME"], "DOCKER_CONFIG": r.env["DOCKER_CONFIG"],
+	}
+	// As this test is told: a machine that cannot have the official image has no other.
+	if node := os.Getenv("E2E_NODE"); node != "" {
+		over["E2E_NODE"] = node
+	}
+	out, err := r.command([]string{"go", "test", "-count=1", "-v", "-timeout", "60m", "-run", "TestEveryStepOfTheWorkflowsInOrder", "./tests/workflows"},
+		"E2E_WORKFLOWS=live.yml,clean.yml", "E2E_WORKFLOWS_OVER="+object(over), "E2E_WORKFLOWS_CACHE="+r.home,
+		"E2E_WORKFLOWS_SECRETS="+object(map[string]string{"CEDANA_AUTH_TOKEN": string(r.canaries["token"])}),
+		"E2E_WORKFLOWS_VARS="+object(map[string]string{"CEDANA_URL": url, "HELM_CHART": address}))
+	require.NoError(t, err, out)
+	_, report, _ := strings.Cut(out, "what was run:")
+	r.Logf("the workflows:%s", report)
+	for _, step := range []string{"doctor: ok", "e2e: ok", "clean: ok", "sweep: ok"} {
+		require.Contains(t, report, "run: go tool mage "+step)
+	}
+	require.Zero(t, r.clusters(authority, url), "what was registered is deregistered")
+	r.mustMage("clean")
+}
+
+// live serves what a live run meets, and sets the variables that lead there: the propagator and, for a registry, the
+// authority that signs for it and the chart.
+func (r *rig) live() (authority *livetest.Authority, url string, c *chart.Chart) {
+	r.Helper()
+	authority, err := livetest.NewAuthority()
+	require.NoError(r, err)
+	standIn, err := image.NewStore(r.home, console.New(os.Stderr, os.Stdout)).Static(r.Context(), targets.StandIn)
+	require.NoError(r, err)
+	url = r.servePropagator(authority)
+	repository, tag, _ := strings.Cut(standIn.Ref, ":")
+	ca, err := yaml.Marshal(map[string]any{"config": map[string]any{"caCertificate": string(authority.PEM)}})
+	require.NoError(r, err)
+	values := filepath.Join(r.TempDir(), "values.yaml")
+	require.NoError(r, os.WriteFile(values, ca, 0o600))
+	trusted := filepath.Join(r.TempDir(), "ca.crt")
+	require.NoError(r, os.WriteFile(trusted, authority.PEM, 0o600))
+	r.env["E2E_BACKEND"] = "live"
+	r.env["CEDANA_URL"] = url
+	r.env["CEDANA_AUTH_TOKEN"] = string(r.canaries["token"])
+	r.env["HELM_VALUES"] = values
+	r.env["SSL_CERT_FILE"] = trusted
+	return authority, url, livetest.StandInChart(r, repository, tag)
 }
 
 // nodeIsFitForCedanasOwnHelper looks on a real node for what Cedana's own helper, which never runs here, expects there:
@@ -286,34 +322,6 @@ func (r *rig) existing(chart string) {
 	require.Empty(r, r.releases(client), "the release that the run has brought to its last revision is gone")
 }
 
-// workflows executes live.yml and clean.yml step by step, with the secret that they have at home and not in a fork.
-func (r *rig) workflows(url, chart string) {
-	r.Helper()
-	object := func(of map[string]string) string {
-		text, err := json.Marshal(of)
-		require.NoError(r, err)
-		return string(text)
-	}
-	over := map[string]string{
-		"CLUSTER_NAME": r.cluster + "-workflow", "HELM_VALUES": r.env["HELM_VALUES"], "SSL_CERT_FILE": r.env["SSL_CERT_FILE"],
-		"HELM_CONFIG_HOME": r.env["HELM_CONFIG_HOME"], "DOCKER_CONFIG": r.env["DOCKER_CONFIG"],
-	}
-	// As this test is told: a machine that cannot have the official image has no other.
-	if node := os.Getenv("E2E_NODE"); node != "" {
-		over["E2E_NODE"] = node
-	}
-	out, err := r.command([]string{"go", "test", "-count=1", "-v", "-timeout", "60m", "-run", "TestEveryStepOfTheWorkflowsInOrder", "./tests/workflows"},
-		"E2E_WORKFLOWS=live.yml,clean.yml", "E2E_WORKFLOWS_OVER="+object(over), "E2E_WORKFLOWS_CACHE="+r.home,
-		"E2E_WORKFLOWS_SECRETS="+object(map[string]string{"CEDANA_AUTH_TOKEN": string(r.canaries["token"])}),
-		"E2E_WORKFLOWS_VARS="+object(map[string]string{"CEDANA_URL": url, "HELM_CHART": chart}))
-	require.NoError(r, err, out)
-	_, report, _ := strings.Cut(out, "what was run:")
-	r.Logf("the workflows:%s", report)
-	for _, step := range []string{"doctor: ok", "e2e: ok", "clean: ok", "sweep: ok"} {
-		require.Contains(r, report, "run: go tool mage "+step)
-	}
-}
-
 func kubeClient(t testing.TB, kubeconfig, kubeContext string) kubernetes.Interface {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(restConfig(t, kubeconfig, kubeContext))
@@ -321,8 +329,13 @@ func kubeClient(t testing.TB, kubeconfig, kubeContext string) kubernetes.Interfa
 	return client
 }
 
-func newRig(t *testing.T) *rig {
+// newRig is for a cluster of CLUSTER_NAME and an ending.
+func newRig(t *testing.T, ending string) *rig {
 	t.Helper()
+	if os.Getenv(guard) != "1" {
+		t.Skipf("makes a k3d cluster, which takes what `go tool mage e2e` takes (Linux, root, Go) and some minutes: set %s=1; "+
+			"E2E_HOME, CLUSTER_NAME (default live-test) and DOCKER_HOST are honoured", guard)
+	}
 	root, err := gobuild.Root()
 	require.NoError(t, err)
 	r := &rig{T: t, root: root, home: os.Getenv("E2E_HOME"), cluster: os.Getenv("CLUSTER_NAME"), canaries: canaries{
@@ -336,6 +349,7 @@ func newRig(t *testing.T) *rig {
 	if r.cluster == "" {
 		r.cluster = "live-test"
 	}
+	r.cluster += ending
 	r.env = map[string]string{
 		"E2E_HOME": r.home, "CLUSTER_NAME": r.cluster, "E2E_ARTIFACTS": t.TempDir(),
 		// What is logged in on this machine must not help.
