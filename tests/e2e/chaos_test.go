@@ -327,11 +327,12 @@ func (r *chaosRun) lieInWait(round chaos.Round, node string, where map[int]strin
 	ended, err := r.machine.KillWhenFrozen(r.ctx, node, string(pod.UID), string(helper.UID), frozenSoon)
 	r.must(err, "lie in wait for helper %s on %s", helper.Name, node)
 	return func() (func() error, error) {
-		err := <-ended
-		if err == nil {
-			r.ambushes.Add(1)
+		if err := <-ended; err != nil {
+			r.note("%v", err)
+			return plain()
 		}
-		return func() error { return r.replaceHelper(node, helper) }, err
+		r.ambushes.Add(1)
+		return func() error { return r.replaceHelper(node, helper) }, nil
 	}
 }
 

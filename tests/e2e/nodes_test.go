@@ -164,16 +164,15 @@ func helperKilled(s *scene) {
 	s.Cleanup(func() { s.restoreNode(func() { s.freshHelper(reserved) }) })
 	killed, err := machine.KillWhenFrozen(s.ctx, reserved, string(p.UID), string(helper.UID), env.CheckpointTimeout)
 	s.must(err, "lie in wait for helper %s on %s", helper.Name, reserved)
-	action := s.ask(p)
-	s.must(<-killed, "kill helper %s", helper.Name)
+	ctx, cancel := context.WithTimeout(s.ctx, 2*env.CheckpointTimeout)
+	defer cancel()
+	action := s.askUntil(ctx, p, killed)
 
 	// The pod first: it must not have to wait for the action.
 	begin := time.Now()
 	m.after = s.progresses(p, m.before)
 	s.note("the pod went on within %s of its helper's end", time.Since(begin).Round(time.Millisecond))
 	s.moving(machine, reserved, p)
-	ctx, cancel := context.WithTimeout(s.ctx, env.CheckpointTimeout)
-	defer cancel()
 	_, err = s.api.Wait(ctx, action)
 	var failed *propagator.ActionError
 	if err != nil && !errors.As(err, &failed) {
@@ -207,6 +206,32 @@ func (s *scene) ask(p *corev1.Pod) string {
 	s.actions = append(s.actions, action)
 	s.Cleanup(func() { s.deprecateIfReady(action) })
 	return action
+}
+
+// askUntil asks for one checkpoint after the other until the helper is killed in the middle of one, and returns that
+// one's action: on a busy machine a freeze may be over before it is seen.
+func (s *scene) askUntil(ctx context.Context, p *corev1.Pod, killed <-chan error) string {
+	s.Helper()
+	for {
+		action := s.ask(p)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := s.api.Wait(ctx, action)
+			ended <- err
+		}()
+		select {
+		case err := <-killed:
+			s.must(err, "kill the helper of %s in mid-checkpoint", p.Spec.NodeName)
+			return action
+		case err := <-ended:
+			if err != nil {
+				// Because of the kill, whose own end is told later.
+				s.must(<-killed, "kill the helper of %s in mid-checkpoint; checkpoint %s: %v", p.Spec.NodeName, action, err)
+				return action
+			}
+			s.note("checkpoint %s was over before the pod was seen frozen", action)
+		}
+	}
 }
 
 // deprecateIfReady gives up what an action has made that may have failed.

@@ -133,7 +133,7 @@ processes() {
 `
 
 // killFrozen waits, for $3 seconds at most, until a cgroup of the pod $1 ($2 in the systemd driver's spelling) stands still
-// and then kills the processes of the pod $4 ($5). It looks for the files once, beforehand: the freeze is short.
+// and then kills the processes of the pod $4 ($5). It looks for the files once, beforehand, and starts no process while it waits: the freeze is short.
 const killFrozen = processes + `
 files=""
 for dir in $(find /sys/fs/cgroup -type d \( -name "*pod$1*" -o -name "*pod$2*" \) 2>/dev/null); do
@@ -143,17 +143,27 @@ victims=$(processes "$4" "$5")
 [ -n "$files" ] || { echo "no cgroup of the pod to freeze"; exit 1; }
 [ -n "$victims" ] || { echo "no process of the victim"; exit 1; }
 echo armed
+still() {
+  for file in $files; do
+    while read -r line; do
+      case "$line" in FROZEN|FREEZING|"frozen 1") return 0 ;; esac
+    done < "$file"
+  done 2>/dev/null
+  return 1
+}
 until=$(($(date +%s) + $3))
-until grep -qE 'FROZEN|FREEZING|frozen 1' $files 2>/dev/null; do
-  [ "$(date +%s)" -le "$until" ] || { echo "the pod was never frozen"; exit 2; }
+loops=0
+until still; do
+  loops=$((loops + 1))
+  [ $((loops % 2000)) != 0 ] || [ "$(date +%s)" -le "$until" ] || { echo "the pod was never seen frozen"; exit 2; }
 done
 kill -9 $victims
 echo killed
 `
 
 // KillWhenFrozen kills every process of the pod victim at the moment at which the pod frozen stands still. It returns
-// when it is on the watch for that; the channel then has the outcome, an error when there was no freeze in most, which is in
-// whole seconds.
+// when it is on the watch for that; the channel then has the outcome, an error when no freeze was seen within most, which is in
+// whole seconds. On a starved machine a freeze may come and go unseen.
 func (m *Machines) KillWhenFrozen(ctx context.Context, node, frozenUID, victimUID string, most time.Duration) (<-chan error, error) {
 	ended := make(chan error, 1)
 	out := &armedWriter{armed: make(chan struct{})}

@@ -88,12 +88,12 @@ func TestTheKillerIsOnTheWatchBeforeAnybodyGoesOn(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, <-ended)
 
-	m.run = prints("armed\nthe pod was never frozen\n", errors.New("exit status 2"))
+	m.run = prints("armed\nthe pod was never seen frozen\n", errors.New("exit status 2"))
 	ended, err = m.KillWhenFrozen(t.Context(), "node", "a-b", "c-d", time.Second)
 	if err == nil { // it may have ended before it was seen to be armed
 		err = <-ended
 	}
-	require.ErrorContains(t, err, "the pod was never frozen")
+	require.ErrorContains(t, err, "the pod was never seen frozen")
 
 	m.run = prints("no process of the victim\n", errors.New("exit status 1"))
 	_, err = m.KillWhenFrozen(t.Context(), "node", "a-b", "c-d", time.Second)

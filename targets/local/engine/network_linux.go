@@ -172,12 +172,18 @@ type rule struct {
 	spec         []string
 }
 
-// rules let containers of the pool reach each other whatever the policy of FORWARD is (a Docker engine with iptables
+// podAddresses are those of the pods of a k3d cluster (k3s's --cluster-cidr, of which k3d changes nothing). Pods of two
+// nodes talk under these, and where bridges are filtered (net.bridge.bridge-nf-call-iptables) their packets come by here.
+const podAddresses = "10.42.0.0/16"
+
+// rules let containers of the pool, and pods in them, reach each other whatever the policy of FORWARD is (a Docker engine with iptables
 // on sets it to DROP), reach the world under the host's address, and get answers. They are in chains of their own, so
 // that they are found without knowing the pool.
 func rules(name string, pool netip.Prefix) []rule {
 	chain := chainName(name)
 	return []rule{
+		{"filter", chain, []string{"-s", podAddresses, "-d", podAddresses, "-j", "ACCEPT"}},
+		{"filter", chain, []string{"-s", podAddresses, "-d", pool.String(), "-j", "ACCEPT"}},
 		{"filter", chain, []string{"-s", pool.String(), "-j", "ACCEPT"}},
 		{"filter", chain, []string{"-d", pool.String(), "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"}},
 		{"filter", "FORWARD", []string{"-j", chain}},
