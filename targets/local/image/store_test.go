@@ -120,8 +120,8 @@ func TestWaitForAnotherRunIsSaidAndCanBeLeft(t *testing.T) {
 		return errors.New("made twice")
 	})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, "another run that makes thing")
-	require.Contains(t, heard.take()[0], "wait for another run that makes thing")
+	require.ErrorContains(t, err, "wait for another process, which makes thing")
+	require.Contains(t, heard.take()[0], "wait for another process, which makes thing")
 	close(finish)
 	require.NoError(t, <-first)
 }

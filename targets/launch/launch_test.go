@@ -1,0 +1,43 @@
+package launch
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The magefile names targets, and the program has them: a name that is in one alone is found when somebody needs it.
+func TestTheProgramHasTheTargetsThatTheMagefileNames(t *testing.T) {
+	t.Parallel()
+	named := names(t, "../../magefile.go", `launch\.Target\(ctx, "(\w+)"\)`)
+	require.Greater(t, len(named), 5)
+	require.Equal(t, named, names(t, "../cmd/cedana-e2e/main.go", `(?m)^\t\t"(\w+)": +targets\.`))
+}
+
+func names(t *testing.T, file, pattern string) []string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var out []string
+	for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(content), -1) {
+		out = append(out, match[1])
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Two clones may be at different commits and run at the same time.
+func TestEachCloneHasItsOwnProgram(t *testing.T) {
+	t.Setenv("E2E_HOME", t.TempDir())
+	one, err := binary("/clones/one")
+	require.NoError(t, err)
+	other, err := binary("/clones/other")
+	require.NoError(t, err)
+	require.NotEqual(t, one, other)
+	again, err := binary("/clones/one")
+	require.NoError(t, err)
+	require.Equal(t, one, again)
+}
