@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 )
 
 // Lint runs every linter and reports all that they find: gofmt, go vet and staticcheck for each module and build tag,
@@ -35,22 +36,24 @@ func Lint(ctx context.Context, con *console.Console) error {
 		for _, tag := range m.tags {
 			suffix := strings.TrimRight(" "+m.dir+" "+tag, " .")
 			lint("go vet"+suffix, func(ctx context.Context, out io.Writer) error {
-				args := append([]string{"go", "vet", "-tags", tag}, m.flags...)
-				return command{args: append(args, m.packages...), env: m.env, dir: m.dir}.run(ctx, out)
+				args := append([]string{"go", "vet", "-tags", tag}, gobuild.Flags()...)
+				return command{args: append(args, m.packages...), env: gobuild.Env(), dir: m.dir}.run(ctx, out)
 			})
 			if staticcheck == "" {
 				continue
 			}
 			lint("staticcheck"+suffix, func(ctx context.Context, out io.Writer) error {
-				// It lets go build what it looks at: with other flags Kubernetes would be compiled once more, for minutes.
-				goflags := strings.Join(append(strings.Fields(os.Getenv("GOFLAGS")), m.flags...), " ")
-				env := append([]string{"GOFLAGS=" + goflags}, m.env...)
+				// It lets go build what it looks at: with other flags than the programs' all would be compiled once more, for minutes.
+				goflags := strings.Join(append(strings.Fields(os.Getenv("GOFLAGS")), gobuild.Flags()...), " ")
+				env := append([]string{"GOFLAGS=" + goflags}, gobuild.Env()...)
 				return command{args: append([]string{staticcheck, "-tags", tag}, m.packages...), env: env, dir: m.dir}.run(ctx, out)
 			})
 		}
 	}
 	// As a file: with the tag mage, the magefiles of modules below would be compiled too.
-	lint("go vet magefile.go", func(ctx context.Context, out io.Writer) error { return run(ctx, out, "go", "vet", "magefile.go") })
+	lint("go vet magefile.go", func(ctx context.Context, out io.Writer) error {
+		return command{args: append(append([]string{"go", "vet"}, gobuild.Flags()...), "magefile.go"), env: gobuild.Env()}.run(ctx, out)
+	})
 	if workflows, _ := filepath.Glob(".github/workflows/*.yml"); len(workflows) > 0 {
 		lint("actionlint", func(ctx context.Context, out io.Writer) error {
 			return run(ctx, out, append([]string{"go", "tool", "actionlint"}, workflows...)...)

@@ -23,20 +23,17 @@ type module struct {
 	tags []string
 	// packages are patterns relative to dir.
 	packages []string
-	// flags and env are for building its packages.
-	flags []string
-	env   []string
 	// race says whether tests run with the race detector.
 	race bool
 }
 
 // modules are all. The node's programs are modules of their own, because Kubernetes pins its dependencies with replace
-// directives. Their tests are built as the node's programs are, so that Kubernetes is compiled once for both; with the race detector it would be compiled a second time, for minutes. containerd's has no code of ours.
+// directives. Their tests are built as the node's programs are, so that Kubernetes is compiled once for both; with the
+// race detector it would be compiled a second time, for minutes. containerd's has no code of ours.
 var modules = []module{
 	{dir: ".", tags: []string{"", "e2e"}, packages: []string{"./..."}, race: true},
 	{
 		dir: "targets/local/node/kubernetes", tags: []string{""}, packages: []string{"./options", "./pki", "./supervisor"},
-		flags: gobuild.Flags(), env: gobuild.Env(),
 	},
 }
 
@@ -60,12 +57,15 @@ func Test(ctx context.Context, con *console.Console) error {
 		name := strings.TrimSuffix("test "+m.dir, " .")
 		args := []string{"tool", "gotestsum", "--format", "pkgname-and-test-fails", "--junitfile", filepath.Join(s.Artifacts, m.report()), "--raw-command", "--"}
 		args = append(args, "go", "test", "-C", m.dir, "-json", "-p", "2")
+		var env []string
 		if race && m.race {
 			args = append(args, "-race")
+		} else {
+			args, env = append(args, gobuild.Flags()...), gobuild.Env()
 		}
-		args = append(append(args, m.flags...), m.packages...)
+		args = append(args, m.packages...)
 		err := con.Run(ctx, name, func(ctx context.Context, _ *console.Step) error {
-			return command{args: append([]string{"go"}, args...), env: m.env}.run(ctx, con.Progress())
+			return command{args: append([]string{"go"}, args...), env: env}.run(ctx, con.Progress())
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
