@@ -238,7 +238,7 @@ func TestAPropagatorThatDoesNotGetHealthyIsReportedWithItsLastState(t *testing.T
 	t.Parallel()
 	b, e := newBackend(t)
 	e.port = healthyServer(t, http.StatusServiceUnavailable)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	err := b.ensure(ctx, &Propagator{})
 	require.ErrorIs(t, err, context.DeadlineExceeded)

@@ -46,8 +46,8 @@ func misbehave(ctx context.Context, w *work.Work, all []*dumped) error {
 	return nil
 }
 
-// frozenLong is less than a readiness probe and a patient client bear.
-const frozenLong = 4 * time.Second
+// frozenLong is less than a patient client bears.
+const frozenLong = 12 * time.Second
 
 // freezeFor holds a container still for a while that does not hold the checkpoint up.
 func freezeFor(ctx context.Context, f freezer, d time.Duration) error {

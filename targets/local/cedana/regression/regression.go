@@ -105,7 +105,7 @@ var all = []Regression{
 	{ReadyBeforeStored, Helper, "a checkpoint is ready 10 s before its archives are stored"},
 	{SourceFrozen, Helper, "the source pod stays frozen after its checkpoint"},
 	{SourceKilled, Helper, "the source pod's processes are killed after their checkpoint"},
-	{SourceFrozenLong, Helper, "the source pod stays frozen for 4 s after its checkpoint"},
+	{SourceFrozenLong, Helper, "the source pod stays frozen for 12 s after its checkpoint"},
 	{AnyRuncRoot, Helper, "a checkpoint with a runc root that is not containerd's is taken all the same"},
 	{WrongNode, Manager, "a restored pod ignores its node selector and goes to another node"},
 	{NodeMisreported, Propagator, "a restore action names a node that its pod is not on"},
