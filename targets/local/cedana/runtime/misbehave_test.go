@@ -78,8 +78,8 @@ func TestOffsetsListenersAndTimersAreSpoilt(t *testing.T) {
 	hour := unix.ItimerSpec{Value: unix.Timespec{Sec: 3600}}
 	require.NoError(t, unix.TimerfdSettime(fd, 0, &hour, nil))
 	pid, pidFile, _ := holder(t, file, socket, timer)
-	if err := eachDescriptor(pid, func(int) error { return nil }); err != nil {
-		t.Skipf("this process may not take another's descriptors (pidfd_getfd: %v): run as root", err)
+	if os.Geteuid() != 0 {
+		t.Skip("takes another process's descriptors and changes its sockets, as the runtime does, which is root: run as root")
 	}
 
 	at := func() int64 {
