@@ -77,7 +77,7 @@ func TestOffsetsListenersAndTimersAreSpoilt(t *testing.T) {
 	defer timer.Close()
 	hour := unix.ItimerSpec{Value: unix.Timespec{Sec: 3600}}
 	require.NoError(t, unix.TimerfdSettime(fd, 0, &hour, nil))
-	pid, pidFile, _ := holder(t, file, socket, timer)
+	_, pidFile, _ := holder(t, file, socket, timer)
 	if os.Geteuid() != 0 {
 		t.Skip("takes another process's descriptors and changes its sockets, as the runtime does, which is root: run as root")
 	}
