@@ -24,11 +24,11 @@ func (e *engine) ContainerInspect(_ context.Context, name string) (container.Ins
 	if cluster == "" {
 		return container.InspectResponse{}, errdefs.ErrNotFound
 	}
+	network := &container.NetworkSettings{}
+	network.Ports = nat.PortMap{"1324/tcp": {{HostIP: "127.0.0.1", HostPort: "32771"}}}
 	return container.InspectResponse{
-		Config: &container.Config{Labels: map[string]string{settings.DockerLabelCluster: cluster}},
-		NetworkSettings: &container.NetworkSettings{NetworkSettingsBase: container.NetworkSettingsBase{
-			Ports: nat.PortMap{"1324/tcp": {{HostIP: "127.0.0.1", HostPort: "32771"}}},
-		}},
+		Config:          &container.Config{Labels: map[string]string{settings.DockerLabelCluster: cluster}},
+		NetworkSettings: network,
 	}, nil
 }
 
