@@ -5,11 +5,10 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/tests/environment"
 	"github.com/cedana/cedana-e2e/tests/pods"
@@ -18,11 +17,11 @@ import (
 // A process that runs as another user than root does so after its restore, and the files that it has made are its own.
 func TestRestoreUser(t *testing.T) {
 	s := begin(t, environment.Full)
-	if lacks, err := lacksSysResource(); env.ClusterName != "" && lacks {
+	lacks, err := capabilities.HostLacksSysResource()
+	s.must(err, "see whether this machine has CAP_SYS_RESOURCE")
+	if env.ClusterName != "" && lacks {
 		s.Skip("this machine has no CAP_SYS_RESOURCE (bit 24 of CapBnd in /proc/self/status): without it CRIU cannot read the limits of " +
 			"a process that is not root's (`Can't get rlimit`). Run it where the Docker engine's host has all capabilities")
-	} else {
-		s.must(err, "see whether this machine has CAP_SYS_RESOURCE")
 	}
 	const uid, gid = 1234, 5678
 	p := s.start(pods.Counter(s.counterImage(), pods.User(uid, gid), pods.Groups(gid, 4001), pods.EmptyDir("data", "/data"),
@@ -41,26 +40,6 @@ func TestRestoreUser(t *testing.T) {
 	for _, name := range []string{"process", "tree volume"} {
 		s.sub(name, func(s *scene) { s.kept(name, m.before, now, later) })
 	}
-}
-
-// lacksSysResource reports whether nothing on this machine, and so no container of an engine on it, can have
-// CAP_SYS_RESOURCE.
-func lacksSysResource() (bool, error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if errors.Is(err, os.ErrNotExist) {
-		return false, nil // not Linux: the engine has a machine of its own
-	}
-	if err != nil {
-		return false, err
-	}
-	for line := range strings.Lines(string(status)) {
-		if hex, ok := strings.CutPrefix(line, "CapBnd:"); ok {
-			bounding, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-			const capSysResource = 24 // linux/capability.h
-			return bounding&(1<<capSysResource) == 0, err
-		}
-	}
-	return false, fmt.Errorf("no line CapBnd in /proc/self/status")
 }
 
 // A process that was stopped is stopped in the restored pod, and can be told to go on. Where that cannot be done the
