@@ -92,13 +92,15 @@ type moments struct {
 	journals map[string]string
 }
 
-// before starts the moments of the counter at a port.
+// before starts the moments of the counter at a port, once it has counted: a pod answers before its first count, when
+// there is nothing yet that a checkpoint could keep or lose.
 func (s *scene) before(p *corev1.Pod, port int) *moments {
 	s.Helper()
-	m := &moments{port: port, before: s.state(p, port), journals: map[string]string{}}
+	m := &moments{port: port, before: s.past(p, port, report.State{}), journals: map[string]string{}}
 	s.nonces[m.before.Nonce] = fmt.Sprintf("%s, port %d", p.Name, port)
 	for name, j := range m.before.Journals {
 		s.that(j.Error == "", "the file "+j.Path+" is intact before the checkpoint", j.Error)
+		s.that(j.Lines > 0, "the counter writes to "+j.Path, "an empty file")
 		m.journals[name] = s.read(p, port, j.Path)
 	}
 	return m

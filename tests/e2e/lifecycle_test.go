@@ -145,7 +145,7 @@ func TestRestoreEmptyDir(t *testing.T) {
 	const file, content = "/data/some/file", "in the volume"
 	s.write(p, pods.CounterPort, file, content)
 	m := s.before(p, pods.CounterPort)
-	s.that(m.before.Journals["dir"].Lines > 0, "the counter writes to /data/log", m.before.Journals)
+	equal(s, "the file of the volume that the counter writes to", "/data/log", m.before.Journals["dir"].Path)
 	c := s.checkpoint(p)
 	s.after(p, m)
 	s.write(p, pods.CounterPort, "/data/later", "too late")
