@@ -79,6 +79,8 @@ func (s *Store) program(ctx context.Context, p Program) (Binary, error) {
 		return Binary{}, err
 	}
 	path, err := s.File(ctx, p.Name, key, "", func(ctx context.Context, path string) error {
+		s.compiling.Lock()
+		defer s.compiling.Unlock()
 		return p.build(ctx, root, path, s.progress)
 	})
 	if err != nil {

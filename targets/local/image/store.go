@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -30,6 +31,8 @@ type Store struct {
 	progress console.Progress
 	// root finds the repository that programs are built from.
 	root func() (string, error)
+	// compiling is held by the compile that runs: two would only get in each other's way, and both compile what they share.
+	compiling sync.Mutex
 }
 
 // NewStore returns the store in home, which is made when something is first put there. A nil progress is [console.Quiet].

@@ -41,24 +41,23 @@ func buildSource(ctx context.Context, store *image.Store, mirror string) (image.
 	var debian base
 	var pauseTar, pauseKey string
 	binaries := make([]image.Binary, len(programs))
-	// Packages come over the network and go to disk while the compiler has the processors. Two compilers at once
-	// would only get in each other's way, and linking Kubernetes takes gigabytes.
+	// Packages and modules come over the network and go to disk while the compiler has the processors: the store
+	// compiles one program after another.
 	work, workCtx := errgroup.WithContext(ctx)
 	work.Go(func() (err error) {
 		debian, err = ensureBase(workCtx, store, mirror)
 		return err
 	})
 	work.Go(func() (err error) {
-		if pauseTar, pauseKey, err = pause(workCtx, store); err != nil {
-			return err
-		}
-		for i, p := range programs {
-			if binaries[i], err = store.Program(workCtx, p.Program); err != nil {
-				return err
-			}
-		}
-		return nil
+		pauseTar, pauseKey, err = pause(workCtx, store)
+		return err
 	})
+	for i, p := range programs {
+		work.Go(func() (err error) {
+			binaries[i], err = store.Program(workCtx, p.Program)
+			return err
+		})
+	}
 	if err := work.Wait(); err != nil {
 		return image.Tarball{}, Image{}, err
 	}
@@ -140,8 +139,7 @@ func readBuildFile(root, module string) (buildFile, error) {
 // linksOf are the names beside a program by which it is called as well.
 var linksOf = map[string][]string{"k3s": {"usr/bin/kubectl"}}
 
-// sourcePrograms are the programs that are compiled, smallest first, so that the first signs of life come early, and
-// the versions that they are of.
+// sourcePrograms are the programs that are compiled, and the versions that they are of.
 func sourcePrograms(root string) ([]nodeProgram, map[string]string, error) {
 	versions := map[string]string{}
 	var programs []nodeProgram

@@ -8,19 +8,19 @@
 // From the repository's root, with VERSION being the version of k8s.io/kubernetes in go.mod and a suffix that says that this is not
 // k3s's own build:
 //
-//	CGO_ENABLED=0 GOGC=400 go build -C targets/local/node/kubernetes \
-//	    -gcflags=all=-dwarf=false -gcflags=std= \
+//	CGO_ENABLED=0 GOGC=off GOMEMLIMIT=1GiB go build -C targets/local/node/kubernetes \
+//	    -gcflags="all=-dwarf=false -l" -gcflags=std= \
 //	    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.34.4+source ..." \
 //	    -o OUT/k3s .
 //
 // build.json beside this file has the same, for the program that builds the node image. This is the largest compile of the project, and
 // the flags are about its time: debugging information that the linker would drop anyway is not made (a quarter of the compile's time),
-// the compiler collects garbage less often (a tenth), and the standard library and the paths are left as everywhere else so that they
-// are compiled once.
+// nothing is inlined (another quarter), the compiler collects no garbage before it has a gigabyte (a tenth), and the standard library
+// and the paths are left as everywhere else so that they are compiled once.
 //
 // The tests are in the packages below; with the same flags they share what was compiled:
 //
-//	CGO_ENABLED=0 go test -C targets/local/node/kubernetes -gcflags=all=-dwarf=false -gcflags=std= ./options ./pki ./supervisor
+//	CGO_ENABLED=0 go test -C targets/local/node/kubernetes -gcflags="all=-dwarf=false -l" -gcflags=std= ./options ./pki ./supervisor
 package main
 
 import (
