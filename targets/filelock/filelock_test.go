@@ -14,18 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/console/consoletest"
 )
-
-type heard struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (h *heard) Step(format string, args ...any) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.lines = append(h.lines, fmt.Sprintf(format, args...))
-}
 
 func TestTheSecondWaitsUntilTheFirstIsDone(t *testing.T) {
 	t.Parallel()
@@ -35,13 +25,14 @@ func TestTheSecondWaitsUntilTheFirstIsDone(t *testing.T) {
 
 	short, cancel := context.WithTimeoutCause(t.Context(), 3*pause, fmt.Errorf("not its turn within 1s"))
 	defer cancel()
-	progress := &heard{}
+	progress := &consoletest.Recorder{}
 	_, err = Lock(short, progress, path, "runs deploy")
 	require.ErrorContains(t, err, path)
 	require.ErrorContains(t, err, fmt.Sprintf("runs e2e (process %d", os.Getpid()))
 	require.ErrorContains(t, err, "not its turn within 1s")
-	require.Len(t, progress.lines, 1)
-	require.Contains(t, progress.lines[0], "runs e2e")
+	said := progress.Take()
+	require.Len(t, said, 1)
+	require.Contains(t, said[0], "runs e2e")
 
 	got := make(chan error)
 	go func() {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/console/consoletest"
 	"github.com/cedana/cedana-e2e/targets/gobuild"
 )
 
@@ -47,7 +48,7 @@ func output(t *testing.T, binary Binary) string {
 
 func TestProgramIsBuiltAgainOnlyWhenItsSourcesChange(t *testing.T) {
 	t.Parallel()
-	root, heard := newRepository(t), &recorder{}
+	root, heard := newRepository(t), &consoletest.Recorder{}
 	store := storeOf(t, root, heard)
 	build := func() Binary {
 		binary, err := store.Program(t.Context(), hi)
@@ -56,7 +57,7 @@ func TestProgramIsBuiltAgainOnlyWhenItsSourcesChange(t *testing.T) {
 	}
 	first := build()
 	require.Equal(t, "hello world!", output(t, first))
-	require.Equal(t, []string{"compile hi"}, heard.take())
+	require.Equal(t, []string{"compile hi"}, heard.Take())
 
 	write(t, root, map[string]string{
 		"unrelated/thing.go":  "package unrelated // changed",
@@ -64,7 +65,7 @@ func TestProgramIsBuiltAgainOnlyWhenItsSourcesChange(t *testing.T) {
 		"README.md":           "new",
 	})
 	require.Equal(t, first, build())
-	require.Empty(t, heard.take(), "nothing that it is made of changed")
+	require.Empty(t, heard.Take(), "nothing that it is made of changed")
 
 	write(t, root, map[string]string{"lib/lib.go": "package lib\n\nconst Greeting = \"bye \"\n"})
 	require.Equal(t, "bye world!", output(t, build()))
@@ -72,10 +73,10 @@ func TestProgramIsBuiltAgainOnlyWhenItsSourcesChange(t *testing.T) {
 	require.Equal(t, "bye moon!", output(t, build()))
 	write(t, root, map[string]string{"lib/more.go": "package lib\n\nimport _ \"" + gobuild.ModulePath + "/unrelated\"\n"})
 	build()
-	heard.take()
+	heard.Take()
 	write(t, root, map[string]string{"unrelated/thing.go": "package unrelated // imported by now"})
 	build()
-	require.Equal(t, []string{"compile hi"}, heard.take(), "a package that became a dependency counts")
+	require.Equal(t, []string{"compile hi"}, heard.Take(), "a package that became a dependency counts")
 
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "lib/more.go")))
 	require.Equal(t, "bye moon!", output(t, build()))

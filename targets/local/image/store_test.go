@@ -14,29 +14,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console/consoletest"
 )
 
 const someKey = "0123456789abcdef"
-
-// recorder is a Progress that keeps what it hears.
-type recorder struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (r *recorder) Step(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lines = append(r.lines, fmt.Sprintf(format, args...))
-}
-
-func (r *recorder) take() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	lines := r.lines
-	r.lines = nil
-	return lines
-}
 
 func TestTwoRunsAtOnceMakeAThingOnce(t *testing.T) {
 	t.Parallel()
@@ -113,7 +95,7 @@ func TestWaitForAnotherRunIsSaidAndCanBeLeft(t *testing.T) {
 		first <- err
 	}()
 	<-started
-	heard := &recorder{}
+	heard := &consoletest.Recorder{}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err := NewStore(home, heard).File(ctx, "thing", someKey, "", func(context.Context, string) error {
@@ -121,7 +103,7 @@ func TestWaitForAnotherRunIsSaidAndCanBeLeft(t *testing.T) {
 	})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorContains(t, err, "wait for another process, which makes thing")
-	require.Contains(t, heard.take()[0], "wait for another process, which makes thing")
+	require.Contains(t, heard.Take()[0], "wait for another process, which makes thing")
 	close(finish)
 	require.NoError(t, <-first)
 }

@@ -2,27 +2,16 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console/consoletest"
 )
-
-type steps struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (s *steps) Step(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lines = append(s.lines, fmt.Sprintf(format, args...))
-}
 
 // script is an executable file.
 func script(t *testing.T, name, text string) string {
@@ -42,10 +31,10 @@ func TestTheBaseIsMadeByOneCommandBehindSudo(t *testing.T) {
 	asked := filepath.Join(t.TempDir(), "asked")
 	sudo := script(t, "sudo", `printf "%s\n" "$*" > `+asked+`; shift 2; exec "$@"`)
 	program := script(t, "base", `echo "install Debian"; echo "still at it"`)
-	progress := &steps{}
+	progress := &consoletest.Recorder{}
 	err := runBase(t.Context(), progress, []string{sudo, "-n"}, program, BaseOptions{Home: "/home", Mirror: "http://m", Dir: "/dir", UID: 7, GID: 8})
 	require.NoError(t, err)
-	require.Equal(t, []string{"install Debian", "still at it"}, progress.lines)
+	require.Equal(t, []string{"install Debian", "still at it"}, progress.Take())
 	said, err := os.ReadFile(asked)
 	require.NoError(t, err)
 	require.Equal(t, "-n --preserve-env=https_proxy "+program+" -home /home -mirror http://m -dir /dir -uid 7 -gid 8", strings.TrimSpace(string(said)))
@@ -54,7 +43,7 @@ func TestTheBaseIsMadeByOneCommandBehindSudo(t *testing.T) {
 func TestWhatTheCommandSaysIsInTheError(t *testing.T) {
 	t.Parallel()
 	sudo := script(t, "sudo", `echo "no such mirror" >&2; exit 1`)
-	err := runBase(t.Context(), &steps{}, []string{sudo, "-n"}, "/program", BaseOptions{})
+	err := runBase(t.Context(), &consoletest.Recorder{}, []string{sudo, "-n"}, "/program", BaseOptions{})
 	require.ErrorContains(t, err, "make the node's base as root")
 	require.ErrorContains(t, err, "no such mirror")
 }
@@ -65,14 +54,11 @@ func TestACancelledRunEndsTheCommandByItsStdin(t *testing.T) {
 	ended := filepath.Join(t.TempDir(), "ended")
 	sudo := script(t, "sudo", `echo ready; cat > /dev/null; echo ended > `+ended+`; exit 1`)
 	ctx, cancel := context.WithCancel(t.Context())
-	progress := &steps{}
+	progress := &consoletest.Recorder{}
 	go func() {
 		defer cancel()
 		for range 500 {
-			progress.mu.Lock()
-			ready := len(progress.lines) > 0
-			progress.mu.Unlock()
-			if ready {
+			if len(progress.Take()) > 0 {
 				return
 			}
 			time.Sleep(10 * time.Millisecond)
