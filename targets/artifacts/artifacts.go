@@ -23,6 +23,10 @@ import (
 // cedanaTail is how many of the last lines of Cedana's own pods are kept.
 const cedanaTail = 2000
 
+// MeasuredDir, in the directory for all tests, has what they have measured: a table for people in NAME.txt, which the end
+// of the run prints, and the same for programs in NAME.json.
+const MeasuredDir = "measured"
+
 // Directory is where one test's artifacts go. The secret is masked in all that is written.
 type Directory struct {
 	Path   string

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -25,8 +26,31 @@ type Report struct {
 	NoCluster string
 	Phases    []Phase
 	// Tests are those at the top, in the order in which they began.
-	Tests  []*Test
-	byName map[string]*Test
+	Tests []*Test
+	// Measured are the tables of what the tests have measured.
+	Measured []Measurement
+	byName   map[string]*Test
+}
+
+// Measurement is a table of times that a test has taken.
+type Measurement struct{ Name, Table string }
+
+// measurements are the tables that the tests have left in a directory.
+func measurements(dir string) ([]Measurement, error) {
+	const ending = ".txt"
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+ending))
+	if err != nil {
+		return nil, fmt.Errorf("look for what was measured: %w", err)
+	}
+	var all []Measurement
+	for _, path := range paths {
+		table, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("read what was measured: %w", err)
+		}
+		all = append(all, Measurement{Name: strings.TrimSuffix(filepath.Base(path), ending), Table: string(table)})
+	}
+	return all, nil
 }
 
 // Test is one test's result.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cedana/cedana-e2e/targets/artifacts"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/mask"
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -115,6 +116,9 @@ func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 	})
 	report.Phases = append(phases, Phase{"run the tests", time.Since(begin)})
 	verdict := report.verdict(runErr, s)
+	var measuredErr error
+	report.Measured, measuredErr = measurements(filepath.Join(s.Artifacts, testsDir, artifacts.MeasuredDir))
+	verdict = errors.Join(verdict, measuredErr)
 
 	// What follows is done for an interrupted run too, which mage lets live for 5 s more.
 	after := context.WithoutCancel(ctx)

@@ -107,6 +107,15 @@ func TestAGreenRunSaysWhatItIsWorth(t *testing.T) {
 	require.Empty(t, left)
 }
 
+func TestWhatTheTestsMeasureIsPrintedAtTheEnd(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestMeasures")
+	require.NoError(t, f.run(t.Context()))
+	const table = "WHAT     N  MEDIAN\nrestore  5  1.1s\n"
+	require.Contains(t, f.data.String(), "\nMEASURED: restores\n"+table)
+	require.Contains(t, f.artifact(t, "summary.md"), "Measured: restores\n\n```\n"+table+"```\n")
+}
+
 func TestTheTestsAreToldEverythingByTheirEnvironment(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "TestPrintsItsEnvironment")

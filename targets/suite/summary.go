@@ -69,6 +69,9 @@ func (r *Report) text(to io.Writer, m mask.Mask) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	for _, one := range r.Measured {
+		fmt.Fprintf(to, "\nMEASURED: %s\n%s", one.Name, m.Text(one.Table))
+	}
 	_, err := fmt.Fprintf(to, "\n%s\n%s\n", r.Counts(), r.meaning())
 	return err
 }
@@ -90,6 +93,9 @@ func (r *Report) markdown(m mask.Mask, verdict error) string {
 	fmt.Fprint(&b, "\n| phase | took |\n|---|---:|\n")
 	for _, p := range r.Phases {
 		fmt.Fprintf(&b, "| %s | %s |\n", p.Name, round(p.Took))
+	}
+	for _, one := range r.Measured {
+		fmt.Fprintf(&b, "\nMeasured: %s\n\n```\n%s```\n", one.Name, m.Text(one.Table))
 	}
 	return b.String() + "\n"
 }

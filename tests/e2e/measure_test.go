@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -164,6 +165,7 @@ func (s *scene) report(name string, times *timing.Set) {
 	}
 	s.note("\n%s", table.String())
 	kept := &artifacts.Directory{Path: env.Artifacts, Secret: env.Token}
+	name = filepath.Join(artifacts.MeasuredDir, name)
 	if err := kept.WriteJSON(name+".json", times); err != nil {
 		s.Errorf("keep times: %v", err)
 	}

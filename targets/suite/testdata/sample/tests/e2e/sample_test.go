@@ -23,6 +23,16 @@ func TestFails(t *testing.T) {
 
 func TestSkipped(t *testing.T) { t.Skip("needs a second node: E2E_AGENTS=1") }
 
+func TestMeasures(t *testing.T) {
+	dir := filepath.Join(os.Getenv("E2E_ARTIFACTS"), "measured")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "restores.txt"), []byte("WHAT     N  MEDIAN\nrestore  5  1.1s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The token in every place where a test could leave it.
 func TestLeaksTheToken(t *testing.T) {
 	token := os.Getenv("CEDANA_AUTH_TOKEN")
