@@ -21,7 +21,16 @@ const schema = "1"
 var buckets = []string{"clusters", "pods", "nodes", "actions", "specs", "checkpoints"}
 
 // Store is the open file.
-type Store struct{ db *bolt.DB }
+type Store struct {
+	db *bolt.DB
+	// What was read before.
+	clusters    *parsed[Cluster]
+	pods        *parsed[Pod]
+	nodes       *parsed[Node]
+	actions     *parsed[Action]
+	specs       *parsed[json.RawMessage]
+	checkpoints *parsed[Checkpoint]
+}
 
 // Open opens or makes the file `propagator.db` in dir.
 func Open(dir string) (*Store, error) {
@@ -55,7 +64,11 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare store %s: %w", path, err), db.Close())
 	}
-	return &Store{db: db}, nil
+	return &Store{
+		db:       db,
+		clusters: newParsed[Cluster](), pods: newParsed[Pod](), nodes: newParsed[Node](),
+		actions: newParsed[Action](), specs: newParsed[json.RawMessage](), checkpoints: newParsed[Checkpoint](),
+	}, nil
 }
 
 // Close waits for open transactions.
@@ -63,12 +76,12 @@ func (s *Store) Close() error { return s.db.Close() }
 
 // View reads.
 func (s *Store) View(read func(*Tx) error) error {
-	return s.db.View(func(tx *bolt.Tx) error { return read(newTx(tx)) })
+	return s.db.View(func(tx *bolt.Tx) error { return read(s.tx(tx)) })
 }
 
 // Update reads and writes; an error takes everything back. The changes are durable when it returns nil.
 func (s *Store) Update(change func(*Tx) error) error {
-	return s.db.Update(func(tx *bolt.Tx) error { return change(newTx(tx)) })
+	return s.db.Update(func(tx *bolt.Tx) error { return change(s.tx(tx)) })
 }
 
 // Tx is one transaction's view of the tables.
@@ -81,13 +94,13 @@ type Tx struct {
 	Checkpoints Table[Checkpoint]
 }
 
-func newTx(tx *bolt.Tx) *Tx {
+func (s *Store) tx(tx *bolt.Tx) *Tx {
 	return &Tx{
-		Clusters:    Table[Cluster]{tx.Bucket([]byte("clusters"))},
-		Pods:        Table[Pod]{tx.Bucket([]byte("pods"))},
-		Nodes:       Table[Node]{tx.Bucket([]byte("nodes"))},
-		Actions:     Table[Action]{tx.Bucket([]byte("actions"))},
-		Specs:       Table[json.RawMessage]{tx.Bucket([]byte("specs"))},
-		Checkpoints: Table[Checkpoint]{tx.Bucket([]byte("checkpoints"))},
+		Clusters:    Table[Cluster]{tx.Bucket([]byte("clusters")), s.clusters},
+		Pods:        Table[Pod]{tx.Bucket([]byte("pods")), s.pods},
+		Nodes:       Table[Node]{tx.Bucket([]byte("nodes")), s.nodes},
+		Actions:     Table[Action]{tx.Bucket([]byte("actions")), s.actions},
+		Specs:       Table[json.RawMessage]{tx.Bucket([]byte("specs")), s.specs},
+		Checkpoints: Table[Checkpoint]{tx.Bucket([]byte("checkpoints")), s.checkpoints},
 	}
 }

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -9,6 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/cedana/cedana-e2e/targets/propagator"
 )
 
 func TestRecordsOutliveTheProcess(t *testing.T) {
@@ -93,4 +97,63 @@ func TestTheNewestRowIsFound(t *testing.T) {
 		assert.False(t, there)
 		return err
 	}))
+}
+
+func TestAListHasWhatIsThereNowAndNotWhatWasReadBefore(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	statuses := func(tx *Tx) (found []propagator.OperationStatus) {
+		rows, err := tx.Actions.Where("", nil)
+		require.NoError(t, err)
+		for _, a := range rows {
+			found = append(found, a.Status)
+		}
+		return found
+	}
+	put := func(status propagator.OperationStatus, undo error) {
+		t.Helper()
+		err := s.Update(func(tx *Tx) error {
+			require.NoError(t, tx.Actions.Put("a", Action{ID: "a", Status: status}))
+			require.Equal(t, []propagator.OperationStatus{status}, statuses(tx))
+			return undo
+		})
+		require.ErrorIs(t, err, undo)
+	}
+	now := func() (found []propagator.OperationStatus) {
+		require.NoError(t, s.View(func(tx *Tx) error { found = statuses(tx); return nil }))
+		return found
+	}
+	put(propagator.StatusProcessing, nil)
+	require.Equal(t, []propagator.OperationStatus{propagator.StatusProcessing}, now())
+	put(propagator.StatusError, errors.New("undone"))
+	require.Equal(t, []propagator.OperationStatus{propagator.StatusProcessing}, now())
+	put(propagator.StatusReady, nil)
+	require.Equal(t, []propagator.OperationStatus{propagator.StatusReady}, now())
+	require.NoError(t, s.Update(func(tx *Tx) error { return tx.Actions.Delete("a") }))
+	require.Empty(t, now())
+}
+
+// A cluster that has seen a hundred runs of the suite has thousands of actions, and tests look at the list all the time.
+func BenchmarkAListOfManyActions(b *testing.B) {
+	s, err := Open(b.TempDir())
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, s.Close()) })
+	details := json.RawMessage(`{"a":1,"b":2,"c":{"d":[1,2,3,4,5,6,7,8]}}`)
+	require.NoError(b, s.Update(func(tx *Tx) error {
+		for i := range 1000 {
+			id := fmt.Sprintf("action-%04d", i)
+			if err := tx.Actions.Put(id, Action{ID: id, Type: propagator.ActionCheckpointPod, Status: propagator.StatusReady, Profiling: details, Overrides: details}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	for b.Loop() {
+		require.NoError(b, s.View(func(tx *Tx) error {
+			_, err := tx.Actions.Where("", nil)
+			return err
+		}))
+	}
 }

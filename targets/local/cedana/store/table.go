@@ -4,13 +4,54 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
 
 // Table holds values of one kind as JSON under string keys.
-type Table[T any] struct{ bucket *bolt.Bucket }
+type Table[T any] struct {
+	bucket *bolt.Bucket
+	parsed *parsed[T]
+}
+
+// parsed keeps the values that were read together with what they were read from. Lists are read many times a second,
+// and almost all of what is in them has ended long ago. A value is taken only for the same bytes, so nothing has to be
+// kept in step with transactions, the undone ones least of all.
+type parsed[T any] struct {
+	mu   sync.Mutex
+	rows map[string]row[T]
+}
+
+type row[T any] struct {
+	raw   []byte
+	value T
+}
+
+func newParsed[T any]() *parsed[T] { return &parsed[T]{rows: map[string]row[T]{}} }
+
+// parse is the value of a record.
+func (p *parsed[T]) parse(key, raw []byte) (T, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if have, ok := p.rows[string(key)]; ok && bytes.Equal(have.raw, raw) {
+		return have.value, nil
+	}
+	var v T
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return v, fmt.Errorf("read record %s: %w", key, err)
+	}
+	// The database's bytes are its own again when the transaction ends.
+	p.rows[string(key)] = row[T]{raw: bytes.Clone(raw), value: v}
+	return v, nil
+}
+
+func (p *parsed[T]) forget(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.rows, key)
+}
 
 // Get is the value of a key, and whether there is one.
 func (t Table[T]) Get(key string) (T, bool, error) {
@@ -42,6 +83,7 @@ func (t Table[T]) Delete(key string) error {
 	if err := t.bucket.Delete([]byte(key)); err != nil {
 		return fmt.Errorf("delete record %s: %w", key, err)
 	}
+	t.parsed.forget(key)
 	return nil
 }
 
@@ -56,14 +98,15 @@ func Newest[T any](t Table[T], created func(T) time.Time, keep func(T) bool) (ne
 	return newest, there, err
 }
 
-// Where lists the values under a key prefix that keep accepts, in the keys' order; a nil keep accepts all.
+// Where lists the values under a key prefix that keep accepts, in the keys' order; a nil keep accepts all. What they
+// point to is shared with other readers: it must not be changed.
 func (t Table[T]) Where(prefix string, keep func(T) bool) ([]T, error) {
 	var rows []T
 	cursor := t.bucket.Cursor()
 	for key, raw := cursor.Seek([]byte(prefix)); key != nil && bytes.HasPrefix(key, []byte(prefix)); key, raw = cursor.Next() {
-		var v T
-		if err := json.Unmarshal(raw, &v); err != nil {
-			return nil, fmt.Errorf("read record %s: %w", key, err)
+		v, err := t.parsed.parse(key, raw)
+		if err != nil {
+			return nil, err
 		}
 		if keep == nil || keep(v) {
 			rows = append(rows, v)
