@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
@@ -25,6 +26,15 @@ import (
 // ordinary builds have compiled of it is taken as it is.
 func Flags() []string {
 	return []string{"-buildvcs=false", "-gcflags=all=-dwarf=false -l", "-gcflags=std="}
+}
+
+// GoFlags is a value for $GOFLAGS: [Flags], beside those that were in it before. It is for tools that call `go` themselves.
+func GoFlags(before string) string {
+	all := []string{before}
+	for _, flag := range Flags() {
+		all = append(all, "'"+flag+"'") // one of them has a space in it
+	}
+	return strings.TrimSpace(strings.Join(all, " "))
 }
 
 // Env is `KEY=value` for a static program for this machine. The compiler collects no garbage before it has a gigabyte,

@@ -42,6 +42,15 @@ func TestAFailureHasTheCommandAndTheCompilersWords(t *testing.T) {
 	require.ErrorContains(t, err, "undefined: missing")
 }
 
+func TestTheFlagsCanBeInTheEnvironment(t *testing.T) {
+	t.Parallel()
+	out, err := Run(t.Context(), console.Quiet{}, Command{
+		What: "list", Args: []string{"list", "-f", "{{.Name}}", "."}, Env: []string{"GOFLAGS=" + GoFlags("-mod=readonly")},
+	})
+	require.NoError(t, err)
+	require.Equal(t, "gobuild\n", string(out))
+}
+
 // compiledTwice are the modules of which much is compiled for the targets and for the node.
 var compiledTwice = regexp.MustCompile(`^(k8s\.io|sigs\.k8s\.io|golang\.org/x|google\.golang\.org|go\.opentelemetry\.io/otel|go\.yaml\.in)/`)
 

@@ -44,8 +44,7 @@ func Lint(ctx context.Context, con *console.Console) error {
 			}
 			lint("staticcheck"+suffix, func(ctx context.Context, out io.Writer) error {
 				// It lets go build what it looks at: with other flags than the programs' all would be compiled once more, for minutes.
-				goflags := strings.Join(append(strings.Fields(os.Getenv("GOFLAGS")), gobuild.Flags()...), " ")
-				env := append([]string{"GOFLAGS=" + goflags}, gobuild.Env()...)
+				env := append([]string{"GOFLAGS=" + gobuild.GoFlags(os.Getenv("GOFLAGS"))}, gobuild.Env()...)
 				return command{args: append([]string{staticcheck, "-tags", tag}, m.packages...), env: env, dir: m.dir}.run(ctx, out)
 			})
 		}
