@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -38,17 +37,18 @@ type Measurement struct{ Name, Table string }
 // measurements are the tables that the tests have left in a directory.
 func measurements(dir string) ([]Measurement, error) {
 	const ending = ".txt"
-	paths, err := filepath.Glob(filepath.Join(dir, "*"+ending))
+	files := os.DirFS(dir)
+	names, err := fs.Glob(files, "*"+ending)
 	if err != nil {
 		return nil, fmt.Errorf("look for what was measured: %w", err)
 	}
 	var all []Measurement
-	for _, path := range paths {
-		table, err := os.ReadFile(path)
+	for _, name := range names {
+		table, err := fs.ReadFile(files, name)
 		if err != nil {
 			return nil, fmt.Errorf("read what was measured: %w", err)
 		}
-		all = append(all, Measurement{Name: strings.TrimSuffix(filepath.Base(path), ending), Table: string(table)})
+		all = append(all, Measurement{Name: strings.TrimSuffix(name, ending), Table: string(table)})
 	}
 	return all, nil
 }

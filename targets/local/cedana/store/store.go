@@ -24,12 +24,12 @@ var buckets = []string{"clusters", "pods", "nodes", "actions", "specs", "checkpo
 type Store struct {
 	db *bolt.DB
 	// What was read before.
-	clusters    *parsed[Cluster]
-	pods        *parsed[Pod]
-	nodes       *parsed[Node]
-	actions     *parsed[Action]
-	specs       *parsed[json.RawMessage]
-	checkpoints *parsed[Checkpoint]
+	clusters    parsed[Cluster]
+	pods        parsed[Pod]
+	nodes       parsed[Node]
+	actions     parsed[Action]
+	specs       parsed[json.RawMessage]
+	checkpoints parsed[Checkpoint]
 }
 
 // Open opens or makes the file `propagator.db` in dir.
@@ -64,11 +64,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare store %s: %w", path, err), db.Close())
 	}
-	return &Store{
-		db:       db,
-		clusters: newParsed[Cluster](), pods: newParsed[Pod](), nodes: newParsed[Node](),
-		actions: newParsed[Action](), specs: newParsed[json.RawMessage](), checkpoints: newParsed[Checkpoint](),
-	}, nil
+	return &Store{db: db}, nil
 }
 
 // Close waits for open transactions.
@@ -96,11 +92,11 @@ type Tx struct {
 
 func (s *Store) tx(tx *bolt.Tx) *Tx {
 	return &Tx{
-		Clusters:    Table[Cluster]{tx.Bucket([]byte("clusters")), s.clusters},
-		Pods:        Table[Pod]{tx.Bucket([]byte("pods")), s.pods},
-		Nodes:       Table[Node]{tx.Bucket([]byte("nodes")), s.nodes},
-		Actions:     Table[Action]{tx.Bucket([]byte("actions")), s.actions},
-		Specs:       Table[json.RawMessage]{tx.Bucket([]byte("specs")), s.specs},
-		Checkpoints: Table[Checkpoint]{tx.Bucket([]byte("checkpoints")), s.checkpoints},
+		Clusters:    Table[Cluster]{tx.Bucket([]byte("clusters")), &s.clusters},
+		Pods:        Table[Pod]{tx.Bucket([]byte("pods")), &s.pods},
+		Nodes:       Table[Node]{tx.Bucket([]byte("nodes")), &s.nodes},
+		Actions:     Table[Action]{tx.Bucket([]byte("actions")), &s.actions},
+		Specs:       Table[json.RawMessage]{tx.Bucket([]byte("specs")), &s.specs},
+		Checkpoints: Table[Checkpoint]{tx.Bucket([]byte("checkpoints")), &s.checkpoints},
 	}
 }

@@ -18,7 +18,7 @@ type Table[T any] struct {
 
 // parsed keeps the values that were read together with what they were read from. Lists are read many times a second,
 // and almost all of what is in them has ended long ago. A value is taken only for the same bytes, so nothing has to be
-// kept in step with transactions, the undone ones least of all.
+// kept in step with transactions, the undone ones least of all. The zero value has read nothing.
 type parsed[T any] struct {
 	mu   sync.Mutex
 	rows map[string]row[T]
@@ -28,8 +28,6 @@ type row[T any] struct {
 	raw   []byte
 	value T
 }
-
-func newParsed[T any]() *parsed[T] { return &parsed[T]{rows: map[string]row[T]{}} }
 
 // parse is the value of a record.
 func (p *parsed[T]) parse(key, raw []byte) (T, error) {
@@ -41,6 +39,9 @@ func (p *parsed[T]) parse(key, raw []byte) (T, error) {
 	var v T
 	if err := json.Unmarshal(raw, &v); err != nil {
 		return v, fmt.Errorf("read record %s: %w", key, err)
+	}
+	if p.rows == nil {
+		p.rows = map[string]row[T]{}
 	}
 	// The database's bytes are its own again when the transaction ends.
 	p.rows[string(key)] = row[T]{raw: bytes.Clone(raw), value: v}
