@@ -36,7 +36,7 @@ func Doctor(ctx context.Context) error {
 		platform(),
 		disk(s.Home),
 		inotify(),
-		debootstrap(ctx, s),
+		mmdebstrap(ctx, s),
 	}
 	findings = append(findings, engine.Check(ctx, engineOptions(s, con))...)
 	if s.Backend == settings.BackendLive && s.URL != "" && s.Token.Set() {
@@ -104,15 +104,15 @@ func inotify() engine.Finding {
 	return f
 }
 
-func debootstrap(ctx context.Context, s *settings.Settings) engine.Finding {
+func mmdebstrap(ctx context.Context, s *settings.Settings) engine.Finding {
 	f := engine.Finding{Name: "node image", OK: true, Remedy: "run as root on Debian or Ubuntu the first time, or copy the directory " + s.Images() + " from a machine where it was made"}
 	if made, _ := filepath.Glob(filepath.Join(s.Images(), "*")); len(made) > 0 {
 		f.Detail = "made before, in " + s.Images()
 		return f
 	}
 	as, root := sudo.Prefix(ctx)
-	with := strings.Join(append(as, "debootstrap"), " ")
-	if _, err := exec.LookPath("debootstrap"); err == nil && root {
+	with := strings.Join(append(as, "mmdebstrap"), " ")
+	if _, err := exec.LookPath("mmdebstrap"); err == nil && root {
 		f.Detail = "will be made with " + with
 		return f
 	}

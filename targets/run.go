@@ -57,6 +57,10 @@ type run struct {
 	identity  *deploy.Identity
 	noCluster error
 
+	// runsTests says that the target runs the tests; tests are they, once they are compiled.
+	runsTests bool
+	tests     *suite.Compiled
+
 	// phases are the stages so far with the time that each took.
 	phases []suite.Phase
 
@@ -251,6 +255,12 @@ func (r *run) cluster(ctx context.Context) error {
 			r.pods, err = workload.Images(ctx, workload.Options{Home: s.Home, Progress: r.con})
 			return err
 		})
+		if r.runsTests {
+			work.Go(func() (err error) {
+				r.tests, err = suite.Compile(ctx, r.con, s, "")
+				return err
+			})
+		}
 		if s.Backend == settings.BackendLocal {
 			work.Go(func() (err error) {
 				r.standIn, err = image.NewStore(s.Home, r.con).Static(ctx, StandIn)

@@ -21,10 +21,11 @@ func Sensitivity(ctx context.Context) error {
 		return errors.New("break the stand-in on purpose: the backend is live, and only the local one may be broken: unset CEDANA_AUTH_TOKEN, or set E2E_BACKEND=local")
 	}
 	r.settings.Regression = ""
+	r.runsTests = true
 	if err := r.ready(ctx); err != nil {
 		return err
 	}
-	program, err := suite.Compile(ctx, r.con, r.settings, r.suiteOptions())
+	program, err := suite.Load(ctx, r.con, r.settings, r.suiteOptions())
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,8 @@ func (r *run) collect(ctx context.Context, failure error) error {
 
 func (r *run) suiteOptions() suite.Options {
 	o := suite.Options{
-		URL: r.url, Token: r.token, ClusterID: r.clusterID, Registered: r.identity != nil && r.identity.Registered,
+		Compiled: r.tests,
+		URL:      r.url, Token: r.token, ClusterID: r.clusterID, Registered: r.identity != nil && r.identity.Registered,
 		Nginx: r.pods.Nginx.Ref, Counter: r.pods.Counter.Ref, Phases: r.phases,
 	}
 	if r.noCluster != nil {

@@ -13,6 +13,7 @@ func E2E(ctx context.Context) error {
 		return err
 	}
 	defer r.end()
+	r.runsTests = true
 	err = r.ready(ctx)
 	if r.noCluster != nil {
 		r.con.Warn("%v", r.noCluster)

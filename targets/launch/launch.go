@@ -75,12 +75,46 @@ func compile(ctx context.Context, con *console.Console) (string, error) {
 	}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		con.Step("compile the targets to %s: some minutes the first time, with all that they share with the node's programs", path)
+		if err := begin(ctx, con, root); err != nil {
+			return "", err
+		}
 	}
-	args := append([]string{"build", "-v"}, gobuild.Flags()...)
-	_, err = gobuild.Run(ctx, con, gobuild.Command{
-		What: "compile the targets", Dir: root, Args: append(args, "-ldflags=-s -w", "-o", path, program),
-	})
-	return path, err
+	return path, build(ctx, con, root, "compile the targets", "-ldflags=-s -w", "-o", path, program)
+}
+
+// first are packages that the targets need and that need few modules, in this order.
+var first = []string{"net/http", "k8s.io/client-go/kubernetes"}
+
+// begin gets the modules, and compiles meanwhile what can be: `go build` alone compiles nothing before it has all of
+// them, and the processors have nothing to do for half a minute.
+func begin(ctx context.Context, con *console.Console, root string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	listed := make(chan error, 1)
+	go func() {
+		_, err := gobuild.Run(ctx, con, gobuild.Command{What: "get the targets' modules", Dir: root, Args: []string{"list", "-deps", "-f", "", program}})
+		if err != nil {
+			cancel()
+		}
+		listed <- err
+	}()
+	var err error
+	for _, pkg := range first {
+		if err = build(ctx, con, root, "compile "+pkg, pkg); err != nil {
+			cancel()
+			break
+		}
+	}
+	if listErr := <-listed; listErr != nil && !errors.Is(listErr, context.Canceled) {
+		return listErr
+	}
+	return err
+}
+
+func build(ctx context.Context, con *console.Console, root, what string, args ...string) error {
+	args = append(append([]string{"build", "-v"}, gobuild.Flags()...), args...)
+	_, err := gobuild.Run(ctx, con, gobuild.Command{What: what, Dir: root, Args: args})
+	return err
 }
 
 // binary is where the program of this clone goes: two clones may be at different commits, and run at the same time.

@@ -4,9 +4,13 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
 )
 
 // The magefile names targets, and the program has them: a name that is in one alone is found when somebody needs it.
@@ -40,4 +44,17 @@ func TestEachCloneHasItsOwnProgram(t *testing.T) {
 	again, err := binary("/clones/one")
 	require.NoError(t, err)
 	require.Equal(t, one, again)
+}
+
+// Else their compilation would be in vain.
+func TestWhatIsCompiledFirstIsNeeded(t *testing.T) {
+	t.Parallel()
+	root, err := gobuild.Root()
+	require.NoError(t, err)
+	out, err := gobuild.Run(t.Context(), console.Quiet{}, gobuild.Command{What: "list", Dir: root, Args: []string{"list", "-deps", program}})
+	require.NoError(t, err)
+	needed := strings.Fields(string(out))
+	for _, pkg := range first {
+		require.Contains(t, needed, pkg)
+	}
 }

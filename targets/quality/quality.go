@@ -27,9 +27,9 @@ type module struct {
 	race bool
 }
 
-// modules are all. The node's programs are modules of their own, because Kubernetes pins its dependencies with replace
-// directives. Their tests are built as the node's programs are, so that Kubernetes is compiled once for both; with the
-// race detector it would be compiled a second time, for minutes. containerd's has no code of ours.
+// modules are all. The node's program is a module of its own, because Kubernetes pins its dependencies with replace
+// directives. Its tests are built as the program is, so that Kubernetes is compiled once for both; with the race
+// detector it would be compiled a second time, for minutes.
 var modules = []module{
 	{dir: ".", tags: []string{"", "e2e"}, packages: []string{"./..."}, race: true},
 	{

@@ -9,8 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/gobuild"
@@ -24,18 +27,34 @@ const testPackage = "tests/e2e"
 // grace is how long the tests have to end after an interrupt. mage itself ends 5 s after one.
 const grace = 3 * time.Second
 
+// Compiled are the paths of the test program, and of those that run it and read what it says.
+type Compiled struct{ tests, gotestsum, test2json string }
+
 // compile builds the test program, apart from running it: `go test` would link it anew each time (4 s), while this
-// does nothing when it is up to date (1 s), and the time limit of the tests is theirs alone.
-func compile(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (string, error) {
-	binary := filepath.Join(s.ClusterDir(), "e2e.test")
-	if err := os.MkdirAll(filepath.Dir(binary), 0o700); err != nil {
-		return "", fmt.Errorf("make cluster directory: %w", err)
+// does nothing when it is up to date (1 s), and the time limit of the tests is theirs alone. Go would compile the tools
+// in silence when they are first called.
+func compile(ctx context.Context, con *console.Console, s *settings.Settings, dir string) (*Compiled, error) {
+	c := &Compiled{tests: filepath.Join(s.ClusterDir(), "e2e.test")}
+	if err := os.MkdirAll(filepath.Dir(c.tests), 0o700); err != nil {
+		return nil, fmt.Errorf("make cluster directory: %w", err)
 	}
-	args := append([]string{"test", "-c", "-v", "-vet=off", "-tags", "e2e", "-o", binary}, gobuild.Flags()...)
-	_, err := gobuild.Run(ctx, con, gobuild.Command{
-		What: "compile the tests in " + filepath.Join(opts.Dir, testPackage), Dir: opts.Dir, Args: append(args, "./"+testPackage),
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error {
+		args := append([]string{"test", "-c", "-v", "-vet=off", "-tags", "e2e", "-o", c.tests}, gobuild.Flags()...)
+		_, err := gobuild.Run(ctx, con, gobuild.Command{
+			What: "compile the tests in " + filepath.Join(dir, testPackage), Dir: dir, Args: append(args, "./"+testPackage),
+		})
+		return err
 	})
-	return binary, err
+	for name, path := range map[string]*string{"gotestsum": &c.gotestsum, "test2json": &c.test2json} {
+		work.Go(func() error {
+			// It prints where the tool is, and compiles it for that.
+			out, err := gobuild.Run(ctx, con, gobuild.Command{What: "compile " + name, Dir: dir, Args: []string{"tool", "-n", name}})
+			*path = strings.TrimSpace(string(out))
+			return err
+		})
+	}
+	return c, work.Wait()
 }
 
 // command is a program in a process group of its own, which is interrupted when ctx ends. A Ctrl-C at the terminal
@@ -84,7 +103,7 @@ func limits(whole time.Duration) (inner, outer time.Duration) {
 	return whole - min(30*time.Second, whole/3), whole
 }
 
-func runTests(ctx context.Context, con *console.Console, step *console.Step, s *settings.Settings, opts Options, m mask.Mask, binary string, report *Report) (err error) {
+func runTests(ctx context.Context, con *console.Console, step *console.Step, s *settings.Settings, opts Options, m mask.Mask, compiled *Compiled, report *Report) (err error) {
 	whole := s.SuiteTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		whole = min(whole, time.Until(deadline))
@@ -101,7 +120,7 @@ func runTests(ctx context.Context, con *console.Console, step *console.Step, s *
 	defer func() { err = errors.Join(err, os.RemoveAll(raw)) }()
 
 	output := m.Writer(con.Progress())
-	cmd := command(ctx, "go", gotestsum(s, opts, raw, binary, inner)...)
+	cmd := command(ctx, compiled.gotestsum, gotestsum(s, opts, raw, compiled, inner)...)
 	cmd.Dir = filepath.Join(opts.Dir, testPackage)
 	cmd.Env = append(os.Environ(), environment(s, opts)...)
 	cmd.Stdout, cmd.Stderr = output, output
@@ -117,19 +136,19 @@ func runTests(ctx context.Context, con *console.Console, step *console.Step, s *
 	return err
 }
 
-// gotestsum's arguments for `go`. It is given the compiled test program as a raw command, through test2json, which is
+// gotestsum's arguments. It is given the compiled test program as a raw command, through test2json, which is
 // what `go test -json` does.
-func gotestsum(s *settings.Settings, opts Options, raw, binary string, limit time.Duration) []string {
+func gotestsum(s *settings.Settings, opts Options, raw string, compiled *Compiled, limit time.Duration) []string {
 	format := "testname"
 	if opts.Getenv("GITHUB_ACTIONS") == "true" {
 		format = "github-actions"
 	}
 	args := []string{
-		"tool", "gotestsum", "--format", format, "--format-hide-empty-pkg", "--hide-summary", "skipped",
+		"--format", format, "--format-hide-empty-pkg", "--hide-summary", "skipped",
 		"--junitfile", filepath.Join(raw, junitFile), "--junitfile-project-name", "cedana-e2e",
 		"--jsonfile", filepath.Join(raw, eventsFile), "--raw-command", "--",
-		"go", "tool", "test2json", "-t", "-p", testPackage,
-		binary, "-test.v=test2json", "-test.paniconexit0", "-test.count=1",
+		compiled.test2json, "-t", "-p", testPackage,
+		compiled.tests, "-test.v=test2json", "-test.paniconexit0", "-test.count=1",
 		"-test.timeout=" + limit.String(), "-test.parallel=" + strconv.Itoa(s.Parallel),
 	}
 	if s.Run != "" {

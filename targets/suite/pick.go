@@ -21,18 +21,34 @@ import (
 type Program struct {
 	settings *settings.Settings
 	options  Options
-	binary   string
+	compiled *Compiled
 	mask     mask.Mask
 }
 
-// Compile compiles the suite once.
-func Compile(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (*Program, error) {
-	p := &Program{settings: s, options: opts.withDefaults(s)}
-	p.mask = mask.New(p.options.Token)
+// Compile compiles the suite, for [Options.Compiled]. What does not compile is found before anything is made, and it is
+// done while others wait for the network and the disk. An empty dir is the working directory.
+func Compile(ctx context.Context, con *console.Console, s *settings.Settings, dir string) (*Compiled, error) {
+	if dir == "" {
+		dir = "."
+	}
+	var compiled *Compiled
 	err := con.Run(ctx, "compile the tests", func(ctx context.Context, _ *console.Step) (err error) {
-		p.binary, err = compile(ctx, con, s, p.options)
+		compiled, err = compile(ctx, con, s, dir)
 		return err
 	})
+	return compiled, err
+}
+
+// Load compiles the suite once, for [Program.Run].
+func Load(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (*Program, error) {
+	p := &Program{settings: s, options: opts.withDefaults(s)}
+	p.mask = mask.New(p.options.Token)
+	p.compiled = p.options.Compiled
+	if p.compiled != nil {
+		return p, nil
+	}
+	var err error
+	p.compiled, err = Compile(ctx, con, s, p.options.Dir)
 	return p, err
 }
 
@@ -51,8 +67,8 @@ func (p *Program) Run(ctx context.Context, pick Pick) (*Report, error) {
 	inner, outer := limits(pick.Limit)
 	ctx, cancel := context.WithTimeoutCause(ctx, outer, fmt.Errorf("not done within %s", outer))
 	defer cancel()
-	cmd := command(ctx, "go", "tool", "test2json", "-t", "-p", testPackage,
-		p.binary, "-test.v=test2json", "-test.paniconexit0", "-test.count=1", "-test.run="+exactly(pick.Tests),
+	cmd := command(ctx, p.compiled.test2json, "-t", "-p", testPackage,
+		p.compiled.tests, "-test.v=test2json", "-test.paniconexit0", "-test.count=1", "-test.run="+exactly(pick.Tests),
 		"-test.timeout="+inner.String(), "-test.parallel="+strconv.Itoa(p.settings.Parallel))
 	cmd.Dir = filepath.Join(p.options.Dir, testPackage)
 	cmd.Env = append(append(os.Environ(), environment(p.settings, p.options)...), pick.Environment...)

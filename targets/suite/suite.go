@@ -20,6 +20,8 @@ import (
 type Options struct {
 	// Dir is the repository. Default: the working directory, which under mage is the repository.
 	Dir string
+	// Compiled is the suite; without it, it is compiled.
+	Compiled *Compiled
 	// URL and Token of the propagator, and the cluster's id there.
 	URL       string
 	Token     settings.Secret
@@ -86,7 +88,7 @@ const (
 // collectTimeout bounds the collection of artifacts after a failure.
 const collectTimeout = time.Minute
 
-// Run compiles and runs the tests, within the settings' SuiteTimeout without the compilation. Output goes to the
+// Run runs the tests, compiled first unless they are, within the settings' SuiteTimeout without the compilation. Output goes to the
 // console's progress as it comes; a summary goes to the console's data and to $GITHUB_STEP_SUMMARY. The error names
 // the tests that failed; a run in which no test passed is an error too.
 func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (err error) {
@@ -97,20 +99,19 @@ func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 		return err
 	}
 
-	begin := time.Now()
-	var binary string
-	if err := con.Run(ctx, "compile the tests", func(ctx context.Context, step *console.Step) error {
-		binary, err = compile(ctx, con, s, opts)
-		return err
-	}); err != nil {
-		return err
+	compiled, phases := opts.Compiled, opts.Phases[:len(opts.Phases):len(opts.Phases)]
+	if compiled == nil {
+		begin := time.Now()
+		if compiled, err = Compile(ctx, con, s, opts.Dir); err != nil {
+			return err
+		}
+		phases = append(phases, Phase{"compile the tests", time.Since(begin)})
 	}
-	phases := append(opts.Phases[:len(opts.Phases):len(opts.Phases)], Phase{"compile the tests", time.Since(begin)})
 
-	begin = time.Now()
+	begin := time.Now()
 	report := &Report{Backend: s.Backend, URL: opts.URL, NoCluster: opts.NoCluster}
 	runErr := con.Run(ctx, "run the tests", func(ctx context.Context, step *console.Step) error {
-		err := runTests(ctx, con, step, s, opts, m, binary, report)
+		err := runTests(ctx, con, step, s, opts, m, compiled, report)
 		step.Note("%s", report.Counts())
 		return err
 	})

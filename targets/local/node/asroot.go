@@ -23,6 +23,8 @@ import (
 type BaseOptions struct {
 	// Home is the project's directory, Mirror a Debian mirror or empty.
 	Home, Mirror string
+	// Flavour of the node: K3s or Source.
+	Flavour Flavour
 	// Dir is the directory to make; it is given to UID and GID.
 	Dir      string
 	UID, GID int
@@ -30,7 +32,7 @@ type BaseOptions struct {
 
 // MakeBase makes the node's base in o.Dir. It takes root.
 func MakeBase(ctx context.Context, progress console.Progress, o BaseOptions) error {
-	if err := makeBase(ctx, image.NewStore(o.Home, progress), o.Mirror, o.Dir); err != nil {
+	if err := makeBase(ctx, image.NewStore(o.Home, progress), o.Flavour, o.Mirror, o.Dir); err != nil {
 		return err
 	}
 	return filepath.WalkDir(o.Dir, func(path string, _ fs.DirEntry, err error) error {
@@ -43,15 +45,15 @@ func MakeBase(ctx context.Context, progress console.Progress, o BaseOptions) err
 
 var baseProgram = image.Program{Name: "node-base", Package: "./targets/local/node/cmd/base"}
 
-// stopTime is for debootstrap to end when it is told to.
+// stopTime is for mmdebstrap to end when it is told to.
 const stopTime = 30 * time.Second
 
-// baseMaker makes the base as root where that can be had with sudo, as one command: what debootstrap makes belongs to
+// baseMaker makes the base as root where that can be had with sudo, as one command: what mmdebstrap makes belongs to
 // root, and some of it only root can read, or remove.
-func baseMaker(ctx context.Context, store *image.Store, mirror, dir string) error {
+func baseMaker(ctx context.Context, store *image.Store, flavour Flavour, mirror, dir string) error {
 	prefix, ok := sudo.Prefix(ctx)
 	if len(prefix) == 0 || !ok {
-		return makeBase(ctx, store, mirror, dir)
+		return makeBase(ctx, store, flavour, mirror, dir)
 	}
 	program, err := store.Program(ctx, baseProgram)
 	if err != nil {
@@ -59,14 +61,14 @@ func baseMaker(ctx context.Context, store *image.Store, mirror, dir string) erro
 	}
 	store.Progress().Step("make the node's base as root, with %s", strings.Join(prefix, " "))
 	return runBase(ctx, store.Progress(), prefix, program.Path, BaseOptions{
-		Home: store.Home(), Mirror: mirror, Dir: dir, UID: os.Getuid(), GID: os.Getgid(),
+		Home: store.Home(), Flavour: flavour, Mirror: mirror, Dir: dir, UID: os.Getuid(), GID: os.Getgid(),
 	})
 }
 
 // runBase runs the command cmd/base behind the prefix.
 func runBase(ctx context.Context, progress console.Progress, prefix []string, program string, o BaseOptions) error {
 	args := append(append([]string{}, prefix[1:]...), keptVariables()...)
-	args = append(args, program, "-home", o.Home, "-mirror", o.Mirror, "-dir", o.Dir,
+	args = append(args, program, "-home", o.Home, "-flavour", string(o.Flavour), "-mirror", o.Mirror, "-dir", o.Dir,
 		"-uid", strconv.Itoa(o.UID), "-gid", strconv.Itoa(o.GID))
 	cmd := exec.CommandContext(ctx, prefix[0], args...)
 	stdin, err := cmd.StdinPipe()

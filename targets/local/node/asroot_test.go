@@ -32,12 +32,12 @@ func TestTheBaseIsMadeByOneCommandBehindSudo(t *testing.T) {
 	sudo := script(t, "sudo", `printf "%s\n" "$*" > `+asked+`; shift 2; exec "$@"`)
 	program := script(t, "base", `echo "install Debian"; echo "still at it"`)
 	progress := &consoletest.Recorder{}
-	err := runBase(t.Context(), progress, []string{sudo, "-n"}, program, BaseOptions{Home: "/home", Mirror: "http://m", Dir: "/dir", UID: 7, GID: 8})
+	err := runBase(t.Context(), progress, []string{sudo, "-n"}, program, BaseOptions{Home: "/home", Flavour: Source, Mirror: "http://m", Dir: "/dir", UID: 7, GID: 8})
 	require.NoError(t, err)
 	require.Equal(t, []string{"install Debian", "still at it"}, progress.Take())
 	said, err := os.ReadFile(asked)
 	require.NoError(t, err)
-	require.Equal(t, "-n --preserve-env=https_proxy "+program+" -home /home -mirror http://m -dir /dir -uid 7 -gid 8", strings.TrimSpace(string(said)))
+	require.Equal(t, "-n --preserve-env=https_proxy "+program+" -home /home -flavour source -mirror http://m -dir /dir -uid 7 -gid 8", strings.TrimSpace(string(said)))
 }
 
 func TestWhatTheCommandSaysIsInTheError(t *testing.T) {

@@ -19,23 +19,50 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/image/debian"
 )
 
-// packages of the node beside the essential ones.
+// packages of every node beside the essential ones.
 var packages = []string{
 	"bash", "ca-certificates", "conntrack", "containernetworking-plugins", "criu", "iproute2", "iptables", "jq",
 	"kmod", "mount", "procps", "runc", "socat", "tar",
+}
+
+// sourcePackages are what a node has beside them whose Kubernetes is compiled: k3s brings its own. Debian compiles them
+// of the same sources, and to do that here would be a tenth of a first run. etcd's other two are what it takes to make
+// do without systemd.
+var sourcePackages = []string{"containerd", "etcd-server", "systemd-standalone-sysusers", "systemd-standalone-tmpfiles"}
+
+// packagesOf are the packages of a flavour's base.
+func packagesOf(flavour Flavour) []string {
+	if flavour == Source {
+		return append(slices.Clone(packages), sourcePackages...)
+	}
+	return packages
 }
 
 // plugins of containernetworking-plugins that a node uses, of 70 MB of them. (k3s brings its own.)
 var plugins = []string{"firewall", "host-local", "loopback", "portmap", "ptp"}
 
 // baseRecipe is raised when what is done to the packages' files changes.
-const baseRecipe = 1
+const baseRecipe = 2
 
 // required versions: CRIU before 4.2 cannot dump programs with sockets on Linux 6.18 (`Can't get 1:34 opt:
 // Operation not supported`), runc before 1.2 refuses `--manage-cgroups-mode ignore`. Both were tried.
 var required = []requirement{
 	{command: "criu", major: 4, minor: 2, reason: "older ones cannot dump programs with sockets on current kernels"},
 	{command: "runc", major: 1, minor: 2, reason: "older ones refuse --manage-cgroups-mode ignore"},
+}
+
+// sourceRequired are those of sourcePackages. The kube-apiserver's 1.34 etcd client wants 3.5.13 for its progress
+// notifications; Debian's first 3.5 is newer.
+var sourceRequired = []requirement{
+	{command: "containerd", major: 2, minor: 1, sameMajor: true, reason: "k3s of the same Kubernetes has containerd 2.1, with version 3 of its configuration"},
+	{command: "etcd", major: 3, minor: 5, sameMajor: true, reason: "Kubernetes 1.34 wants it"},
+}
+
+func requiredOf(flavour Flavour) []requirement {
+	if flavour == Source {
+		return append(slices.Clone(required), sourceRequired...)
+	}
+	return required
 }
 
 // base is the node's lowest layer: Debian.
@@ -58,20 +85,20 @@ const (
 	infoFile  = "info.json"
 )
 
-func baseKey() (string, error) {
-	return image.NewInputs("node base", baseRecipe).Text("suite", debian.Suite).Text("packages", packages...).
+func baseKey(flavour Flavour) (string, error) {
+	return image.NewInputs("node base", baseRecipe).Text("suite", debian.Suite).Text("packages", packagesOf(flavour)...).
 		Text("plugins", plugins...).Key()
 }
 
-// ensureBase returns the base layer, made with debootstrap unless it is there. That takes half a minute, root (or
-// sudo without a password), and a Debian mirror.
-func ensureBase(ctx context.Context, store *image.Store, mirror string) (base, error) {
-	key, err := baseKey()
+// ensureBase returns the base layer of a flavour, made with mmdebstrap unless it is there. That takes half a minute,
+// root (or sudo without a password), and a Debian mirror.
+func ensureBase(ctx context.Context, store *image.Store, flavour Flavour, mirror string) (base, error) {
+	key, err := baseKey(flavour)
 	if err != nil {
 		return base{}, err
 	}
 	dir, err := store.File(ctx, "base", key, "", func(ctx context.Context, dir string) error {
-		return baseMaker(ctx, store, mirror, dir)
+		return baseMaker(ctx, store, flavour, mirror, dir)
 	})
 	if err != nil {
 		return base{}, fmt.Errorf("make the node's Debian %s base: %w", debian.Suite, err)
@@ -87,19 +114,20 @@ func ensureBase(ctx context.Context, store *image.Store, mirror string) (base, e
 	return b, nil
 }
 
-func makeBase(ctx context.Context, store *image.Store, mirror, dir string) error {
-	root, remove, err := store.Scratch("base")
+func makeBase(ctx context.Context, store *image.Store, flavour Flavour, mirror, dir string) error {
+	scratch, remove, err := store.Scratch("base")
 	if err != nil {
 		return err
 	}
-	return errors.Join(fillBase(ctx, store.Progress(), mirror, root, dir), remove())
+	return errors.Join(fillBase(ctx, store.Progress(), flavour, mirror, scratch, dir), remove())
 }
 
-func fillBase(ctx context.Context, progress console.Progress, mirror, root, dir string) error {
-	if err := debian.Bootstrap(ctx, progress, mirror, root, packages); err != nil {
+func fillBase(ctx context.Context, progress console.Progress, flavour Flavour, mirror, scratch, dir string) error {
+	root, err := debian.Bootstrap(ctx, progress, mirror, scratch, packagesOf(flavour))
+	if err != nil {
 		return err
 	}
-	versions, err := checkVersions(ctx, root, required)
+	versions, err := checkVersions(ctx, root, requiredOf(flavour))
 	if err != nil {
 		return err
 	}
@@ -142,14 +170,18 @@ func dropped(path string) bool {
 	}
 	dir, name := filepath.Split(path)
 	switch dir {
-	case "var/cache/", "var/log/", "var/lib/apt/lists/", "debootstrap/", "dev/", "proc/", "sys/", "run/", "tmp/":
+	case "var/cache/", "var/log/", "var/lib/apt/lists/", "dev/", "proc/", "sys/", "run/", "tmp/":
 		return true
 	case "usr/lib/cni/":
 		return !slices.Contains(plugins, name)
 	}
 	switch path {
-	case "debootstrap", "etc/machine-id", "etc/hostname", "etc/resolv.conf", "etc/hosts", ".dockerenv":
+	case "etc/machine-id", "etc/hostname", "etc/resolv.conf", "etc/hosts", ".dockerenv":
 		return true // the host's, or the engine's to make
+	case debian.AptSettings:
+		return true // the host's, and maybe a secret
+	case "usr/bin/containerd-stress", "usr/bin/etcdutl":
+		return true // programs of 20 MB each that nobody calls
 	}
 	return name == "gconv" && strings.HasPrefix(dir, "usr/lib/") // character sets
 }
@@ -158,7 +190,9 @@ func dropped(path string) bool {
 type requirement struct {
 	command      string
 	major, minor int
-	reason       string
+	// sameMajor says that a newer major version will not do either.
+	sameMajor bool
+	reason    string
 }
 
 var versionNumber = regexp.MustCompile(`(\d+)\.(\d+)(\.\d+)?`)
@@ -194,6 +228,9 @@ func (r requirement) check(output string) (string, error) {
 	minor, _ := strconv.Atoi(match[2])
 	if major < r.major || major == r.major && minor < r.minor {
 		return "", fmt.Errorf("debian %s has %s %s, but %d.%d or newer is needed: %s", debian.Suite, r.command, match[0], r.major, r.minor, r.reason)
+	}
+	if r.sameMajor && major > r.major {
+		return "", fmt.Errorf("debian %s has %s %s, but major version %d is needed: %s", debian.Suite, r.command, match[0], r.major, r.reason)
 	}
 	return match[0], nil
 }

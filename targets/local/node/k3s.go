@@ -144,7 +144,7 @@ func (k *k3sImage) build(ctx context.Context, store *image.Store, mirror string)
 	var files, pauseTar, pauseKey string
 	work, workCtx := errgroup.WithContext(ctx)
 	work.Go(func() (err error) {
-		debian, err = ensureBase(workCtx, store, mirror)
+		debian, err = ensureBase(workCtx, store, K3s, mirror)
 		return err
 	})
 	work.Go(func() (err error) {

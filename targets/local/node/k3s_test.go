@@ -107,7 +107,7 @@ func officialK3s(t *testing.T) v1.Image {
 	return img
 }
 
-// withBase puts a Debian base into the home, as if debootstrap had made it.
+// withBase puts a Debian base into the home, as if mmdebstrap had made it.
 func withBase(t *testing.T, home string) {
 	t.Helper()
 	root := t.TempDir()
@@ -120,7 +120,7 @@ func withBase(t *testing.T, home string) {
 	}
 	require.NoError(t, os.Symlink("bash", root+"/usr/bin/sh"))
 	require.NoError(t, os.Symlink("usr/bin", root+"/bin"))
-	key, err := baseKey()
+	key, err := baseKey(K3s)
 	require.NoError(t, err)
 	dir := filepath.Join(home, "build", "base-"+key)
 	require.NoError(t, os.MkdirAll(dir, 0o755))

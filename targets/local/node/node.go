@@ -2,8 +2,8 @@
 // image need not know which it is:
 //
 //   - k3s: Debian with the binaries of the official k3s image;
-//   - source: Debian with Kubernetes and containerd compiled from their Go modules, for where no image registry can
-//     be reached.
+//   - source: Debian, its containerd and etcd among it, with Kubernetes compiled from its Go module, for where no image
+//     registry can be reached.
 //
 // Both have what checkpoints need and the official image lacks: CRIU, GNU tar (CRIU cannot use busybox's), bash.
 package node
@@ -66,7 +66,7 @@ type Image struct {
 	Tools string
 	// Flavour is K3s or Source.
 	Flavour Flavour
-	// Versions of kubernetes, criu and runc in the image.
+	// Versions of kubernetes, criu and runc in the image; of containerd and etcd too where they are Debian's.
 	Versions map[string]string
 }
 

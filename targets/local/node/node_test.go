@@ -13,20 +13,22 @@ import (
 
 func TestVersionsOfTheBaseAreChecked(t *testing.T) {
 	t.Parallel()
-	criu, runc := required[0], required[1]
+	criu, runc, containerd := required[0], required[1], sourceRequired[0]
 	for name, test := range map[string]struct {
 		requirement requirement
 		output      string
 		want, fails string
 	}{
-		"new enough":       {criu, "Version: 4.2.1\n", "4.2.1", ""},
-		"just enough":      {criu, "Version: 4.2\n", "4.2", ""},
-		"Debian 13's":      {criu, "Version: 4.1.1\n", "", "4.2 or newer is needed"},
-		"Debian 12's":      {criu, "Version: 3.17.1\n", "", "4.2 or newer is needed"},
-		"tenth minor":      {criu, "Version: 4.10\n", "4.10", ""},
-		"runc":             {runc, "runc version 1.3.6+ds1\ncommit: 1.3.6+ds1-1\nspec: 1.2.1\n", "1.3.6", ""},
-		"Debian 13's runc": {runc, "runc version 1.1.15+ds1\nspec: 1.2.1\n", "", "--manage-cgroups-mode"},
-		"no version":       {runc, "runc: command not found\n", "", "find the version of runc"},
+		"new enough":         {criu, "Version: 4.2.1\n", "4.2.1", ""},
+		"just enough":        {criu, "Version: 4.2\n", "4.2", ""},
+		"Debian 13's":        {criu, "Version: 4.1.1\n", "", "4.2 or newer is needed"},
+		"Debian 12's":        {criu, "Version: 3.17.1\n", "", "4.2 or newer is needed"},
+		"tenth minor":        {criu, "Version: 4.10\n", "4.10", ""},
+		"runc":               {runc, "runc version 1.3.6+ds1\ncommit: 1.3.6+ds1-1\nspec: 1.2.1\n", "1.3.6", ""},
+		"Debian 13's runc":   {runc, "runc version 1.1.15+ds1\nspec: 1.2.1\n", "", "--manage-cgroups-mode"},
+		"containerd":         {containerd, "containerd github.com/containerd/containerd/v2 2.1.9+ds1 2.1.9+ds1-5\n", "2.1.9", ""},
+		"containerd to come": {containerd, "containerd github.com/containerd/containerd/v3 3.0.1\n", "", "major version 2 is needed"},
+		"no version":         {runc, "runc: command not found\n", "", "find the version of runc"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -56,7 +58,7 @@ func TestBaseLeavesOutWhatIsTheHostsOrOfNoUse(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{
 		"usr/share/doc", "var/lib/apt/lists/x", "usr/lib/cni/dhcp", "etc/resolv.conf", "etc/hostname", "dev/null", ".dockerenv",
-		"usr/lib/x86_64-linux-gnu/gconv", "debootstrap", "var/cache/apt",
+		"usr/lib/x86_64-linux-gnu/gconv", "var/cache/apt", "etc/apt/apt.conf.d/99mmdebstrap", "usr/bin/containerd-stress",
 	} {
 		require.True(t, dropped(path), path)
 	}
@@ -75,32 +77,21 @@ func TestBothFlavoursHaveOneKubernetes(t *testing.T) {
 	require.NoError(t, err)
 	content, err := os.ReadFile(filepath.Join(root, kubernetesModule, "go.mod"))
 	require.NoError(t, err)
-	_, versions, err := sourcePrograms(root)
+	version, err := requiredVersion(root, kubernetesModule, "k8s.io/kubernetes")
 	require.NoError(t, err)
-	require.Contains(t, string(content), "k8s.io/kubernetes "+versions["kubernetes"])
+	require.Contains(t, string(content), "k8s.io/kubernetes "+version)
 	minor := func(v string) string { return v[:len("v1.34")] }
-	require.Equal(t, minor(versions["kubernetes"]), minor(k3sVersion(DefaultK3sImage)))
-	require.Regexp(t, `^v2\.`, versions["containerd"], "k3s 1.34 has containerd 2")
+	require.Equal(t, minor(version), minor(k3sVersion(DefaultK3sImage)))
 }
 
 // Without being told, every client would see v0.0.0-master.
-func TestProgramsAreToldTheVersionsThatGoModAsksFor(t *testing.T) {
+func TestKubernetesIsToldTheVersionThatGoModAsksFor(t *testing.T) {
 	t.Parallel()
 	root, err := gobuild.Root()
 	require.NoError(t, err)
-	programs, versions, err := sourcePrograms(root)
+	program, err := kubernetesProgram(root)
 	require.NoError(t, err)
-	paths := map[string]string{}
-	for _, p := range programs {
-		flags := strings.Join(p.Flags, " ")
-		paths[p.path] = flags
-		want := versions["containerd"]
-		if p.Module == kubernetesModule {
-			want = "k8s.io/component-base/version.gitVersion=" + versions["kubernetes"]
-		}
-		require.Contains(t, flags, want, p.Name)
-	}
-	for _, path := range []string{"usr/bin/k3s", "usr/bin/containerd", "usr/bin/containerd-shim-runc-v2", "usr/bin/ctr"} {
-		require.Contains(t, paths, path)
-	}
+	version, err := requiredVersion(root, kubernetesModule, "k8s.io/kubernetes")
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(program.Flags, " "), "k8s.io/component-base/version.gitVersion="+version+"+source ")
 }

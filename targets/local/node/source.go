@@ -20,54 +20,48 @@ import (
 // sourceName is the image's name in the cache.
 const sourceName = "node-source"
 
-// Directories in the repository.
-const (
-	kubernetesModule = "targets/local/node/kubernetes"
-	containerdModule = "targets/local/node/containerd"
-)
+// kubernetesModule is a directory in the repository.
+const kubernetesModule = "targets/local/node/kubernetes"
 
 // sourceRecipe is raised when the way that the parts are put together changes.
-const sourceRecipe = 1
+const sourceRecipe = 2
 
 func buildSource(ctx context.Context, store *image.Store, mirror string) (image.Tarball, Image, error) {
 	root, err := gobuild.Root()
 	if err != nil {
 		return image.Tarball{}, Image{}, err
 	}
-	programs, versions, err := sourcePrograms(root)
+	version, err := requiredVersion(root, kubernetesModule, "k8s.io/kubernetes")
+	if err != nil {
+		return image.Tarball{}, Image{}, err
+	}
+	program, err := kubernetesProgram(root)
 	if err != nil {
 		return image.Tarball{}, Image{}, err
 	}
 	var debian base
 	var pauseTar, pauseKey string
-	binaries := make([]image.Binary, len(programs))
-	// Packages and modules come over the network and go to disk while the compiler has the processors: the store
-	// compiles one program after another.
+	var binary image.Binary
+	// Packages come over the network and go to disk while the compiler has the processors.
 	work, workCtx := errgroup.WithContext(ctx)
 	work.Go(func() (err error) {
-		debian, err = ensureBase(workCtx, store, mirror)
+		debian, err = ensureBase(workCtx, store, Source, mirror)
 		return err
 	})
 	work.Go(func() (err error) {
 		pauseTar, pauseKey, err = pause(workCtx, store)
 		return err
 	})
-	for i, p := range programs {
-		work.Go(func() (err error) {
-			binaries[i], err = store.Program(workCtx, p.Program)
-			return err
-		})
-	}
+	work.Go(func() (err error) {
+		binary, err = store.Program(workCtx, program)
+		return err
+	})
 	if err := work.Wait(); err != nil {
 		return image.Tarball{}, Image{}, err
 	}
 
-	inputs := image.NewInputs(sourceName, sourceRecipe).Text("base", debian.ID).Text("pause", pauseKey).
-		Tree("rootfs", filepath.Join(root, rootfs))
-	for i, binary := range binaries {
-		inputs.Text("program", programs[i].path, binary.Key).Text("links", programs[i].links...)
-	}
-	key, err := inputs.Key()
+	key, err := image.NewInputs(sourceName, sourceRecipe).Text("base", debian.ID).Text("pause", pauseKey).
+		Tree("rootfs", filepath.Join(root, rootfs)).Text("program", binary.Key).Key()
 	if err != nil {
 		return image.Tarball{}, Image{}, err
 	}
@@ -76,13 +70,8 @@ func buildSource(ctx context.Context, store *image.Store, mirror string) (image.
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, image.File(pauseTarball, pauseTar, 0o644))
-		for i, p := range programs {
-			entries = append(entries, image.File(p.path, binaries[i].Path, 0o755))
-			for _, link := range p.links {
-				entries = append(entries, image.Link(link, filepath.Base(p.path)))
-			}
-		}
+		entries = append(entries, image.File(pauseTarball, pauseTar, 0o644),
+			image.File("usr/bin/k3s", binary.Path, 0o755), image.Link("usr/bin/kubectl", "k3s"))
 		return compose(debian, entries, config(
 			// So that a bare `ctr` in the node is about Kubernetes, as k3s's is.
 			"CONTAINERD_ADDRESS=/run/k3s/containerd/containerd.sock", "CONTAINERD_NAMESPACE=k8s.io"))
@@ -90,6 +79,7 @@ func buildSource(ctx context.Context, store *image.Store, mirror string) (image.
 	if err != nil {
 		return image.Tarball{}, Image{}, err
 	}
+	versions := map[string]string{"kubernetes": version}
 	maps.Copy(versions, debian.Versions)
 	return node, Image{Flavour: Source, Versions: versions}, nil
 }
@@ -107,64 +97,24 @@ func compose(debian base, entries []image.Entry, config v1.Config) (v1.Image, er
 	return image.Compose(config, lower, upper)
 }
 
-// nodeProgram is a program with its place on the node.
-type nodeProgram struct {
-	image.Program
-	path string
-	// links beside it, by which it is called as well.
-	links []string
-}
-
-// buildFile in a module says how its programs are built.
+// buildFile in a module says how its program is built.
 type buildFile struct {
 	// Args are flags for `go build` beside [gobuild.Flags].
 	Args []string `json:"args"`
-	// Programs by name, with their packages.
-	Programs map[string]string `json:"programs"`
 }
 
-func readBuildFile(root, module string) (buildFile, error) {
-	path := filepath.Join(root, module, "build.json")
+// kubernetesProgram is all of Kubernetes, with what its build.json says.
+func kubernetesProgram(root string) (image.Program, error) {
+	path := filepath.Join(root, kubernetesModule, "build.json")
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return buildFile{}, fmt.Errorf("read how to build: %w", err)
+		return image.Program{}, fmt.Errorf("read how to build: %w", err)
 	}
 	var b buildFile
 	if err := json.Unmarshal(content, &b); err != nil {
-		return buildFile{}, fmt.Errorf("read how to build: parse %s: %w", path, err)
+		return image.Program{}, fmt.Errorf("read how to build: parse %s: %w", path, err)
 	}
-	return b, nil
-}
-
-// linksOf are the names beside a program by which it is called as well.
-var linksOf = map[string][]string{"k3s": {"usr/bin/kubectl"}}
-
-// sourcePrograms are the programs that are compiled, and the versions that they are of.
-func sourcePrograms(root string) ([]nodeProgram, map[string]string, error) {
-	versions := map[string]string{}
-	var programs []nodeProgram
-	for _, module := range []struct{ name, dir, path string }{
-		{"containerd", containerdModule, "github.com/containerd/containerd/v2"},
-		{"kubernetes", kubernetesModule, "k8s.io/kubernetes"},
-	} {
-		version, err := requiredVersion(root, module.dir, module.path)
-		if err != nil {
-			return nil, nil, err
-		}
-		versions[module.name] = version
-		build, err := readBuildFile(root, module.dir)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, name := range slices.Sorted(maps.Keys(build.Programs)) {
-			programs = append(programs, nodeProgram{
-				Program: image.Program{Name: name, Module: module.dir, Package: build.Programs[name], Flags: build.Args},
-				path:    "usr/bin/" + name,
-				links:   linksOf[name],
-			})
-		}
-	}
-	return programs, versions, nil
+	return image.Program{Name: "k3s", Module: kubernetesModule, Package: ".", Flags: b.Args}, nil
 }
 
 // requiredVersion is the version of a module that the go.mod in dir asks for.

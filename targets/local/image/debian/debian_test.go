@@ -48,15 +48,32 @@ func TestMirror(t *testing.T) {
 	}
 }
 
-func TestDebootstrapsOwnDefaultIsReadFromIt(t *testing.T) {
+func TestMmdebstrapsOwnDefaultIsReadFromIt(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "http://mirror.example/debian", ownDefault("#!/bin/sh\nDEF_MIRROR=\"http://mirror.example/debian/\"\nMIRRORS=\"$DEF_MIRROR\"\n"))
-	require.Empty(t, ownDefault("#!/bin/sh\nMIRRORS=\"$DEF_MIRROR\"\n"))
-	if path, err := exec.LookPath("debootstrap"); err == nil {
+	require.Equal(t, "http://mirror.example/debian", ownDefault("sub x {\n    my $mirror    = 'http://mirror.example/debian/';\n    my $secmirror = 'http://other.example';\n"))
+	require.Empty(t, ownDefault("    my $mirror = shift;\n"))
+	if path, err := exec.LookPath("mmdebstrap"); err == nil {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.NotEmpty(t, ownDefault(string(text)), "this host's %s", path)
 	}
+}
+
+func TestTheHostsProxyReachesTheMirrorAndNothingElseIsTaken(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "apt-config"), []byte(`#!/bin/sh
+echo 'APT::Architecture "amd64";
+Acquire "";
+Acquire::http "";
+Acquire::http::Proxy "http://proxy.example:3128";
+Acquire::Check-Valid-Until "false";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "true";
+DPkg::Post-Invoke:: "rm -rf /cache";'
+`), 0o755))
+	settings, err := hostAcquire(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "Acquire::http::Proxy \"http://proxy.example:3128\";\nAcquire::Check-Valid-Until \"false\";\nAcquire::Languages \"none\";\n", settings)
 }
 
 func TestAptKeepsToItsDirectory(t *testing.T) {
@@ -105,10 +122,10 @@ func TestAUserInstallsPackagesWithSudo(t *testing.T) {
 	// The first time its lists are too old; it also needs its variables, which sudo takes away.
 	apt := script("apt-get", `test "$DEBIAN_FRONTEND" = noninteractive || exit 3
 case "$1" in update) touch `+dir+`/updated ;; install) test -e `+dir+`/updated ;; esac`)
-	require.NoError(t, install(t.Context(), noProgress{}, []string{sudo, "-n"}, apt, []string{"debootstrap", "dpkg"}))
+	require.NoError(t, install(t.Context(), noProgress{}, []string{sudo, "-n"}, apt, []string{"mmdebstrap", "dpkg"}))
 	said, err := os.ReadFile(log)
 	require.NoError(t, err)
 	as := "sudo -n env DEBIAN_FRONTEND=noninteractive LC_ALL=C " + apt
-	require.Equal(t, as+" install -q -y --no-install-recommends debootstrap dpkg\n"+as+" update -q\n"+
-		as+" install -q -y --no-install-recommends debootstrap dpkg\n", string(said))
+	require.Equal(t, as+" install -q -y --no-install-recommends mmdebstrap dpkg\n"+as+" update -q\n"+
+		as+" install -q -y --no-install-recommends mmdebstrap dpkg\n", string(said))
 }

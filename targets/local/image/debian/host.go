@@ -21,9 +21,9 @@ type hostPackage struct {
 }
 
 var (
-	needDebootstrap = hostPackage{"debootstrap", command("debootstrap")}
-	needDpkg        = hostPackage{"dpkg", command("dpkg-deb")}
-	needKeyring     = hostPackage{"debian-archive-keyring", func() error { _, err := os.Stat(keyring); return err }}
+	needMmdebstrap = hostPackage{"mmdebstrap", command("mmdebstrap")}
+	needDpkg       = hostPackage{"dpkg", command("dpkg-deb")}
+	needKeyring    = hostPackage{"debian-archive-keyring", func() error { _, err := os.Stat(keyring); return err }}
 )
 
 func command(name string) func() error {
@@ -33,7 +33,7 @@ func command(name string) func() error {
 // keyringHint goes with errors about a release that is signed with a key this host does not know.
 const keyringHint = "\nthis host's debian-archive-keyring is older than the release: apt-get update, then apt-get install --only-upgrade debian-archive-keyring"
 
-// unknownKey reports whether that is what debootstrap's or apt's output complains about.
+// unknownKey reports whether that is what mmdebstrap's or apt's output complains about.
 func unknownKey(output string) bool {
 	for _, sign := range []string{"unknown key", "NO_PUBKEY", "Invalid Release signature", "Missing key"} {
 		if strings.Contains(output, sign) {

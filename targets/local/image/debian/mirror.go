@@ -45,8 +45,8 @@ func Mirror(etc fs.FS) (string, error) {
 			uris = deb822Sources(content)
 		}
 		for _, uri := range uris {
-			// Other parties' repositories and debian-security have other paths; file: and mirror+file: do not work in
-			// debootstrap for every version.
+			// Other parties' repositories and debian-security have other paths; file: and mirror+file: would have to be
+			// reached from inside the new system.
 			if trimmed := strings.TrimRight(uri, "/"); strings.HasSuffix(trimmed, "/debian") && strings.HasPrefix(trimmed, "http") {
 				return trimmed, nil
 			}
@@ -55,7 +55,7 @@ func Mirror(etc fs.FS) (string, error) {
 	return "", nil
 }
 
-// mirrorOr is the mirror, or the host's when it is empty, or debootstrap's where the host has none.
+// mirrorOr is the mirror, or the host's when it is empty, or mmdebstrap's where the host has none.
 func mirrorOr(ctx context.Context, progress console.Progress, mirror string) (string, error) {
 	if mirror != "" {
 		return mirror, nil
@@ -64,10 +64,10 @@ func mirrorOr(ctx context.Context, progress console.Progress, mirror string) (st
 	if mirror != "" || err != nil {
 		return mirror, err
 	}
-	if err := ensureInstalled(ctx, progress, needDebootstrap); err != nil {
+	if err := ensureInstalled(ctx, progress, needMmdebstrap); err != nil {
 		return "", err
 	}
-	program, err := exec.LookPath("debootstrap")
+	program, err := exec.LookPath("mmdebstrap")
 	if err != nil {
 		return "", fmt.Errorf("find a Debian mirror: %w", err)
 	}
@@ -76,14 +76,14 @@ func mirrorOr(ctx context.Context, progress console.Progress, mirror string) (st
 		return "", fmt.Errorf("find a Debian mirror: %w", err)
 	}
 	if mirror = ownDefault(string(text)); mirror == "" {
-		return "", fmt.Errorf("find a Debian mirror: %s has no default (DEF_MIRROR), and neither have apt's sources one", program)
+		return "", fmt.Errorf("find a Debian mirror: %s has no default, and neither have apt's sources one", program)
 	}
 	return mirror, nil
 }
 
-var defMirror = regexp.MustCompile(`(?m)^DEF_MIRROR="(https?://[^"]+)"`)
+var defMirror = regexp.MustCompile(`(?m)^\s*my \$mirror\s*=\s*'(https?://[^']+)'`)
 
-// ownDefault is the mirror that debootstrap, a shell script, takes when it is given none. It does not print it.
+// ownDefault is the mirror that mmdebstrap, a Perl script, takes when it is given none. It does not print it.
 func ownDefault(script string) string {
 	if found := defMirror.FindStringSubmatch(script); found != nil {
 		return strings.TrimRight(found[1], "/")

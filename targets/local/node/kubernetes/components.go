@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
 	"k8s.io/component-base/logs"
 	kubectlcmd "k8s.io/kubectl/pkg/cmd"
@@ -51,12 +50,6 @@ func kubelet(args []string) int {
 func kubeProxy(args []string) int {
 	named("kube-proxy", args)
 	return cli.Run(proxy.NewProxyCommand())
-}
-
-func etcd(args []string) int {
-	named("etcd", args)
-	etcdmain.Main(os.Args) // exits by itself on an error
-	return 0
 }
 
 // kubectl is an administrator on a server when nothing else is configured, as k3s's is.

@@ -1,5 +1,5 @@
 // Command k3s is every Kubernetes program of a node built from source, in one binary: the control plane, the kubelet, kube-proxy,
-// kubectl, etcd and CoreDNS, and the supervisor (server, agent) that runs them the way k3s does.
+// kubectl and CoreDNS, and the supervisor (server, agent) that runs them, and the node's containerd and etcd, the way k3s does.
 //
 // The program is chosen by the name it is called by (kubectl, kubelet, ...), else by its first argument (k3s kubectl ...).
 //
@@ -45,7 +45,6 @@ var programs = map[string]func(args []string) int{
 	"agent":                   node(options.Agent, supervisor.RunAgent),
 	"coredns":                 coreDNS,
 	"ctr":                     ctr,
-	"etcd":                    etcd,
 	"kube-apiserver":          kubeAPIServer,
 	"kube-controller-manager": kubeControllerManager,
 	"kube-proxy":              kubeProxy,

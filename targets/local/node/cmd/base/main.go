@@ -17,6 +17,7 @@ import (
 func main() {
 	var o node.BaseOptions
 	flag.StringVar(&o.Home, "home", "", "the project's `directory`")
+	flag.StringVar((*string)(&o.Flavour), "flavour", "", "of the node: k3s or source")
 	flag.StringVar(&o.Mirror, "mirror", "", "Debian mirror; empty is the host's")
 	flag.StringVar(&o.Dir, "dir", "", "`directory` to make")
 	flag.IntVar(&o.UID, "uid", 0, "user that it is given to")

@@ -52,7 +52,7 @@ func (c controlPlane) etcd() program {
 		"--unsafe-no-fsync=true",
 		"--log-level=warn",
 	}
-	return program{name: "etcd", memory: "200MiB", args: append(args, c.options.EtcdArgs...)}
+	return program{name: "etcd", path: "etcd", memory: "200MiB", args: append(args, c.options.EtcdArgs...)}
 }
 
 func (c controlPlane) apiServer() program {
