@@ -36,7 +36,7 @@ const deadlineEnv = "E2E_TARGET_DEADLINE"
 // The end of ctx interrupts the program, which then puts things in order; the end of this process terminates it, so that
 // it can do so even after `mage -t`, which waits for nothing.
 func Target(ctx context.Context, name string) error {
-	path, err := compile(ctx, console.Standard())
+	path, err := compile(ctx, console.Standard(), name)
 	if err != nil {
 		return err
 	}
@@ -64,51 +64,30 @@ func Target(ctx context.Context, name string) error {
 	return nil
 }
 
-func compile(ctx context.Context, con *console.Console) (string, error) {
+func compile(ctx context.Context, con *console.Console, name string) (path string, err error) {
 	root, err := gobuild.Root()
 	if err != nil {
 		return "", err
 	}
-	path, err := binary(root)
-	if err != nil {
+	if path, err = binary(root); err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+	if _, statErr := os.Stat(path); errors.Is(statErr, os.ErrNotExist) {
 		con.Step("compile the targets to %s: some minutes the first time, with all that they share with the node's programs", path)
-		if err := begin(ctx, con, root); err != nil {
-			return "", err
+		ctx, cancel := context.WithCancel(ctx)
+		wait, beginErr := begin(ctx, con, root, name)
+		defer func() {
+			if err != nil {
+				cancel()
+			}
+			wait()
+			cancel()
+		}()
+		if beginErr != nil {
+			return "", beginErr
 		}
 	}
 	return path, build(ctx, con, root, "compile the targets", "-ldflags=-s -w", "-o", path, program)
-}
-
-// first are packages that the targets need and that need few modules, in this order.
-var first = []string{"net/http", "k8s.io/client-go/kubernetes"}
-
-// begin gets the modules, and compiles meanwhile what can be: `go build` alone compiles nothing before it has all of
-// them, and the processors have nothing to do for half a minute.
-func begin(ctx context.Context, con *console.Console, root string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	listed := make(chan error, 1)
-	go func() {
-		_, err := gobuild.Run(ctx, con, gobuild.Command{What: "get the targets' modules", Dir: root, Args: []string{"list", "-deps", "-f", "", program}})
-		if err != nil {
-			cancel()
-		}
-		listed <- err
-	}()
-	var err error
-	for _, pkg := range first {
-		if err = build(ctx, con, root, "compile "+pkg, pkg); err != nil {
-			cancel()
-			break
-		}
-	}
-	if listErr := <-listed; listErr != nil && !errors.Is(listErr, context.Canceled) {
-		return listErr
-	}
-	return err
 }
 
 func build(ctx context.Context, con *console.Console, root, what string, args ...string) error {

@@ -58,3 +58,19 @@ func TestWhatIsCompiledFirstIsNeeded(t *testing.T) {
 		require.Contains(t, needed, pkg)
 	}
 }
+
+func TestOnlyWhatIsCertainToBeNeededIsGotAhead(t *testing.T) {
+	t.Parallel()
+	what := func(target, node string) (out []string) {
+		for _, c := range later("/clone", target, node) {
+			out = append(out, c.What)
+		}
+		return out
+	}
+	const tests, kubernetes = "get the modules of the tests", "get the modules of Kubernetes"
+	require.Equal(t, []string{tests, kubernetes}, what("e2e", "source"))
+	require.Equal(t, []string{kubernetes}, what("cluster", "source"))
+	require.Equal(t, []string{tests}, what("e2e", "k3s"))
+	require.Empty(t, what("doctor", "source"))
+	require.Empty(t, what("clean", ""))
+}

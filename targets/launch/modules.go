@@ -1,0 +1,78 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/gobuild"
+	"github.com/cedana/cedana-e2e/targets/local/capabilities"
+)
+
+// first are packages that the targets need and that need few modules, in this order.
+var first = []string{"net/http", "k8s.io/client-go/kubernetes"}
+
+// begin gets the modules of the targets, and compiles meanwhile what can be: `go build` alone compiles nothing before it
+// has all of them, and for half a minute the processors have nothing to do. The modules that are needed next come after
+// them, while the targets are compiled and the network has nothing to do; wait waits for them.
+func begin(ctx context.Context, con *console.Console, root, target string) (wait func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ours, theirs := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(theirs)
+		err := get(ctx, con, gobuild.Command{What: "get the modules of the targets", Dir: root, Args: list(program)})
+		if err != nil {
+			cancel()
+		}
+		ours <- err
+		for _, c := range later(root, target, os.Getenv("E2E_NODE")) {
+			if err := get(ctx, con, c); err != nil && ctx.Err() == nil {
+				con.Warn("%v; this is tried again when they are needed", err)
+			}
+		}
+	}()
+	wait = func() {
+		<-theirs
+		cancel()
+	}
+	for _, pkg := range first {
+		if err = build(ctx, con, root, "compile "+pkg, pkg); err != nil {
+			cancel()
+			break
+		}
+	}
+	if notGot := <-ours; notGot != nil && !errors.Is(notGot, context.Canceled) {
+		return wait, notGot
+	}
+	return wait, err
+}
+
+// later says how to get the modules that the target needs once it runs: the tests', and Kubernetes' where it is certain
+// that it will be compiled.
+func later(root, target, node string) []gobuild.Command {
+	var commands []gobuild.Command
+	if slices.Contains([]string{"e2e", "sensitivity"}, target) {
+		commands = append(commands, gobuild.Command{
+			What: "get the modules of the tests", Dir: root, Args: list("-test", "-tags=e2e", "./tests/e2e", "gotest.tools/gotestsum"),
+		})
+	}
+	makesNodes := slices.Contains([]string{"e2e", "sensitivity", "cluster", "deploy"}, target)
+	lacks, err := capabilities.HostLacksSysResource() // then k3s cannot run
+	if makesNodes && (node == "source" || (node == "" || node == "auto") && err == nil && lacks) {
+		commands = append(commands, gobuild.Command{
+			What: "get the modules of Kubernetes", Dir: filepath.Join(root, "targets/local/node/kubernetes"), Args: list("."),
+		})
+	}
+	return commands
+}
+
+// list is the least that gets all modules that packages need and no others.
+func list(args ...string) []string { return append([]string{"list", "-deps", "-f", ""}, args...) }
+
+func get(ctx context.Context, con *console.Console, c gobuild.Command) error {
+	_, err := gobuild.Run(ctx, con, c)
+	return err
+}
