@@ -70,7 +70,9 @@ func later(root, target, node string) []gobuild.Command {
 }
 
 // list is the least that gets all modules that packages need and no others.
-func list(args ...string) []string { return append([]string{"list", "-deps", "-f", ""}, args...) }
+func list(args ...string) []string {
+	return append([]string{"list", "-deps", "-f", "{{/* nothing */}}"}, args...)
+}
 
 func get(ctx context.Context, con *console.Console, c gobuild.Command) error {
 	_, err := gobuild.Run(ctx, con, c)
