@@ -255,12 +255,6 @@ func (r *run) cluster(ctx context.Context) error {
 			r.pods, err = workload.Images(ctx, workload.Options{Home: s.Home, Progress: r.con})
 			return err
 		})
-		if r.runsTests {
-			work.Go(func() (err error) {
-				r.tests, err = suite.Compile(ctx, r.con, s, "")
-				return err
-			})
-		}
 		if s.Backend == settings.BackendLocal {
 			work.Go(func() (err error) {
 				r.standIn, err = image.NewStore(s.Home, r.con).Static(ctx, StandIn)
@@ -277,11 +271,21 @@ func (r *run) cluster(ctx context.Context) error {
 	if s.Backend == settings.BackendLocal {
 		images = append(images, r.standIn)
 	}
-	var err error
-	r.made, err = cluster.Ensure(ctx, r.con, s, cluster.Options{
-		Host: r.engine.Host, Image: nodeImage.Ref, Tools: nodeImage.Tools, Images: images,
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() (err error) {
+		r.made, err = cluster.Ensure(ctx, r.con, s, cluster.Options{
+			Host: r.engine.Host, Image: nodeImage.Ref, Tools: nodeImage.Tools, Images: images,
+		})
+		return err
 	})
-	return err
+	if r.runsTests {
+		// Nodes wait more than they compute while they start.
+		work.Go(func() (err error) {
+			r.tests, err = suite.Compile(ctx, r.con, s, "")
+			return err
+		})
+	}
+	return work.Wait()
 }
 
 // useExisting takes a cluster that is there. That a run was there is remembered before it makes anything.

@@ -25,8 +25,7 @@ type Program struct {
 	mask     mask.Mask
 }
 
-// Compile compiles the suite, for [Options.Compiled]. What does not compile is found before anything is made, and it is
-// done while others wait for the network and the disk. An empty dir is the working directory.
+// Compile compiles the suite, for [Options.Compiled]. It can be done while others wait. An empty dir is the working directory.
 func Compile(ctx context.Context, con *console.Console, s *settings.Settings, dir string) (*Compiled, error) {
 	if dir == "" {
 		dir = "."

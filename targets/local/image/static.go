@@ -36,13 +36,15 @@ func (s *Store) Static(ctx context.Context, spec Static) (Tarball, error) {
 	if err != nil {
 		return Tarball{}, err
 	}
+	// The program itself and not its sources: two clones' programs have different paths in them, and CRIU restores none
+	// with a checkpoint of the other.
 	inputs := NewInputs("static image", staticRecipe)
 	paths := slices.Sorted(maps.Keys(spec.Texts))
 	for _, path := range paths {
 		inputs.Text("file", path, spec.Texts[path])
 	}
 	key, err := inputs.Text("path", spec.Path).Text("links", spec.Links...).
-		Text("cmd", spec.Cmd...).Text("env", spec.Env...).Text("program", binary.Key).Key()
+		Text("cmd", spec.Cmd...).Text("env", spec.Env...).File("program", binary.Path).Key()
 	if err != nil {
 		return Tarball{}, err
 	}
