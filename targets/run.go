@@ -57,9 +57,12 @@ type run struct {
 	identity  *deploy.Identity
 	noCluster error
 
-	// runsTests says that the target runs the tests; tests are they, once they are compiled.
+	// runsTests says that the target runs the tests; tests are they, once compiled, which goes on beside other stages.
 	runsTests bool
 	tests     *suite.Compiled
+	compiling *errgroup.Group
+	// stopCompiling ends it, for a run that fails before the tests.
+	stopCompiling context.CancelFunc
 
 	// phases are the stages so far with the time that each took.
 	phases []suite.Phase
@@ -120,6 +123,10 @@ func (r *run) stage(ctx context.Context, name string, do func(context.Context) e
 }
 
 func (r *run) end() {
+	if r.compiling != nil {
+		r.stopCompiling()
+		_ = r.compiling.Wait() // either it was waited for, or the run has failed already
+	}
 	if r.unlock != nil {
 		r.unlock()
 		for _, dir := range []string{r.settings.ClusterDir(), r.settings.Clusters(), r.settings.Home} {
@@ -218,9 +225,9 @@ func (r *run) registration(o deploy.Options) (deploy.Options, error) {
 }
 
 // cluster makes the engine, the images and the cluster ready, in this order as far as they depend on each other.
-func (r *run) cluster(ctx context.Context) error {
+func (r *run) cluster(target context.Context) error {
 	s := r.settings
-	ctx, cancel := context.WithTimeoutCause(ctx, s.ClusterTimeout, fmt.Errorf("no success within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
+	ctx, cancel := context.WithTimeoutCause(target, s.ClusterTimeout, fmt.Errorf("no success within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
 	defer cancel()
 	if s.Existing != nil {
 		return r.useExisting(ctx)
@@ -271,21 +278,34 @@ func (r *run) cluster(ctx context.Context) error {
 	if s.Backend == settings.BackendLocal {
 		images = append(images, r.standIn)
 	}
-	work, ctx := errgroup.WithContext(ctx)
-	work.Go(func() (err error) {
-		r.made, err = cluster.Ensure(ctx, r.con, s, cluster.Options{
-			Host: r.engine.Host, Image: nodeImage.Ref, Tools: nodeImage.Tools, Images: images,
-		})
+	r.compileTests(target)
+	var err error
+	r.made, err = cluster.Ensure(ctx, r.con, s, cluster.Options{
+		Host: r.engine.Host, Image: nodeImage.Ref, Tools: nodeImage.Tools, Images: images,
+	})
+	return err
+}
+
+// compileTests begins to compile the tests, if they will be run: nodes and pods wait more than they compute while they
+// start.
+func (r *run) compileTests(ctx context.Context) {
+	if !r.runsTests {
+		return
+	}
+	ctx, r.stopCompiling = context.WithCancel(ctx)
+	r.compiling = &errgroup.Group{}
+	r.compiling.Go(func() (err error) {
+		r.tests, err = suite.Compile(ctx, r.con, r.settings, "")
 		return err
 	})
-	if r.runsTests {
-		// Nodes wait more than they compute while they start.
-		work.Go(func() (err error) {
-			r.tests, err = suite.Compile(ctx, r.con, s, "")
-			return err
-		})
+}
+
+// testsCompiled waits for what compileTests has begun, if it has.
+func (r *run) testsCompiled() error {
+	if r.compiling == nil {
+		return nil
 	}
-	return work.Wait()
+	return r.compiling.Wait()
 }
 
 // useExisting takes a cluster that is there. That a run was there is remembered before it makes anything.

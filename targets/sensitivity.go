@@ -25,7 +25,12 @@ func Sensitivity(ctx context.Context) error {
 	if err := r.ready(ctx); err != nil {
 		return err
 	}
-	program, err := suite.Load(ctx, r.con, r.settings, r.suiteOptions())
+	if err := r.testsCompiled(); err != nil {
+		return err
+	}
+	options := r.suiteOptions()
+	options.Compiled = r.tests
+	program, err := suite.Load(ctx, r.con, r.settings, options)
 	if err != nil {
 		return err
 	}

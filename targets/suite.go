@@ -20,7 +20,12 @@ const propagatorLines = 20000
 
 // suite runs the tests against what cluster and deploy have made.
 func (r *run) suite(ctx context.Context) error {
-	return suite.Run(ctx, r.con, r.settings, r.suiteOptions())
+	if err := r.testsCompiled(); err != nil {
+		return err
+	}
+	options := r.suiteOptions()
+	options.Compiled = r.tests
+	return suite.Run(ctx, r.con, r.settings, options)
 }
 
 // collect keeps what is needed to understand a failed set-up, as far as there is anything. A user who pressed Ctrl-C
@@ -34,8 +39,7 @@ func (r *run) collect(ctx context.Context, failure error) error {
 
 func (r *run) suiteOptions() suite.Options {
 	o := suite.Options{
-		Compiled: r.tests,
-		URL:      r.url, Token: r.token, ClusterID: r.clusterID, Registered: r.identity != nil && r.identity.Registered,
+		URL: r.url, Token: r.token, ClusterID: r.clusterID, Registered: r.identity != nil && r.identity.Registered,
 		Nginx: r.pods.Nginx.Ref, Counter: r.pods.Counter.Ref, Phases: r.phases,
 	}
 	if r.noCluster != nil {
