@@ -85,8 +85,11 @@ func (w worker) kubeletConfig() ([]byte, error) {
 		KubeAPIQPS:                  &full,
 		KubeAPIBurst:                200,
 		// How soon a changed ConfigMap (k3d's host records for CoreDNS) is seen in a pod; 1 minute by default.
-		SyncFrequency:      metav1.Duration{Duration: 10 * 1e9},
-		RotateCertificates: true,
+		SyncFrequency: metav1.Duration{Duration: 10 * 1e9},
+		// A pod's first watch of its ConfigMaps is often refused, since the API server has not seen yet that the pod is this node's. The
+		// watch is tried again only after a second or two, which all of the cluster's creation waits for; a get after half of one.
+		ConfigMapAndSecretChangeDetectionStrategy: kubeletv1beta1.GetChangeDetectionStrategy,
+		RotateCertificates:                        true,
 	}
 	c.SetGroupVersionKind(schema.GroupVersionKind{Group: "kubelet.config.k8s.io", Version: "v1beta1", Kind: "KubeletConfiguration"})
 	if !w.host.adjustOOM {
