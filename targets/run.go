@@ -111,6 +111,7 @@ func (r *run) ready(ctx context.Context) error {
 	if err := r.stage(ctx, "make the cluster", r.cluster); err != nil {
 		return err
 	}
+	r.compileTests(ctx)
 	return r.stage(ctx, "deploy Cedana", r.deploy)
 }
 
@@ -225,9 +226,9 @@ func (r *run) registration(o deploy.Options) (deploy.Options, error) {
 }
 
 // cluster makes the engine, the images and the cluster ready, in this order as far as they depend on each other.
-func (r *run) cluster(target context.Context) error {
+func (r *run) cluster(ctx context.Context) error {
 	s := r.settings
-	ctx, cancel := context.WithTimeoutCause(target, s.ClusterTimeout, fmt.Errorf("no success within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.ClusterTimeout, fmt.Errorf("no success within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
 	defer cancel()
 	if s.Existing != nil {
 		return r.useExisting(ctx)
@@ -278,7 +279,6 @@ func (r *run) cluster(target context.Context) error {
 	if s.Backend == settings.BackendLocal {
 		images = append(images, r.standIn)
 	}
-	r.compileTests(target)
 	var err error
 	r.made, err = cluster.Ensure(ctx, r.con, s, cluster.Options{
 		Host: r.engine.Host, Image: nodeImage.Ref, Tools: nodeImage.Tools, Images: images,
@@ -286,8 +286,8 @@ func (r *run) cluster(target context.Context) error {
 	return err
 }
 
-// compileTests begins to compile the tests, if they will be run: nodes and pods wait more than they compute while they
-// start.
+// compileTests begins to compile the tests, if they will be run: while Cedana is deployed, pods wait more than they
+// compute.
 func (r *run) compileTests(ctx context.Context) {
 	if !r.runsTests {
 		return
