@@ -295,17 +295,9 @@ func (r *run) compileTests(ctx context.Context) {
 	ctx, r.stopCompiling = context.WithCancel(ctx)
 	r.compiling = &errgroup.Group{}
 	r.compiling.Go(func() (err error) {
-		r.tests, err = suite.Compile(ctx, r.con, r.settings, "")
+		r.tests, err = suite.Compile(ctx, r.con, r.settings, ".")
 		return err
 	})
-}
-
-// testsCompiled waits for what compileTests has begun, if it has.
-func (r *run) testsCompiled() error {
-	if r.compiling == nil {
-		return nil
-	}
-	return r.compiling.Wait()
 }
 
 // useExisting takes a cluster that is there. That a run was there is remembered before it makes anything.

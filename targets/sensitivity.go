@@ -25,11 +25,10 @@ func Sensitivity(ctx context.Context) error {
 	if err := r.ready(ctx); err != nil {
 		return err
 	}
-	if err := r.testsCompiled(); err != nil {
+	options, err := r.compiledSuite()
+	if err != nil {
 		return err
 	}
-	options := r.suiteOptions()
-	options.Compiled = r.tests
 	program, err := suite.Load(ctx, r.con, r.settings, options)
 	if err != nil {
 		return err

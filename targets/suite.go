@@ -20,11 +20,10 @@ const propagatorLines = 20000
 
 // suite runs the tests against what cluster and deploy have made.
 func (r *run) suite(ctx context.Context) error {
-	if err := r.testsCompiled(); err != nil {
+	options, err := r.compiledSuite()
+	if err != nil {
 		return err
 	}
-	options := r.suiteOptions()
-	options.Compiled = r.tests
 	return suite.Run(ctx, r.con, r.settings, options)
 }
 
@@ -35,6 +34,18 @@ func (r *run) collect(ctx context.Context, failure error) error {
 		return failure
 	}
 	return errors.Join(failure, suite.Collect(context.WithoutCancel(ctx), r.con, r.settings, r.suiteOptions()))
+}
+
+// compiledSuite is suiteOptions with what compileTests has begun, if it has: it waits for that.
+func (r *run) compiledSuite() (suite.Options, error) {
+	if r.compiling != nil {
+		if err := r.compiling.Wait(); err != nil {
+			return suite.Options{}, err
+		}
+	}
+	options := r.suiteOptions()
+	options.Compiled = r.tests
+	return options, nil
 }
 
 func (r *run) suiteOptions() suite.Options {

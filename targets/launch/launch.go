@@ -64,30 +64,24 @@ func Target(ctx context.Context, name string) error {
 	return nil
 }
 
-func compile(ctx context.Context, con *console.Console, name string) (path string, err error) {
+func compile(ctx context.Context, con *console.Console, name string) (string, error) {
 	root, err := gobuild.Root()
 	if err != nil {
 		return "", err
 	}
-	if path, err = binary(root); err != nil {
+	path, err := binary(root)
+	if err != nil {
 		return "", err
 	}
-	if _, statErr := os.Stat(path); errors.Is(statErr, os.ErrNotExist) {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		con.Step("compile the targets to %s: some minutes the first time, with all that they share with the node's programs", path)
-		ctx, cancel := context.WithCancel(ctx)
-		wait, beginErr := begin(ctx, con, root, name)
-		defer func() {
-			if err != nil {
-				cancel()
-			}
-			wait()
-			cancel()
-		}()
-		if beginErr != nil {
-			return "", beginErr
-		}
+		return path, compileFirst(ctx, con, root, name, path)
 	}
-	return path, build(ctx, con, root, "compile the targets", "-ldflags=-s -w", "-o", path, program)
+	return path, compileTargets(ctx, con, root, path)
+}
+
+func compileTargets(ctx context.Context, con *console.Console, root, path string) error {
+	return build(ctx, con, root, "compile the targets", "-ldflags=-s -w", "-o", path, program)
 }
 
 func build(ctx context.Context, con *console.Console, root, what string, args ...string) error {

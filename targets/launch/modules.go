@@ -15,39 +15,45 @@ import (
 // first are packages that the targets need and that need few modules, in this order.
 var first = []string{"net/http", "k8s.io/client-go/kubernetes"}
 
-// begin gets the modules of the targets, and compiles meanwhile what can be: `go build` alone compiles nothing before it
-// has all of them, and for half a minute the processors have nothing to do. The modules that are needed next come after
-// them, while the targets are compiled and the network has nothing to do; wait waits for them.
-func begin(ctx context.Context, con *console.Console, root, target string) (wait func(), err error) {
+// compileFirst compiles the targets where nothing is compiled yet. It gets their modules, and compiles meanwhile what can
+// be: `go build` alone compiles nothing before it has all of them, and for half a minute the processors have nothing to
+// do. The modules that are needed next come after them, while the targets are compiled and the network has nothing to do.
+func compileFirst(ctx context.Context, con *console.Console, root, target, path string) error {
 	ctx, cancel := context.WithCancel(ctx)
-	ours, theirs := make(chan error, 1), make(chan struct{})
+	defer cancel()
+	var notGot error
+	ours, all := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(theirs)
-		err := get(ctx, con, gobuild.Command{What: "get the modules of the targets", Dir: root, Args: list(program)})
-		if err != nil {
+		defer close(all)
+		notGot = get(ctx, con, gobuild.Command{What: "get the modules of the targets", Dir: root, Args: list(program)})
+		if notGot != nil {
 			cancel()
 		}
-		ours <- err
+		close(ours)
 		for _, c := range later(root, target, os.Getenv("E2E_NODE")) {
 			if err := get(ctx, con, c); err != nil && ctx.Err() == nil {
 				con.Warn("%v; this is tried again when they are needed", err)
 			}
 		}
 	}()
-	wait = func() {
-		<-theirs
-		cancel()
-	}
+	var err error
 	for _, pkg := range first {
-		if err = build(ctx, con, root, "compile "+pkg, pkg); err != nil {
-			cancel()
-			break
+		if err == nil {
+			err = build(ctx, con, root, "compile "+pkg, pkg)
 		}
 	}
-	if notGot := <-ours; notGot != nil && !errors.Is(notGot, context.Canceled) {
-		return wait, notGot
+	if err == nil {
+		<-ours
+		err = compileTargets(ctx, con, root, path)
 	}
-	return wait, err
+	if err != nil {
+		cancel()
+	}
+	<-all
+	if notGot != nil && !errors.Is(notGot, context.Canceled) {
+		return notGot
+	}
+	return err
 }
 
 // later says how to get the modules that the target needs once it runs: the tests', and Kubernetes' where it is certain

@@ -25,11 +25,8 @@ type Program struct {
 	mask     mask.Mask
 }
 
-// Compile compiles the suite, for [Options.Compiled]. It can be done while others wait. An empty dir is the working directory.
+// Compile compiles the suite, for [Options.Compiled]. It can be done while others wait. The repository is in dir.
 func Compile(ctx context.Context, con *console.Console, s *settings.Settings, dir string) (*Compiled, error) {
-	if dir == "" {
-		dir = "."
-	}
 	var compiled *Compiled
 	err := con.Run(ctx, "compile the tests", func(ctx context.Context, _ *console.Step) (err error) {
 		compiled, err = compile(ctx, con, s, dir)

@@ -51,8 +51,7 @@ var required = []requirement{
 	{command: "runc", major: 1, minor: 2, reason: "older ones refuse --manage-cgroups-mode ignore"},
 }
 
-// sourceRequired are those of sourcePackages. The kube-apiserver's 1.34 etcd client wants 3.5.13 for its progress
-// notifications; Debian's first 3.5 is newer.
+// sourceRequired are those of sourcePackages.
 var sourceRequired = []requirement{
 	{command: "containerd", major: 2, minor: 1, sameMajor: true, reason: "k3s of the same Kubernetes has containerd 2.1, with version 3 of its configuration"},
 	{command: "etcd", major: 3, minor: 5, sameMajor: true, reason: "Kubernetes 1.34 wants it"},
