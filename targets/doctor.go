@@ -13,7 +13,6 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/engine"
-	"github.com/cedana/cedana-e2e/targets/local/sudo"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
@@ -36,7 +35,7 @@ func Doctor(ctx context.Context) error {
 		platform(),
 		disk(s.Home),
 		inotify(),
-		mmdebstrap(ctx, s),
+		nodeImage(s),
 	}
 	findings = append(findings, engine.Check(ctx, engineOptions(s, con))...)
 	if s.Backend == settings.BackendLive && s.URL != "" && s.Token.Set() {
@@ -104,23 +103,17 @@ func inotify() engine.Finding {
 	return f
 }
 
-func mmdebstrap(ctx context.Context, s *settings.Settings) engine.Finding {
-	f := engine.Finding{Name: "node image", OK: true, Remedy: "run as root on Debian or Ubuntu the first time, or copy the directory " + s.Images() + " from a machine where it was made"}
+func nodeImage(s *settings.Settings) engine.Finding {
+	f := engine.Finding{Name: "node image", OK: true, Remedy: "run on Debian or Ubuntu the first time, or copy the directory " + s.Images() + " from a machine where it was made"}
 	if made, _ := filepath.Glob(filepath.Join(s.Images(), "*")); len(made) > 0 {
 		f.Detail = "made before, in " + s.Images()
 		return f
 	}
-	as, root := sudo.Prefix(ctx)
-	with := strings.Join(append(as, "mmdebstrap"), " ")
-	if _, err := exec.LookPath("mmdebstrap"); err == nil && root {
-		f.Detail = "will be made with " + with
+	if apt, err := exec.LookPath("apt-get"); err == nil {
+		f.Detail = "will be made of Debian's packages, with " + apt
 		return f
 	}
-	if _, err := exec.LookPath("apt-get"); err == nil && root {
-		f.Detail = "will be made with " + with + ", which will be installed for it"
-		return f
-	}
-	f.OK, f.Detail = false, "cannot be made here: that takes root (or sudo without a password) and apt-get"
+	f.OK, f.Detail = false, "cannot be made here: that takes apt-get"
 	return f
 }
 

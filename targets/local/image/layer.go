@@ -15,12 +15,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"golang.org/x/sys/unix"
 )
 
 // modified is the time of every file in every layer, so that equal inputs give equal layers.
@@ -130,10 +128,10 @@ func writeEntries(w io.Writer, entries []Entry) error {
 		sorted = append(sorted, e)
 	}
 	slices.SortFunc(sorted, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
-	out := tar.NewWriter(w)
+	out := NewArchive(w)
 	for _, e := range sorted {
-		if err := writeEntry(out, e); err != nil {
-			return fmt.Errorf("write %s to layer: %w", e.Path, err)
+		if err := out.Add(e); err != nil {
+			return err
 		}
 	}
 	return out.Close()
@@ -170,88 +168,62 @@ func writeEntry(out *tar.Writer, e Entry) error {
 	return err
 }
 
-// ArchiveRoot writes a root file system as the tar archive of a layer: owners, modes, hard links and file
-// capabilities as they are, times fixed, devices and sockets left out (an engine brings its own /dev). skip leaves
-// out a path, relative to root, and what is below it.
-func ArchiveRoot(w io.Writer, root string, skip func(path string) bool) error {
-	out := tar.NewWriter(w)
-	links := map[uint64]string{} // inode -> first path
-	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
-		if err != nil || file == root {
-			return err
-		}
-		relative, err := filepath.Rel(root, file)
-		if err != nil {
-			return err
-		}
-		if skip(relative) {
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		if info.Mode()&(fs.ModeDevice|fs.ModeSocket|fs.ModeNamedPipe) != 0 {
-			return nil
-		}
-		return archiveFile(out, file, relative, info, links)
-	})
-	if err != nil {
-		return fmt.Errorf("archive root file system: %w", err)
-	}
-	return out.Close()
+// Archive is the tar archive of a layer that is written file by file: for content that is not on disk. Times are fixed.
+// Of two files with one path the first counts, so what several packages have in common is there once.
+type Archive struct {
+	out     *tar.Writer
+	written map[string]bool
 }
 
-func archiveFile(out *tar.Writer, file, relative string, info fs.FileInfo, links map[uint64]string) error {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return fmt.Errorf("%s: no owner known", file)
+// NewArchive begins an archive. It is complete when it is closed.
+func NewArchive(w io.Writer) *Archive {
+	return &Archive{out: tar.NewWriter(w), written: map[string]bool{}}
+}
+
+// Copy adds a file of another archive: owner, mode, kind and content as there, under the names that the header has.
+// Devices and the like are left out: an engine brings its own /dev.
+func (a *Archive) Copy(header *tar.Header, content io.Reader) error {
+	copied := &tar.Header{
+		Typeflag: header.Typeflag, Name: header.Name, Linkname: header.Linkname, Mode: header.Mode & 0o7777, ModTime: modified,
+		Uid: header.Uid, Gid: header.Gid, Size: header.Size,
 	}
-	header := &tar.Header{
-		Name: relative, Mode: tarMode(info.Mode()), ModTime: modified, Uid: int(stat.Uid), Gid: int(stat.Gid),
+	switch header.Typeflag {
+	case tar.TypeDir:
+		copied.Name = strings.TrimSuffix(copied.Name, "/") + "/"
+	case tar.TypeReg, tar.TypeLink, tar.TypeSymlink:
+	default:
+		return nil
 	}
-	switch {
-	case info.IsDir():
-		header.Typeflag, header.Name = tar.TypeDir, relative+"/"
-		return out.WriteHeader(header)
-	case info.Mode()&fs.ModeSymlink != 0:
-		target, err := os.Readlink(file)
-		if err != nil {
-			return err
-		}
-		header.Typeflag, header.Linkname = tar.TypeSymlink, target
-		return out.WriteHeader(header)
+	if a.take(header.Name) {
+		return nil
 	}
-	if stat.Nlink > 1 {
-		if first, seen := links[stat.Ino]; seen {
-			header.Typeflag, header.Linkname = tar.TypeLink, first
-			return out.WriteHeader(header)
-		}
-		links[stat.Ino] = relative
-	}
-	header.Typeflag, header.Size = tar.TypeReg, info.Size()
-	const capability = "security.capability"
-	value := make([]byte, 64)
-	n, err := unix.Getxattr(file, capability, value)
-	if err == nil {
-		header.PAXRecords = map[string]string{"SCHILY.xattr." + capability: string(value[:n])}
-	} else if !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) {
-		return fmt.Errorf("%s: read capabilities: %w", file, err)
-	}
-	if err := out.WriteHeader(header); err != nil {
+	if err := a.out.WriteHeader(copied); err != nil {
 		return err
 	}
-	content, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer content.Close()
-	_, err = io.Copy(out, content)
+	_, err := io.Copy(a.out, content)
 	return err
 }
+
+// Add adds an entry.
+func (a *Archive) Add(e Entry) error {
+	if a.take(e.Path) {
+		return nil
+	}
+	if err := writeEntry(a.out, e); err != nil {
+		return fmt.Errorf("write %s to layer: %w", e.Path, err)
+	}
+	return nil
+}
+
+// take reports whether there is a file of that path already, and remembers that there is one now.
+func (a *Archive) take(path string) (taken bool) {
+	path = strings.TrimSuffix(path, "/")
+	taken, a.written[path] = a.written[path], true
+	return taken
+}
+
+// Close writes the archive's end.
+func (a *Archive) Close() error { return a.out.Close() }
 
 func tarMode(mode fs.FileMode) int64 {
 	bits := int64(mode.Perm())

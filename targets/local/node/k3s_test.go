@@ -79,9 +79,6 @@ func (f *fakeEngine) ImageSave(_ context.Context, ids []string, _ ...client.Imag
 // officialK3s is an image with the shape of rancher/k3s: its own programs, links to them, and a user land of busybox.
 func officialK3s(t *testing.T) v1.Image {
 	t.Helper()
-	program := func(path, content string) image.Entry {
-		return image.Entry{Path: path, Content: []byte(content), Mode: 0o755}
-	}
 	lower, err := image.Layer(
 		program("bin/k3s", "the old k3s"),
 		program("bin/busybox", "busybox"),
@@ -107,27 +104,27 @@ func officialK3s(t *testing.T) v1.Image {
 	return img
 }
 
-// withBase puts a Debian base into the home, as if mmdebstrap had made it.
+func program(path, content string) image.Entry {
+	return image.Entry{Path: path, Content: []byte(content), Mode: 0o755}
+}
+
+// withBase puts a Debian base into the home, as if it had been made of packages.
 func withBase(t *testing.T, home string) {
 	t.Helper()
-	root := t.TempDir()
-	for file, content := range map[string]string{
-		"usr/bin/bash": "bash", "usr/bin/tar": "GNU tar", "usr/sbin/runc": "the runc of Debian", "usr/sbin/bridge": "bridge of iproute2",
-	} {
-		path := filepath.Join(root, file)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(content), 0o755))
-	}
-	require.NoError(t, os.Symlink("bash", root+"/usr/bin/sh"))
-	require.NoError(t, os.Symlink("usr/bin", root+"/bin"))
 	key, err := baseKey(K3s)
 	require.NoError(t, err)
 	dir := filepath.Join(home, "build", "base-"+key)
 	require.NoError(t, os.MkdirAll(dir, 0o755))
 	archive, err := os.Create(filepath.Join(dir, layerFile))
 	require.NoError(t, err)
-	require.NoError(t, image.ArchiveRoot(archive, root, func(string) bool { return false }))
-	require.NoError(t, archive.Close())
+	out := image.NewArchive(archive)
+	for _, e := range []image.Entry{
+		program("usr/bin/bash", "bash"), program("usr/bin/tar", "GNU tar"), program("usr/sbin/runc", "the runc of Debian"),
+		program("usr/sbin/bridge", "bridge of iproute2"), image.Link("usr/bin/sh", "bash"), image.Link("bin", "usr/bin"),
+	} {
+		require.NoError(t, out.Add(e))
+	}
+	require.NoError(t, errors.Join(out.Close(), archive.Close()))
 	info, err := json.Marshal(baseInfo{ID: "1", Versions: map[string]string{"criu": "4.2.1", "runc": "1.3.6"}})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, infoFile), info, 0o644))

@@ -47,9 +47,16 @@ func debianFiles(ctx context.Context, store *image.Store, mirror string) (string
 }
 
 func takeFiles(ctx context.Context, store *image.Store, mirror, scratch, dir string) error {
-	unpacked := filepath.Join(scratch, "root")
-	if err := debian.Unpack(ctx, store.Progress(), mirror, scratch, unpacked, packages); err != nil {
+	got, err := debian.Get(ctx, store.Progress(), debian.Source{Mirror: mirror, Home: store.Home()}, filepath.Join(scratch, "packages"),
+		debian.Selection{Packages: packages})
+	if err != nil {
 		return err
+	}
+	unpacked := filepath.Join(scratch, "root")
+	for _, p := range got {
+		if err := p.Unpack(ctx, unpacked); err != nil {
+			return err
+		}
 	}
 	needed, err := closure(unpacked, nginxPath)
 	if err != nil {

@@ -2,7 +2,6 @@ package debian
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,20 +17,19 @@ func TestMirror(t *testing.T) {
 		release, list, sources string
 		want                   string
 	}{
-		"no sources":           {release: debian, want: ""},
-		"no os-release":        {list: "deb http://mirror.example/debian bookworm main", want: ""},
-		"one line":             {release: debian, list: "# comment\ndeb http://mirror.example/debian/ bookworm main contrib\n", want: "http://mirror.example/debian"},
-		"one line, options":    {release: debian, list: "deb [arch=amd64 signed-by=/x] https://mirror.example/debian bookworm main # main", want: "https://mirror.example/debian"},
-		"commented out":        {release: debian, list: "#deb http://mirror.example/debian bookworm main", want: ""},
-		"sources only":         {release: debian, list: "deb-src http://mirror.example/debian bookworm main", want: ""},
-		"another's repository": {release: debian, list: "deb https://packages.example/apt stable main\ndeb http://mirror.example/debian trixie main", want: "http://mirror.example/debian"},
-		"security is no mirror": {release: debian, list: "deb http://security.example/debian-security bookworm-security main",
-			want: ""},
-		"a file address":  {release: debian, list: "deb file:///srv/debian bookworm main", want: ""},
-		"stanza":          {release: debian, sources: "Types: deb\n# snapshot\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n", want: "http://mirror.example/debian"},
-		"continued field": {release: debian, sources: "Types: deb\nURIs:\n http://security.example/debian-security\n http://mirror.example/debian\nSuites: x\nComponents: main\n", want: "http://mirror.example/debian"},
-		"disabled stanza": {release: debian, sources: "Types: deb\nURIs: http://old.example/debian\nSuites: x\nComponents: main\nEnabled: no\n\nTypes: deb\nURIs: http://new.example/debian\nSuites: x\nComponents: main\n", want: "http://new.example/debian"},
-		"Ubuntu":          {release: ubuntu, list: "deb http://mirror.example/debian noble main", want: ""},
+		"no sources":            {release: debian, want: defaultMirror},
+		"no os-release":         {list: "deb http://mirror.example/debian bookworm main", want: defaultMirror},
+		"one line":              {release: debian, list: "# comment\ndeb http://mirror.example/debian/ bookworm main contrib\n", want: "http://mirror.example/debian"},
+		"one line, options":     {release: debian, list: "deb [arch=amd64 signed-by=/x] https://mirror.example/debian bookworm main # main", want: "https://mirror.example/debian"},
+		"commented out":         {release: debian, list: "#deb http://mirror.example/debian bookworm main", want: defaultMirror},
+		"sources only":          {release: debian, list: "deb-src http://mirror.example/debian bookworm main", want: defaultMirror},
+		"another's repository":  {release: debian, list: "deb https://packages.example/apt stable main\ndeb http://mirror.example/debian trixie main", want: "http://mirror.example/debian"},
+		"security is no mirror": {release: debian, list: "deb http://security.example/debian-security bookworm-security main", want: defaultMirror},
+		"a file address":        {release: debian, list: "deb file:///srv/debian bookworm main", want: defaultMirror},
+		"stanza":                {release: debian, sources: "Types: deb\n# snapshot\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n", want: "http://mirror.example/debian"},
+		"continued field":       {release: debian, sources: "Types: deb\nURIs:\n http://security.example/debian-security\n http://mirror.example/debian\nSuites: x\nComponents: main\n", want: "http://mirror.example/debian"},
+		"disabled stanza":       {release: debian, sources: "Types: deb\nURIs: http://old.example/debian\nSuites: x\nComponents: main\nEnabled: no\n\nTypes: deb\nURIs: http://new.example/debian\nSuites: x\nComponents: main\n", want: "http://new.example/debian"},
+		"Ubuntu":                {release: ubuntu, list: "deb http://mirror.example/debian noble main", want: defaultMirror},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,34 +44,6 @@ func TestMirror(t *testing.T) {
 			require.Equal(t, test.want, mirror)
 		})
 	}
-}
-
-func TestMmdebstrapsOwnDefaultIsReadFromIt(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, "http://mirror.example/debian", ownDefault("sub x {\n    my $mirror    = 'http://mirror.example/debian/';\n    my $secmirror = 'http://other.example';\n"))
-	require.Empty(t, ownDefault("    my $mirror = shift;\n"))
-	if path, err := exec.LookPath("mmdebstrap"); err == nil {
-		text, err := os.ReadFile(path)
-		require.NoError(t, err)
-		require.NotEmpty(t, ownDefault(string(text)), "this host's %s", path)
-	}
-}
-
-func TestTheHostsProxyReachesTheMirrorAndNothingElseIsTaken(t *testing.T) {
-	dir := t.TempDir()
-	t.Setenv("PATH", dir)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "apt-config"), []byte(`#!/bin/sh
-echo 'APT::Architecture "amd64";
-Acquire "";
-Acquire::http "";
-Acquire::http::Proxy "http://proxy.example:3128";
-Acquire::Check-Valid-Until "false";
-Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "true";
-DPkg::Post-Invoke:: "rm -rf /cache";'
-`), 0o755))
-	settings, err := hostAcquire(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, "Acquire::http::Proxy \"http://proxy.example:3128\";\nAcquire::Check-Valid-Until \"false\";\nAcquire::Languages \"none\";\n", settings)
 }
 
 func TestAptKeepsToItsDirectory(t *testing.T) {
@@ -122,10 +92,10 @@ func TestAUserInstallsPackagesWithSudo(t *testing.T) {
 	// The first time its lists are too old; it also needs its variables, which sudo takes away.
 	apt := script("apt-get", `test "$DEBIAN_FRONTEND" = noninteractive || exit 3
 case "$1" in update) touch `+dir+`/updated ;; install) test -e `+dir+`/updated ;; esac`)
-	require.NoError(t, install(t.Context(), noProgress{}, []string{sudo, "-n"}, apt, []string{"mmdebstrap", "dpkg"}))
+	require.NoError(t, install(t.Context(), noProgress{}, []string{sudo, "-n"}, apt, []string{"debian-archive-keyring", "dpkg"}))
 	said, err := os.ReadFile(log)
 	require.NoError(t, err)
 	as := "sudo -n env DEBIAN_FRONTEND=noninteractive LC_ALL=C " + apt
-	require.Equal(t, as+" install -q -y --no-install-recommends mmdebstrap dpkg\n"+as+" update -q\n"+
-		as+" install -q -y --no-install-recommends mmdebstrap dpkg\n", string(said))
+	require.Equal(t, as+" install -q -y --no-install-recommends debian-archive-keyring dpkg\n"+as+" update -q\n"+
+		as+" install -q -y --no-install-recommends debian-archive-keyring dpkg\n", string(said))
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,9 +20,8 @@ type hostPackage struct {
 }
 
 var (
-	needMmdebstrap = hostPackage{"mmdebstrap", command("mmdebstrap")}
-	needDpkg       = hostPackage{"dpkg", command("dpkg-deb")}
-	needKeyring    = hostPackage{"debian-archive-keyring", func() error { _, err := os.Stat(keyring); return err }}
+	needDpkg    = hostPackage{"dpkg", command("dpkg-deb")}
+	needKeyring = hostPackage{"debian-archive-keyring", func() error { _, err := os.Stat(keyring); return err }}
 )
 
 func command(name string) func() error {
@@ -33,7 +31,7 @@ func command(name string) func() error {
 // keyringHint goes with errors about a release that is signed with a key this host does not know.
 const keyringHint = "\nthis host's debian-archive-keyring is older than the release: apt-get update, then apt-get install --only-upgrade debian-archive-keyring"
 
-// unknownKey reports whether that is what mmdebstrap's or apt's output complains about.
+// unknownKey reports whether that is what apt's output complains about.
 func unknownKey(output string) bool {
 	for _, sign := range []string{"unknown key", "NO_PUBKEY", "Invalid Release signature", "Missing key"} {
 		if strings.Contains(output, sign) {
@@ -79,12 +77,12 @@ func install(ctx context.Context, progress console.Progress, root []string, apt 
 	// The lists may be absent or old: only then is updating them worth the time.
 	for _, update := range []bool{false, true} {
 		if update {
-			if err := run(ctx, progress, command[0], append(command[1:len(command):len(command)], "update", "-q")...); err != nil {
+			if err := run(ctx, progress, "apt-get update", "", append(command[:len(command):len(command)], "update", "-q")...); err != nil {
 				return errors.Join(append(tries, err)...)
 			}
 		}
-		args := append(command[1:len(command):len(command)], "install", "-q", "-y", "--no-install-recommends")
-		err := run(ctx, progress, command[0], append(args, packages...)...)
+		args := append(command[:len(command):len(command)], "install", "-q", "-y", "--no-install-recommends")
+		err := run(ctx, progress, "apt-get install "+strings.Join(packages, " "), "", append(args, packages...)...)
 		if err == nil {
 			return nil
 		}
@@ -93,18 +91,13 @@ func install(ctx context.Context, progress console.Progress, root []string, apt 
 	return errors.Join(tries...)
 }
 
-func run(ctx context.Context, progress console.Progress, name string, args ...string) error {
-	return runIn(ctx, progress, "", name, args...)
-}
-
-// runIn runs a program in a directory, and puts the end of its output into the error.
-func runIn(ctx context.Context, progress console.Progress, dir, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
+// run runs a command, which is called what it does, in a directory, and puts the end of its output into the error.
+func run(ctx context.Context, progress console.Progress, what, dir string, command ...string) error {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
 	output := &lastLines{keep: 25}
 	cmd.Stdout, cmd.Stderr = output, output
-	what := filepath.Base(name) + " " + strings.Join(args, " ")
 	stop := console.Watch(progress, func(elapsed time.Duration) string {
 		return fmt.Sprintf("%s (%s): %s", what, elapsed, output.last())
 	})

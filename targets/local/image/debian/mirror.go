@@ -1,32 +1,29 @@
-// Package debian gets packages from Debian: a whole root file system, or the files of single packages.
+// Package debian gets packages from Debian, and their files out of them.
 package debian
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"os/exec"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/cedana/cedana-e2e/targets/console"
 )
 
+// defaultMirror is Debian's own, which finds one nearby.
+const defaultMirror = "http://deb.debian.org/debian"
+
 // Mirror is the Debian mirror that this host uses, from its apt sources: behind a proxy or without the internet the
-// host's own mirror is the one that answers. It is empty for a host that is not Debian or uses none. etc is the host's
-// /etc.
+// host's own mirror is the one that answers. For a host that is not Debian or uses none it is [defaultMirror]. etc is the
+// host's /etc.
 func Mirror(etc fs.FS) (string, error) {
 	release, err := readIfThere(etc, "os-release")
 	if err != nil {
 		return "", err
 	}
 	if !slices.Contains(strings.Split(release, "\n"), "ID=debian") {
-		return "", nil // Ubuntu's mirrors have no Debian suites
+		return defaultMirror, nil // Ubuntu's mirrors have no Debian suites
 	}
 	sources, err := fs.Glob(etc, "apt/sources.list.d/*")
 	if err != nil {
@@ -45,50 +42,13 @@ func Mirror(etc fs.FS) (string, error) {
 			uris = deb822Sources(content)
 		}
 		for _, uri := range uris {
-			// Other parties' repositories and debian-security have other paths; file: and mirror+file: would have to be
-			// reached from inside the new system.
+			// Other parties' repositories and debian-security have other paths.
 			if trimmed := strings.TrimRight(uri, "/"); strings.HasSuffix(trimmed, "/debian") && strings.HasPrefix(trimmed, "http") {
 				return trimmed, nil
 			}
 		}
 	}
-	return "", nil
-}
-
-// mirrorOr is the mirror, or the host's when it is empty, or mmdebstrap's where the host has none.
-func mirrorOr(ctx context.Context, progress console.Progress, mirror string) (string, error) {
-	if mirror != "" {
-		return mirror, nil
-	}
-	mirror, err := Mirror(os.DirFS("/etc"))
-	if mirror != "" || err != nil {
-		return mirror, err
-	}
-	if err := ensureInstalled(ctx, progress, needMmdebstrap); err != nil {
-		return "", err
-	}
-	program, err := exec.LookPath("mmdebstrap")
-	if err != nil {
-		return "", fmt.Errorf("find a Debian mirror: %w", err)
-	}
-	text, err := os.ReadFile(program)
-	if err != nil {
-		return "", fmt.Errorf("find a Debian mirror: %w", err)
-	}
-	if mirror = ownDefault(string(text)); mirror == "" {
-		return "", fmt.Errorf("find a Debian mirror: %s has no default, and neither have apt's sources one", program)
-	}
-	return mirror, nil
-}
-
-var defMirror = regexp.MustCompile(`(?m)^\s*my \$mirror\s*=\s*'(https?://[^']+)'`)
-
-// ownDefault is the mirror that mmdebstrap, a Perl script, takes when it is given none. It does not print it.
-func ownDefault(script string) string {
-	if found := defMirror.FindStringSubmatch(script); found != nil {
-		return strings.TrimRight(found[1], "/")
-	}
-	return ""
+	return defaultMirror, nil
 }
 
 func readIfThere(etc fs.FS, name string) (string, error) {
