@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -58,9 +59,11 @@ type run struct {
 	noCluster error
 
 	// runsTests says that the target runs the tests; tests are they, once compiled, which goes on beside other stages.
-	runsTests bool
-	tests     *suite.Compiled
-	compiling *errgroup.Group
+	// startCompiling begins it, and does nothing when that was done.
+	runsTests      bool
+	startCompiling func()
+	tests          *suite.Compiled
+	compiling      *errgroup.Group
 	// stopCompiling ends it, for a run that fails before the tests.
 	stopCompiling context.CancelFunc
 
@@ -108,10 +111,11 @@ func (r *run) ready(ctx context.Context) error {
 	if err := r.identify(ctx); err != nil {
 		return err
 	}
+	r.startCompiling = sync.OnceFunc(func() { r.compileTests(ctx) })
 	if err := r.stage(ctx, "make the cluster", r.cluster); err != nil {
 		return err
 	}
-	r.compileTests(ctx)
+	r.startCompiling()
 	return r.stage(ctx, "deploy Cedana", r.deploy)
 }
 
@@ -247,7 +251,7 @@ func (r *run) cluster(ctx context.Context) error {
 		})
 		work.Go(func() (err error) {
 			nodeImage, err = node.Ensure(ctx, node.Options{
-				Home: s.Home, Flavour: node.Flavour(s.Node), K3sImage: s.K3sImage, Progress: r.con,
+				Home: s.Home, Flavour: node.Flavour(s.Node), K3sImage: s.K3sImage, Progress: r.con, Linking: r.startCompiling,
 				Engine: func(ctx context.Context) (image.Engine, error) {
 					select {
 					case <-engineThere:
@@ -286,8 +290,9 @@ func (r *run) cluster(ctx context.Context) error {
 	return err
 }
 
-// compileTests begins to compile the tests, if they will be run: while Cedana is deployed, pods wait more than they
-// compute.
+// compileTests begins to compile the tests, if they will be run. It is done beside what leaves processors idle: the
+// linker, when the node is compiled in this run, and else the deployment, whose pods wait more than they compute. Beside the
+// creation of the cluster it would slow that down.
 func (r *run) compileTests(ctx context.Context) {
 	if !r.runsTests {
 		return

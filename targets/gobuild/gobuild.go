@@ -56,6 +56,8 @@ type Command struct {
 	Args []string
 	// Env is `KEY=value` beside [Env].
 	Env []string
+	// Begins is called with the path of each package when its compilation begins, if it is not nil; with -v.
+	Begins func(pkg string)
 }
 
 // Run runs the command, says every few seconds how far it has come, and returns its standard output. What the compiler
@@ -66,7 +68,7 @@ func Run(ctx context.Context, progress console.Progress, c Command) ([]byte, err
 	cmd.Env = append(append(os.Environ(), Env()...), c.Env...)
 	// Compilers are children of go: the signal goes to all of them, then go has time to remove its work directory.
 	terminateGroup(cmd)
-	said := &output{}
+	said := &output{begins: c.Begins}
 	cmd.Stderr = said
 	stop := console.Watch(progress, func(elapsed time.Duration) string {
 		return fmt.Sprintf("%s (%s): %s", c.What, elapsed, said.state())

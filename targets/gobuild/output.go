@@ -19,6 +19,8 @@ type output struct {
 	downloads int
 	last      string
 	other     []string
+	// begins may be nil.
+	begins func(pkg string)
 }
 
 func (c *output) Write(b []byte) (int, error) {
@@ -43,6 +45,9 @@ func (c *output) line(line string) {
 	case packageLine.MatchString(line):
 		c.packages++
 		c.last = line
+		if c.begins != nil {
+			c.begins(line)
+		}
 	default:
 		c.other = append(c.other, line)
 	}

@@ -9,10 +9,13 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/mod/modfile"
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/gobuild"
@@ -30,6 +33,9 @@ type Program struct {
 	Flags []string
 	// Env is `KEY=value` beside [gobuild.Env].
 	Env []string
+	// Linking is called, if it is not nil, when all is compiled and only linking is left, which one processor does. It is
+	// not called when there is nothing to build.
+	Linking func()
 }
 
 // Binary is a built program.
@@ -174,11 +180,37 @@ func (p Program) listSources(ctx context.Context, root string, progress console.
 	return dirs, nil
 }
 
-func (p Program) build(ctx context.Context, root, path string, progress console.Progress) error {
+func (p Program) build(ctx context.Context, root, to string, progress console.Progress) error {
 	progress.Step("compile %s", p.Name)
 	args := append([]string{"build", "-v"}, p.flags()...)
-	_, err := gobuild.Run(ctx, progress, p.command(root, "compile", append(args, "-o", path, p.Package)...))
+	command := p.command(root, "compile", append(args, "-o", to, p.Package)...)
+	if p.Linking != nil {
+		main, err := p.importPath(root)
+		if err != nil {
+			return err
+		}
+		command.Begins = func(pkg string) {
+			if pkg == main { // which has to wait for all others
+				p.Linking()
+			}
+		}
+	}
+	_, err := gobuild.Run(ctx, progress, command)
 	return err
+}
+
+// importPath is the program's package as Go names it.
+func (p Program) importPath(root string) (string, error) {
+	file := filepath.Join(root, p.Module, "go.mod")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	module := modfile.ModulePath(content)
+	if module == "" {
+		return "", fmt.Errorf("%s names no module", file)
+	}
+	return path.Join(module, p.Package), nil
 }
 
 func (p Program) flags() []string {

@@ -32,6 +32,20 @@ func newRepository(t *testing.T) string {
 
 var hi = Program{Name: "hi", Package: "./cmd/hi", Flags: []string{"-ldflags=-s -w -X main.version=!"}}
 
+func TestLinkingIsSaidOnceWhenThereIsSomethingToBuild(t *testing.T) {
+	t.Parallel()
+	for _, p := range []Program{hi, {Name: "nested", Module: "nested", Package: "."}} {
+		store := storeOf(t, newRepository(t), console.Quiet{})
+		said := 0
+		p.Linking = func() { said++ }
+		for range 2 {
+			_, err := store.Program(t.Context(), p)
+			require.NoError(t, err)
+			require.Equal(t, 1, said, p.Name)
+		}
+	}
+}
+
 func storeOf(t *testing.T, root string, progress console.Progress) *Store {
 	t.Helper()
 	store := NewStore(t.TempDir(), progress)

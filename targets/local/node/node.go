@@ -51,6 +51,9 @@ type Options struct {
 	Engine func(context.Context) (image.Engine, error)
 	// Progress may be nil.
 	Progress console.Progress
+	// Linking is called, if it is not nil, when all is compiled and one processor is enough for what is left to do; not
+	// where nothing is compiled.
+	Linking func()
 
 	// canRunK3s is found out by Ensure. k3s asks for more than a host without CAP_SYS_RESOURCE can give, and its
 	// containerd's restrict_oom_score_adj, the remedy, cannot be set from outside.
@@ -118,7 +121,7 @@ func build(ctx context.Context, store *image.Store, o Options) (image.Tarball, I
 	if k3s != nil {
 		return k3s.build(ctx, store, o.Mirror)
 	}
-	return buildSource(ctx, store, o.Mirror)
+	return buildSource(ctx, store, o)
 }
 
 // findK3s returns where to get k3s from, or nil when the node is to be compiled.

@@ -26,7 +26,7 @@ const kubernetesModule = "targets/local/node/kubernetes"
 // sourceRecipe is raised when the way that the parts are put together changes.
 const sourceRecipe = 2
 
-func buildSource(ctx context.Context, store *image.Store, mirror string) (image.Tarball, Image, error) {
+func buildSource(ctx context.Context, store *image.Store, o Options) (image.Tarball, Image, error) {
 	root, err := gobuild.Root()
 	if err != nil {
 		return image.Tarball{}, Image{}, err
@@ -39,13 +39,14 @@ func buildSource(ctx context.Context, store *image.Store, mirror string) (image.
 	if err != nil {
 		return image.Tarball{}, Image{}, err
 	}
+	program.Linking = o.Linking
 	var debian base
 	var pauseTar, pauseKey string
 	var binary image.Binary
 	// Packages come over the network and go to disk while the compiler has the processors.
 	work, workCtx := errgroup.WithContext(ctx)
 	work.Go(func() (err error) {
-		debian, err = ensureBase(workCtx, store, Source, mirror)
+		debian, err = ensureBase(workCtx, store, Source, o.Mirror)
 		return err
 	})
 	work.Go(func() (err error) {
