@@ -15,9 +15,10 @@ import (
 // first are packages that the targets need and that need few modules, in this order.
 var first = []string{"net/http", "k8s.io/client-go/kubernetes"}
 
-// compileFirst compiles the targets where nothing is compiled yet. It gets their modules, and compiles meanwhile what can
-// be: `go build` alone compiles nothing before it has all of them, and for half a minute the processors have nothing to
-// do. The modules that are needed next come after them, while the targets are compiled and the network has nothing to do.
+// compileFirst compiles the targets where nothing is compiled yet. It gets their modules, those of the first packages
+// before the others, and compiles meanwhile what can be: `go build` alone compiles nothing before it has all of them, and
+// for half a minute the processors have nothing to do. The modules that are needed next come after them, while the targets
+// are compiled and the network has nothing to do.
 func compileFirst(ctx context.Context, con *console.Console, root, target, path string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -25,7 +26,11 @@ func compileFirst(ctx context.Context, con *console.Console, root, target, path 
 	ours, all := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(all)
-		notGot = get(ctx, con, gobuild.Command{What: "get the modules of the targets", Dir: root, Args: list(program)})
+		for _, packages := range [][]string{first, {program}} {
+			if notGot == nil {
+				notGot = get(ctx, con, gobuild.Command{What: "get the modules of the targets", Dir: root, Args: list(packages...)})
+			}
+		}
 		if notGot != nil {
 			cancel()
 		}
