@@ -19,6 +19,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/gobuild"
+	"github.com/cedana/cedana-e2e/targets/gobuild/leaner"
 )
 
 // Program is a Go command in this repository.
@@ -36,6 +37,8 @@ type Program struct {
 	// Linking is called, if it is not nil, when all is compiled and only linking is left, which one processor does. It is
 	// not called when there is nothing to build.
 	Linking func()
+	// LeaveOut are source files of modules that the program can do without: see [leaner.Build].
+	LeaveOut []string
 }
 
 // Binary is a built program.
@@ -76,7 +79,11 @@ func (s *Store) program(ctx context.Context, p Program) (Binary, error) {
 			}
 		}
 	}
-	current, err := p.listSources(ctx, root, s.progress)
+	without, err := s.without(ctx, root, p)
+	if err != nil {
+		return Binary{}, err
+	}
+	current, err := p.listSources(ctx, root, without, s.progress)
 	if err != nil {
 		return Binary{}, err
 	}
@@ -87,12 +94,32 @@ func (s *Store) program(ctx context.Context, p Program) (Binary, error) {
 	path, err := s.File(ctx, p.Name, key, "", func(ctx context.Context, path string) error {
 		s.compiling.Lock()
 		defer s.compiling.Unlock()
-		return p.build(ctx, root, path, s.progress)
+		return p.build(ctx, root, path, without, s.progress)
 	})
 	if err != nil {
 		return Binary{}, err
 	}
 	return Binary{Path: path, Key: key}, s.rememberSources(p, current)
+}
+
+// leftOut is how files are left out of a program.
+type leftOut struct {
+	// flags for `go list` and `go build`.
+	flags []string
+	// dir has what the flags refer to.
+	dir string
+}
+
+// without makes, below the store's home, what it takes to leave the program's files out.
+func (s *Store) without(ctx context.Context, root string, p Program) (leftOut, error) {
+	l := leftOut{dir: filepath.Join(s.home, "build", p.Name+".leaner")}
+	if len(p.LeaveOut) == 0 {
+		return l, nil
+	}
+	build := leaner.Build{Module: filepath.Join(root, p.Module), Env: p.Env, LeaveOut: p.LeaveOut, Dir: l.dir}
+	var err error
+	l.flags, err = build.Flags(ctx, s.progress)
+	return l, err
 }
 
 // sourceDir is a directory of the repository that a program is built from.
@@ -143,7 +170,8 @@ func (p Program) key(ctx context.Context, root string, dirs []sourceDir) (string
 		return "", err
 	}
 	in := NewInputs("go program", programRecipe).Text("program", p.Module, p.Package).
-		Text("flags", p.flags()...).Text("env", p.Env...).Text("go", toolchain)
+		Text("flags", p.flags()...).Text("env", p.Env...).Text("leave out", p.LeaveOut...).
+		Text("go", toolchain)
 	module := filepath.Join(root, p.Module)
 	in.File("go.mod", filepath.Join(module, "go.mod"))
 	if _, err := os.Stat(filepath.Join(module, "go.sum")); err == nil {
@@ -157,8 +185,9 @@ func (p Program) key(ctx context.Context, root string, dirs []sourceDir) (string
 
 // listSources asks Go which directories of the repository the program is built from. Everything else is the standard
 // library or a module whose sum is in go.sum.
-func (p Program) listSources(ctx context.Context, root string, progress console.Progress) ([]sourceDir, error) {
+func (p Program) listSources(ctx context.Context, root string, without leftOut, progress console.Progress) ([]sourceDir, error) {
 	args := append([]string{"list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}\t{{len .EmbedFiles}}{{end}}"}, p.flags()...)
+	args = append(args, without.flags...)
 	// The first time it gets the modules.
 	out, err := gobuild.Run(ctx, progress, p.command(root, "list packages of "+p.Name, append(args, p.Package)...))
 	if err != nil {
@@ -170,6 +199,9 @@ func (p Program) listSources(ctx context.Context, root string, progress console.
 		if !ok {
 			continue
 		}
+		if strings.HasPrefix(dir, without.dir+string(filepath.Separator)) {
+			continue // a module by a link, in a store that may be in the repository
+		}
 		relative, err := filepath.Rel(root, dir)
 		if err != nil || relative == ".." || strings.HasPrefix(relative, "../") {
 			continue
@@ -180,9 +212,9 @@ func (p Program) listSources(ctx context.Context, root string, progress console.
 	return dirs, nil
 }
 
-func (p Program) build(ctx context.Context, root, to string, progress console.Progress) error {
+func (p Program) build(ctx context.Context, root, to string, without leftOut, progress console.Progress) error {
 	progress.Step("compile %s", p.Name)
-	args := append([]string{"build", "-v"}, p.flags()...)
+	args := slices.Concat([]string{"build", "-v"}, p.flags(), without.flags)
 	command := p.command(root, "compile", append(args, "-o", to, p.Package)...)
 	if p.Linking != nil {
 		main, err := p.importPath(root)

@@ -11,6 +11,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/console/consoletest"
 	"github.com/cedana/cedana-e2e/targets/gobuild"
+	"github.com/cedana/cedana-e2e/targets/gobuild/gobuildtest"
 )
 
 // newRepository is a repository with a command that prints a library's greeting and an embedded file.
@@ -101,6 +102,41 @@ func TestProgramOfANestedModule(t *testing.T) {
 	binary, err := storeOf(t, newRepository(t), nil).Program(t.Context(), Program{Name: "nested", Module: "nested", Package: "."})
 	require.NoError(t, err)
 	require.Equal(t, "nested", output(t, binary))
+}
+
+func TestProgramWithoutAFileOfAModule(t *testing.T) {
+	t.Parallel()
+	root, heard := t.TempDir(), &consoletest.Recorder{}
+	env := gobuildtest.Publish(t, "example.com/greet", "v1.2.3", map[string]string{
+		"greet.go":   "package greet\n\nconst Hello = \"hello\"\n",
+		"testing.go": "package greet\n\nfunc init() { print(\"helpers, \") }\n",
+	})
+	write(t, root, map[string]string{
+		"go.mod":  "module " + gobuild.ModulePath + "\n\ngo 1.26\n\nrequire example.com/greet v1.2.3\n",
+		"main.go": "package main\n\nimport \"example.com/greet\"\n\nfunc main() { print(greet.Hello) }\n",
+	})
+	_, err := gobuild.Run(t.Context(), console.Quiet{}, gobuild.Command{What: "get sums", Dir: root, Args: []string{"mod", "tidy"}, Env: env})
+	require.NoError(t, err)
+	store := NewStore(filepath.Join(root, ".e2e"), heard) // in the repository, as in CI
+	store.root = func() (string, error) { return root, nil }
+	build := func(p Program) Binary {
+		binary, err := store.Program(t.Context(), p)
+		require.NoError(t, err)
+		return binary
+	}
+	p := Program{Name: "greeter", Package: ".", Env: env}
+	with := build(p)
+	require.Equal(t, "helpers, hello", output(t, with))
+	p.LeaveOut = []string{"example.com/greet/testing.go"}
+	without := build(p)
+	require.Equal(t, "hello", output(t, without))
+	require.NotEqual(t, with.Key, without.Key)
+	heard.Take()
+	require.Equal(t, without, build(p))
+	require.Empty(t, heard.Take())
+	sources, err := store.rememberedSources(p)
+	require.NoError(t, err)
+	require.Equal(t, []sourceDir{{Path: "."}}, sources, "the module's sum says what is in it")
 }
 
 func TestCompilersWordsAreInTheError(t *testing.T) {

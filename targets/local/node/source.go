@@ -102,6 +102,8 @@ func compose(debian base, entries []image.Entry, config v1.Config) (v1.Image, er
 type buildFile struct {
 	// Args are flags for `go build` beside [gobuild.Flags].
 	Args []string `json:"args"`
+	// LeaveOut is [image.Program.LeaveOut]: helpers for the modules' own tests, which bring much else to compile.
+	LeaveOut []string `json:"leaveOut"`
 }
 
 // kubernetesProgram is all of Kubernetes, with what its build.json says.
@@ -115,7 +117,7 @@ func kubernetesProgram(root string) (image.Program, error) {
 	if err := json.Unmarshal(content, &b); err != nil {
 		return image.Program{}, fmt.Errorf("read how to build: parse %s: %w", path, err)
 	}
-	return image.Program{Name: "k3s", Module: kubernetesModule, Package: ".", Flags: b.Args}, nil
+	return image.Program{Name: "k3s", Module: kubernetesModule, Package: ".", Flags: b.Args, LeaveOut: b.LeaveOut}, nil
 }
 
 // requiredVersion is the version of a module that the go.mod in dir asks for.

@@ -6,13 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 
 	"k8s.io/component-base/cli"
-	"k8s.io/component-base/logs"
-	kubectlcmd "k8s.io/kubectl/pkg/cmd"
-	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
@@ -50,32 +46,6 @@ func kubelet(args []string) int {
 func kubeProxy(args []string) int {
 	named("kube-proxy", args)
 	return cli.Run(proxy.NewProxyCommand())
-}
-
-// kubectl is an administrator on a server when nothing else is configured, as k3s's is.
-func kubectl(args []string) int {
-	named("kubectl", args)
-	if os.Getenv("KUBECONFIG") == "" {
-		home, err := os.UserHomeDir()
-		if err == nil {
-			_, err = os.Stat(filepath.Join(home, ".kube", "config"))
-		}
-		if err != nil {
-			if err := os.Setenv("KUBECONFIG", supervisor.AdminKubeconfig); err != nil {
-				fmt.Fprintf(os.Stderr, "kubectl: %v\n", err)
-				return 1
-			}
-		}
-	}
-	// kubectl's own main does this first, so that -v holds while the command is put together.
-	if _, err := logs.GlogSetter(kubectlcmd.GetLogVerbosity(os.Args)); err != nil {
-		fmt.Fprintf(os.Stderr, "kubectl: set log level: %v\n", err)
-		return 1
-	}
-	if err := cli.RunNoErrOutput(kubectlcmd.NewDefaultKubectlCommand()); err != nil {
-		kubectlutil.CheckErr(err) // exits with kubectl's own code and message
-	}
-	return 0
 }
 
 // ctr runs containerd's own client on the node's containerd, in the namespace of Kubernetes, as k3s's does.

@@ -18,6 +18,9 @@
 // nothing is inlined (another quarter), the compiler collects no garbage before it has a gigabyte (a tenth), and the standard library
 // and the paths are left as everywhere else so that they are compiled once.
 //
+// build.json also names source files to leave out: helpers for Kubernetes' own unit tests which are not called _test.go, and for
+// which alone client-go's fakes would be compiled (61 packages). It is the same program with them, as the command above builds it.
+//
 // The tests are in the packages below; with the same flags they share what was compiled:
 //
 //	CGO_ENABLED=0 go test -C targets/local/node/kubernetes -gcflags="all=-dwarf=false -l" -gcflags=std= ./options ./pki ./supervisor
