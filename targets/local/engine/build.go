@@ -43,7 +43,8 @@ func build(ctx context.Context, o Options, name, source, arch string) (string, e
 	if err := os.WriteFile(filepath.Join(tmp, "main.go"), []byte(source), 0o644); err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)
 	}
-	cmd := exec.CommandContext(ctx, goCommand(), "build", "-trimpath", "-ldflags=-s -w", "-o", "program", "main.go")
+	// Without -trimpath, for which the standard library would be compiled once more: that took 22 s of a processor.
+	cmd := exec.CommandContext(ctx, goCommand(), "build", "-ldflags=-s -w", "-o", "program", "main.go")
 	cmd.Dir = tmp
 	// GO111MODULE=off: two files of the standard library need no module, and no workspace or vendor directory
 	// around the temporary directory may matter.
