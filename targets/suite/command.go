@@ -40,7 +40,7 @@ func compile(ctx context.Context, con *console.Console, s *settings.Settings, di
 	}
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error {
-		args := append([]string{"test", "-c", "-v", "-vet=off", "-tags", "e2e", "-o", c.tests}, gobuild.Flags()...)
+		args := append([]string{"test", "-c", "-v", "-vet=off", "-tags", "e2e", "-ldflags=-s -w", "-o", c.tests}, gobuild.Flags()...)
 		_, err := gobuild.Run(ctx, con, gobuild.Command{
 			What: "compile the tests in " + filepath.Join(dir, testPackage), Dir: dir, Args: append(args, "./"+testPackage),
 		})

@@ -103,9 +103,16 @@ func Layer(entries ...Entry) (v1.Layer, error) {
 	})
 }
 
-// LayerFile is a layer that is a tar archive on disk.
-func LayerFile(path string) (v1.Layer, error) {
-	return newLayer(func() (io.ReadCloser, error) { return os.Open(path) })
+// LayerFile is a layer that is a tar archive on disk with this hash, the hexadecimal SHA-256 of its content.
+func LayerFile(path, hash string) (v1.Layer, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("open layer: %w", err)
+	}
+	return &layer{
+		open: func() (io.ReadCloser, error) { return os.Open(path) },
+		size: info.Size(), id: v1.Hash{Algorithm: "sha256", Hex: hash},
+	}, nil
 }
 
 func writeEntries(w io.Writer, entries []Entry) error {

@@ -41,7 +41,7 @@ func packagesOf(flavour Flavour) []string {
 }
 
 // baseRecipe is raised when what is done to the packages' files changes.
-const baseRecipe = 3
+const baseRecipe = 4
 
 // base is the node's lowest layer: Debian.
 type base struct {
@@ -54,8 +54,8 @@ type base struct {
 type baseInfo struct {
 	// Versions of what matters, by command.
 	Versions map[string]string `json:"versions"`
-	// ID changes when the layer's content does: a base that was made anew has newer packages.
-	ID string `json:"id"`
+	// SHA256 of the archive, hexadecimal: a base that was made anew has newer packages.
+	SHA256 string `json:"sha256"`
 }
 
 const (
@@ -114,11 +114,11 @@ func fillBase(ctx context.Context, store *image.Store, flavour Flavour, mirror, 
 		return err
 	}
 	archive := filepath.Join(dir, layerFile)
-	id, err := writeBase(ctx, archive, got)
+	sum, err := writeBase(ctx, archive, got)
 	if err != nil {
 		return err
 	}
-	content, err := json.Marshal(baseInfo{Versions: versions, ID: id})
+	content, err := json.Marshal(baseInfo{Versions: versions, SHA256: sum})
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func fillBase(ctx context.Context, store *image.Store, flavour Flavour, mirror, 
 }
 
 // writeBase writes the packages' files to a layer's archive, and returns the hash of it.
-func writeBase(ctx context.Context, path string, packages []debian.Package) (id string, err error) {
+func writeBase(ctx context.Context, path string, packages []debian.Package) (sha string, err error) {
 	file, err := os.Create(path)
 	if err != nil {
 		return "", err

@@ -160,7 +160,7 @@ func (k *k3sImage) build(ctx context.Context, store *image.Store, mirror string)
 	if err := work.Wait(); err != nil {
 		return image.Tarball{}, Image{}, err
 	}
-	key, err := image.NewInputs(k3sName, k3sRecipe).Text("k3s", k.key).Text("base", debian.ID).Text("pause", pauseKey).
+	key, err := image.NewInputs(k3sName, k3sRecipe).Text("k3s", k.key).Text("base", debian.SHA256).Text("pause", pauseKey).
 		Tree("rootfs", filepath.Join(root, rootfs)).Tree("k3s rootfs", filepath.Join(root, k3sRootfs)).Key()
 	if err != nil {
 		return image.Tarball{}, Image{}, err

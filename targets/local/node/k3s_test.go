@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -125,7 +127,10 @@ func withBase(t *testing.T, home string) {
 		require.NoError(t, out.Add(e))
 	}
 	require.NoError(t, errors.Join(out.Close(), archive.Close()))
-	info, err := json.Marshal(baseInfo{ID: "1", Versions: map[string]string{"criu": "4.2.1", "runc": "1.3.6"}})
+	content, err := os.ReadFile(archive.Name())
+	require.NoError(t, err)
+	sum := sha256.Sum256(content)
+	info, err := json.Marshal(baseInfo{SHA256: hex.EncodeToString(sum[:]), Versions: map[string]string{"criu": "4.2.1", "runc": "1.3.6"}})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, infoFile), info, 0o644))
 }

@@ -61,7 +61,7 @@ func buildSource(ctx context.Context, store *image.Store, o Options) (image.Tarb
 		return image.Tarball{}, Image{}, err
 	}
 
-	key, err := image.NewInputs(sourceName, sourceRecipe).Text("base", debian.ID).Text("pause", pauseKey).
+	key, err := image.NewInputs(sourceName, sourceRecipe).Text("base", debian.SHA256).Text("pause", pauseKey).
 		Tree("rootfs", filepath.Join(root, rootfs)).Text("program", binary.Key).Key()
 	if err != nil {
 		return image.Tarball{}, Image{}, err
@@ -87,7 +87,7 @@ func buildSource(ctx context.Context, store *image.Store, o Options) (image.Tarb
 
 // compose puts a node together: Debian below, everything else in one layer above.
 func compose(debian base, entries []image.Entry, config v1.Config) (v1.Image, error) {
-	lower, err := image.LayerFile(debian.Path)
+	lower, err := image.LayerFile(debian.Path, debian.SHA256)
 	if err != nil {
 		return nil, err
 	}
