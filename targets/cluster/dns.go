@@ -61,8 +61,11 @@ func serviceAddress(ctx context.Context, api kubernetes.Interface, namespace, na
 }
 
 // askOverTCP is run on the node by bash: it sends $3 (with printf's escapes) to TCP port $2 of $1 and prints what comes
-// back. A node image has bash, but no program for DNS.
-const askOverTCP = `exec 3<>"/dev/tcp/$1/$2" && printf "$3" >&3 && cat <&3`
+// back. A node image has bash, but no program for DNS. While nobody listens it tries again, for a second and a half: to be
+// run again takes an engine half a second. What was wrong the last time it says.
+const askOverTCP = `
+for try in {1..15}; do { exec 3<>"/dev/tcp/$1/$2"; } 2>/dev/null && break; sleep 0.1; done
+{ true >&3; } 2>/dev/null || exec 3<>"/dev/tcp/$1/$2" && printf "$3" >&3 && exec cat <&3`
 
 // escape writes each byte as printf's escape: an argument cannot hold a zero.
 func escape(data []byte) string {

@@ -223,6 +223,41 @@ func TestRuntimeCheck(t *testing.T) {
 	}
 }
 
+// Until the service has an endpoint, connections to it are refused.
+func TestAskOverTCPTriesAgainAndSaysWhy(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("bash not found: install bash")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	host, port, err := net.SplitHostPort(listener.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	ask := func() ([]byte, error) {
+		return exec.CommandContext(t.Context(), "bash", "-c", askOverTCP, "bash", host, port, "hello").CombinedOutput()
+	}
+	out, err := ask()
+	require.Error(t, err)
+	require.Contains(t, string(out), "Connection refused")
+
+	go func() {
+		time.Sleep(300 * time.Millisecond)
+		late, err := net.Listen("tcp", net.JoinHostPort(host, port))
+		if err != nil {
+			return // and the question fails
+		}
+		defer late.Close()
+		if conn, err := late.Accept(); err == nil {
+			_, _ = io.CopyN(conn, conn, 5)
+			_ = conn.Close()
+		}
+	}()
+	out, err = ask()
+	require.NoError(t, err, "%s", out)
+	require.Equal(t, "hello", string(out))
+}
+
 // TestAskOverTCP runs the shell text that is meant for a node here, against a server that keeps the connection open.
 func TestAskOverTCP(t *testing.T) {
 	t.Parallel()
