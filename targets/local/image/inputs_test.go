@@ -2,11 +2,12 @@ package image
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/gobuild/gobuildtest"
 )
 
 func key(t *testing.T, in *Inputs) string {
@@ -17,21 +18,12 @@ func key(t *testing.T, in *Inputs) string {
 	return k
 }
 
-func write(t *testing.T, dir string, files map[string]string) {
-	t.Helper()
-	for name, content := range files {
-		path := filepath.Join(dir, name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
-	}
-}
-
 func TestKeyFollowsWhatCounts(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, dir string){
-		"a file's content": func(t *testing.T, dir string) { write(t, dir, map[string]string{"a": "changed"}) },
+		"a file's content": func(t *testing.T, dir string) { gobuildtest.Write(t, dir, map[string]string{"a": "changed"}) },
 		"a file's name":    func(t *testing.T, dir string) { require.NoError(t, os.Rename(dir+"/a", dir+"/c")) },
-		"a new file":       func(t *testing.T, dir string) { write(t, dir, map[string]string{"sub/new": ""}) },
+		"a new file":       func(t *testing.T, dir string) { gobuildtest.Write(t, dir, map[string]string{"sub/new": ""}) },
 		"a lost file":      func(t *testing.T, dir string) { require.NoError(t, os.Remove(dir+"/sub/b")) },
 		"executable":       func(t *testing.T, dir string) { require.NoError(t, os.Chmod(dir+"/a", 0o755)) },
 		"a link's target": func(t *testing.T, dir string) {
@@ -42,7 +34,7 @@ func TestKeyFollowsWhatCounts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			write(t, dir, map[string]string{"a": "1", "sub/b": "2"})
+			gobuildtest.Write(t, dir, map[string]string{"a": "1", "sub/b": "2"})
 			require.NoError(t, os.Symlink("a", dir+"/link"))
 			before := key(t, NewInputs("x", 1).Tree("tree", dir))
 			change(t, dir)
@@ -55,7 +47,7 @@ func TestKeyIgnoresTimesAndPlace(t *testing.T) {
 	t.Parallel()
 	one, two := t.TempDir(), t.TempDir()
 	for _, dir := range []string{one, two} {
-		write(t, dir, map[string]string{"a": "1", "sub/b": "2"})
+		gobuildtest.Write(t, dir, map[string]string{"a": "1", "sub/b": "2"})
 	}
 	require.NoError(t, os.Chtimes(two+"/a", time.Unix(0, 0), time.Unix(0, 0)))
 	require.Equal(t, key(t, NewInputs("x", 1).Tree("tree", one)), key(t, NewInputs("x", 1).Tree("tree", two)))

@@ -18,7 +18,7 @@ import (
 func newRepository(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
-	write(t, root, map[string]string{
+	gobuildtest.Write(t, root, map[string]string{
 		"go.mod":              "module " + gobuild.ModulePath + "\n\ngo 1.26\n",
 		"cmd/hi/main.go":      "package main\n\nimport (\n\t_ \"embed\"\n\n\t\"" + gobuild.ModulePath + "/lib\"\n)\n\n//go:embed data/name\nvar name string\n\nvar version string\n\nfunc main() { print(lib.Greeting, name, version) }\n",
 		"cmd/hi/data/name":    "world",
@@ -74,7 +74,7 @@ func TestProgramIsBuiltAgainOnlyWhenItsSourcesChange(t *testing.T) {
 	require.Equal(t, "hello world!", output(t, first))
 	require.Equal(t, []string{"compile hi"}, heard.Take())
 
-	write(t, root, map[string]string{
+	gobuildtest.Write(t, root, map[string]string{
 		"unrelated/thing.go":  "package unrelated // changed",
 		"cmd/hi/main_test.go": "package main // changed",
 		"README.md":           "new",
@@ -82,14 +82,14 @@ func TestProgramIsBuiltAgainOnlyWhenItsSourcesChange(t *testing.T) {
 	require.Equal(t, first, build())
 	require.Empty(t, heard.Take(), "nothing that it is made of changed")
 
-	write(t, root, map[string]string{"lib/lib.go": "package lib\n\nconst Greeting = \"bye \"\n"})
+	gobuildtest.Write(t, root, map[string]string{"lib/lib.go": "package lib\n\nconst Greeting = \"bye \"\n"})
 	require.Equal(t, "bye world!", output(t, build()))
-	write(t, root, map[string]string{"cmd/hi/data/name": "moon"})
+	gobuildtest.Write(t, root, map[string]string{"cmd/hi/data/name": "moon"})
 	require.Equal(t, "bye moon!", output(t, build()))
-	write(t, root, map[string]string{"lib/more.go": "package lib\n\nimport _ \"" + gobuild.ModulePath + "/unrelated\"\n"})
+	gobuildtest.Write(t, root, map[string]string{"lib/more.go": "package lib\n\nimport _ \"" + gobuild.ModulePath + "/unrelated\"\n"})
 	build()
 	heard.Take()
-	write(t, root, map[string]string{"unrelated/thing.go": "package unrelated // imported by now"})
+	gobuildtest.Write(t, root, map[string]string{"unrelated/thing.go": "package unrelated // imported by now"})
 	build()
 	require.Equal(t, []string{"compile hi"}, heard.Take(), "a package that became a dependency counts")
 
@@ -111,7 +111,7 @@ func TestProgramWithoutAFileOfAModule(t *testing.T) {
 		"greet.go":   "package greet\n\nconst Hello = \"hello\"\n",
 		"testing.go": "package greet\n\nfunc init() { print(\"helpers, \") }\n",
 	})
-	write(t, root, map[string]string{
+	gobuildtest.Write(t, root, map[string]string{
 		"go.mod":  "module " + gobuild.ModulePath + "\n\ngo 1.26\n\nrequire example.com/greet v1.2.3\n",
 		"main.go": "package main\n\nimport \"example.com/greet\"\n\nfunc main() { print(greet.Hello) }\n",
 	})
@@ -142,7 +142,7 @@ func TestProgramWithoutAFileOfAModule(t *testing.T) {
 func TestCompilersWordsAreInTheError(t *testing.T) {
 	t.Parallel()
 	root := newRepository(t)
-	write(t, root, map[string]string{"lib/lib.go": "package lib\n\nconst Greeting = missing\n"})
+	gobuildtest.Write(t, root, map[string]string{"lib/lib.go": "package lib\n\nconst Greeting = missing\n"})
 	_, err := storeOf(t, root, nil).Program(t.Context(), hi)
 	require.ErrorContains(t, err, "build hi")
 	require.ErrorContains(t, err, "undefined: missing")

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/console/consoletest"
+	"github.com/cedana/cedana-e2e/targets/gobuild/gobuildtest"
 )
 
 const someKey = "0123456789abcdef"
@@ -72,7 +73,7 @@ func TestFailedBuildLeavesNothingAndIsTriedAgain(t *testing.T) {
 func TestWhatAKilledRunLeftBehindIsReplaced(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
-	write(t, home, map[string]string{"build/thing-" + someKey + ".tmp/half": "half"})
+	gobuildtest.Write(t, home, map[string]string{"build/thing-" + someKey + ".tmp/half": "half"})
 	path, err := NewStore(home, nil).File(t.Context(), "thing", someKey, "", func(_ context.Context, dir string) error {
 		return os.Mkdir(dir, 0o755)
 	})
@@ -120,7 +121,7 @@ func TestCacheKeepsTheLastThreeVersions(t *testing.T) {
 		require.FileExists(t, path)
 		time.Sleep(5 * time.Millisecond) // file times are no finer than that everywhere
 	}
-	write(t, home, map[string]string{"build/thing-else-" + someKey + ".tar": "another artifact"})
+	gobuildtest.Write(t, home, map[string]string{"build/thing-else-" + someKey + ".tar": "another artifact"})
 	for i := range 3 {
 		build(fmt.Sprintf("%016x", i))
 	}

@@ -1,9 +1,7 @@
 package node
 
 import (
-	"archive/tar"
 	"bytes"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -13,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/local/image/debian"
+	"github.com/cedana/cedana-e2e/targets/local/image/imagetest"
 )
 
 // madePackage is a package of these files: a content, or `-> target` for a link.
@@ -52,21 +51,7 @@ func assembled(t *testing.T, packages ...debian.Package) map[string]string {
 	t.Helper()
 	var archive bytes.Buffer
 	require.NoError(t, assemble(t.Context(), &archive, packages))
-	files := map[string]string{}
-	for in := tar.NewReader(&archive); ; {
-		header, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		require.NoError(t, err)
-		require.NotContains(t, files, header.Name, "each path is there once")
-		content, err := io.ReadAll(in)
-		require.NoError(t, err)
-		files[header.Name] = string(content)
-		if header.Typeflag == tar.TypeSymlink {
-			files[header.Name] = "-> " + header.Linkname
-		}
-	}
+	return imagetest.Files(t, &archive)
 }
 
 func TestANodesBaseIsItsPackagesAndWhatTheirScriptsWouldHaveMade(t *testing.T) {

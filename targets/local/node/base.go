@@ -16,7 +16,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/image/debian"
 )
 
-// packages of every node beside the essential ones.
+// packages of every node.
 var packages = []string{
 	// What Debian calls essential, as far as a node's scripts use it: no package says that it depends on these.
 	"base-files", "base-passwd", "bash", "coreutils", "debianutils", "diffutils", "findutils", "grep", "gzip", "hostname",
@@ -52,7 +52,7 @@ type base struct {
 
 // baseInfo is kept beside the archive, so that nobody has to read 150 MB to know what is in them.
 type baseInfo struct {
-	// Versions of what matters, by command.
+	// Versions of what matters, by program.
 	Versions map[string]string `json:"versions"`
 	// SHA256 of the archive, hexadecimal: a base that was made anew has newer packages.
 	SHA256 string `json:"sha256"`

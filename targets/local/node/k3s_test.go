@@ -29,6 +29,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/local/image/imagetest"
 )
 
 // fakeEngine has images by name and keeps the tarballs that it is given.
@@ -138,24 +139,9 @@ func withBase(t *testing.T, home string) {
 // contents of a whole image: files by path, links as `-> target`.
 func contents(t *testing.T, img v1.Image) map[string]string {
 	t.Helper()
-	files := map[string]string{}
 	flat := mutate.Extract(img)
 	defer flat.Close()
-	in := tar.NewReader(flat)
-	for {
-		header, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		require.NoError(t, err)
-		if header.Typeflag == tar.TypeSymlink {
-			files[header.Name] = "-> " + header.Linkname
-			continue
-		}
-		content, err := io.ReadAll(in)
-		require.NoError(t, err)
-		files[header.Name] = string(content)
-	}
+	return imagetest.Files(t, flat)
 }
 
 func requireK3sNode(t *testing.T, img v1.Image) {

@@ -1,9 +1,6 @@
 package workload
 
 import (
-	"archive/tar"
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/local/image/imagetest"
 )
 
 // someFiles is a directory as debianFiles makes it.
@@ -37,23 +35,9 @@ func read(t *testing.T, made image.Tarball) (files map[string]string, config v1.
 	require.NoError(t, err)
 	file, err := img.ConfigFile()
 	require.NoError(t, err)
-	files = map[string]string{}
 	flat := mutate.Extract(img)
 	defer flat.Close()
-	in := tar.NewReader(flat)
-	for {
-		header, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			return files, file.Config
-		}
-		require.NoError(t, err)
-		content, err := io.ReadAll(in)
-		require.NoError(t, err)
-		files[header.Name] = string(content)
-		if header.Typeflag == tar.TypeSymlink {
-			files[header.Name] = "-> " + header.Linkname
-		}
-	}
+	return imagetest.Files(t, flat), file.Config
 }
 
 func TestNginxImage(t *testing.T) {
