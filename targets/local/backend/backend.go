@@ -286,16 +286,21 @@ func (b *backend) wait(ctx context.Context, p *Propagator) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	restarts := -1
+	var last error
 	for {
-		last := b.healthy(ctx, p, &restarts)
-		if last == nil {
+		now := b.healthy(ctx, p, &restarts)
+		if now == nil {
 			return nil
 		}
-		b.step.Set("waiting for it to answer: %v", last)
 		var gone *goneError
-		if errors.As(last, &gone) {
-			return b.withLog(ctx, last)
+		if errors.As(now, &gone) {
+			return b.withLog(ctx, now)
 		}
+		// A question that the end of the wait cut short knows less than the one before.
+		if ctx.Err() == nil || last == nil {
+			last = now
+		}
+		b.step.Set("waiting for it to answer: %v", last)
 		select {
 		case <-ctx.Done():
 			return b.withLog(ctx, fmt.Errorf("wait for the propagator to answer: %w; last state: %w", context.Cause(ctx), last))

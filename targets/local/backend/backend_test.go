@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -11,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -113,10 +113,15 @@ func (e *engine) VolumeCreate(_ context.Context, o volume.CreateOptions) (volume
 
 func healthyServer(t *testing.T, status int) (port string) {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return serve(t, func(w http.ResponseWriter, r *http.Request) {
 		assert.Equal(t, "/healthz", r.URL.Path)
 		w.WriteHeader(status)
-	}))
+	})
+}
+
+func serve(t *testing.T, handler http.HandlerFunc) (port string) {
+	t.Helper()
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	u, err := url.Parse(server.URL)
 	require.NoError(t, err)
@@ -237,12 +242,21 @@ func TestAPropagatorThatDiesIsReportedWithItsLog(t *testing.T) {
 func TestAPropagatorThatDoesNotGetHealthyIsReportedWithItsLastState(t *testing.T) {
 	t.Parallel()
 	b, e := newBackend(t)
-	e.port = healthyServer(t, http.StatusServiceUnavailable)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-	defer cancel()
+	ctx, end := context.WithCancelCause(t.Context())
+	defer end(nil)
+	late := errors.New("not done within 1m0s")
+	asked := 0
+	e.port = serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		end(late) // the wait ends while a question is out
+		<-r.Context().Done()
+	})
 	err := b.ensure(ctx, &Propagator{})
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, "503")
+	require.ErrorIs(t, err, late)
+	require.ErrorContains(t, err, "last state: GET http://127.0.0.1:"+e.port+"/healthz: 503")
 	require.ErrorContains(t, err, "open data: permission denied")
 }
 

@@ -195,20 +195,21 @@ func (a *agent) trust(ctx context.Context) error {
 
 // insist repeats try until it succeeds or ctx ends, and says every few seconds what keeps it.
 func (a *agent) insist(ctx context.Context, what string, try func(context.Context) error) error {
-	for attempt := 0; ; attempt++ {
+	attempt := 0
+	err := insist(ctx, 250*time.Millisecond, func(ctx context.Context) error {
 		once, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
 		err := try(once)
-		cancel()
-		if err == nil {
-			return nil
-		}
-		if attempt%20 == 0 {
+		if err != nil && attempt%20 == 0 {
 			a.log.Info("Waiting to "+what, "state", err)
 		}
-		if stop := pause(ctx, 250*time.Millisecond); stop != nil {
-			return fmt.Errorf("%s: %w: last state: %w", what, stop, err)
-		}
+		attempt++
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
+	return nil
 }
 
 // joiner is access to the server by token.

@@ -126,15 +126,9 @@ func waitReady(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return fmt.Errorf("create client: %w", err)
 	}
-	for {
-		err := client.Discovery().RESTClient().Get().AbsPath("/readyz").Timeout(2 * time.Second).Do(ctx).Error()
-		if err == nil {
-			return nil
-		}
-		if stop := pause(ctx, 50*time.Millisecond); stop != nil {
-			return fmt.Errorf("%w: last state: %w", stop, err)
-		}
-	}
+	return insist(ctx, 50*time.Millisecond, func(ctx context.Context) error {
+		return client.Discovery().RESTClient().Get().AbsPath("/readyz").Timeout(2 * time.Second).Do(ctx).Error()
+	})
 }
 
 // writeConfig writes the configuration files of a node's programs.
