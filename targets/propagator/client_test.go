@@ -140,12 +140,6 @@ func TestAReadSurvivesABadMoment(t *testing.T) {
 		"504":              func(w http.ResponseWriter, _ *http.Request) { fails(w, 504, "late") },
 		"connection reset": reset,
 		"half a body":      func(w http.ResponseWriter, _ *http.Request) { halfABody(w, rows) },
-		"no answer":        func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"a body that drips": func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.WriteString(w, "[")
-			_ = http.NewResponseController(w).Flush()
-			<-r.Context().Done()
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -156,7 +150,7 @@ func TestAReadSurvivesABadMoment(t *testing.T) {
 				}
 				_, _ = io.WriteString(w, rows)
 			})
-			got, err := client(t, f.URL, propagator.WithRequestTimeout(300*time.Millisecond)).Clusters(t.Context())
+			got, err := client(t, f.URL).Clusters(t.Context())
 			require.NoError(t, err)
 			require.Len(t, got, 1)
 			assert.EqualValues(t, 3, f.calls.Load())
@@ -168,45 +162,6 @@ func page(w http.ResponseWriter, code int, title string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(code)
 	_, _ = fmt.Fprintf(w, "<html><head><title>%s</title></head></html>", title)
-}
-
-func TestRetryAfterIsHonoured(t *testing.T) {
-	t.Parallel()
-	f := serve(t, func(call int, w http.ResponseWriter, _ *http.Request) {
-		if call == 1 {
-			w.Header().Set("Retry-After", "1")
-			fails(w, 429, "slow down")
-			return
-		}
-		text(w, id1)
-	})
-	begin := time.Now()
-	_, err := client(t, f.URL).CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "p"})
-	require.NoError(t, err, "a refused POST has not acted and may be sent again")
-	assert.GreaterOrEqual(t, time.Since(begin), time.Second)
-	assert.EqualValues(t, 2, f.calls.Load())
-}
-
-func TestARetryAfterBeyondTheDeadlineFailsAtOnce(t *testing.T) {
-	t.Parallel()
-	f := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Retry-After", "3600")
-		fails(w, 429, "come back tomorrow")
-	})
-	begin := time.Now()
-	_, err := client(t, f.URL).Clusters(t.Context())
-	require.ErrorContains(t, err, "come back tomorrow")
-	require.ErrorContains(t, err, "1h0m0s")
-	assert.Less(t, time.Since(begin), 5*time.Second)
-}
-
-func TestTheTotalDeadlineEndsRetries(t *testing.T) {
-	t.Parallel()
-	f := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) { fails(w, 503, "busy") })
-	_, err := client(t, f.URL, propagator.WithTotalTimeout(200*time.Millisecond)).Clusters(t.Context())
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, "503 Service Unavailable: busy", "the last failure is part of the error")
-	assert.Greater(t, f.calls.Load(), int32(2))
 }
 
 func TestWhatWillNotPassIsNotRetried(t *testing.T) {
@@ -371,7 +326,6 @@ func TestALostAnswerIsLookedForAndNotSentTwice(t *testing.T) {
 		"connection reset after the POST was read": reset,
 		"half a body":         func(w http.ResponseWriter, _ *http.Request) { halfABody(w, id1) },
 		"502 from a proxy":    func(w http.ResponseWriter, _ *http.Request) { page(w, 502, "Bad Gateway") },
-		"no answer in time":   func(_ http.ResponseWriter, r *http.Request) { time.Sleep(400 * time.Millisecond) },
 		"503 after it passed": func(w http.ResponseWriter, _ *http.Request) { fails(w, 503, "upstream reset") },
 	}
 	kinds := map[string]struct {
@@ -402,7 +356,7 @@ func TestALostAnswerIsLookedForAndNotSentTwice(t *testing.T) {
 						lose(w, r)
 					})
 				})
-				got, err := k.call(client(t, f.URL, propagator.WithRequestTimeout(200*time.Millisecond)))
+				got, err := k.call(client(t, f.URL))
 				require.NoError(t, err)
 				assert.Equal(t, id1, got)
 				assert.Equal(t, 1, state.posts)
@@ -427,21 +381,6 @@ func TestAPostThatIsProvenNotToHaveActedIsSentAgain(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, id1, got)
 	assert.Equal(t, 2, state.posts)
-}
-
-func TestAPostThatMayStillBeUnderWayIsNotSentAgain(t *testing.T) {
-	t.Parallel()
-	var state actionServer
-	f := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) {
-		state.handle(w, r, func(_ int, _ http.ResponseWriter, r *http.Request) { time.Sleep(300 * time.Millisecond) })
-	})
-	_, err := client(t, f.URL, propagator.WithRequestTimeout(100*time.Millisecond)).
-		CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-	var unknown *propagator.UnknownOutcomeError
-	require.ErrorAs(t, err, &unknown)
-	assert.True(t, unknown.TimedOut)
-	require.ErrorContains(t, err, "may have acted")
-	assert.Equal(t, 1, state.posts)
 }
 
 func TestAPostWithoutAnyProofIsNotSentAgain(t *testing.T) {
@@ -497,18 +436,6 @@ func TestAFreshPodIsWaitedFor(t *testing.T) {
 	got, err := client(t, f.URL).CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "p"})
 	require.NoError(t, err)
 	assert.Equal(t, id1, got)
-}
-
-func TestAPodThatNeverComesIsNotWaitedForForEver(t *testing.T) {
-	t.Parallel()
-	f := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
-		fails(w, 404, "Failed to find checkpointable resource")
-	})
-	_, err := client(t, f.URL, propagator.WithSyncWait(200*time.Millisecond)).
-		CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "p"})
-	require.ErrorContains(t, err, "Failed to find checkpointable resource")
-	assert.True(t, propagator.IsNotFound(err))
-	assert.Greater(t, f.calls.Load(), int32(1))
 }
 
 func TestARestoreOfAnUnknownActionIsNotWaitedFor(t *testing.T) {
@@ -579,26 +506,6 @@ func TestWait(t *testing.T) {
 		var action *propagator.ActionError
 		require.ErrorAs(t, err, &action)
 		assert.Equal(t, propagator.ActionError{ActionID: id1, Details: "why"}, *action)
-	})
-	t.Run("until the deadline", func(t *testing.T) {
-		t.Parallel()
-		f := serve(t, states("processing"))
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		_, err := client(t, f.URL).Wait(ctx, id1)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorContains(t, err, "state processing (why)")
-		require.ErrorContains(t, err, id1)
-	})
-	t.Run("slows down", func(t *testing.T) {
-		t.Parallel()
-		f := serve(t, states("processing"))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := client(t, f.URL, propagator.WithPolling(10*time.Millisecond, 200*time.Millisecond)).Wait(ctx, id1)
-		require.Error(t, err)
-		assert.Less(t, f.calls.Load(), int32(25), "100 would be every 10 ms")
-		assert.Greater(t, f.calls.Load(), int32(5))
 	})
 }
 
@@ -741,17 +648,6 @@ func TestRetriesAreToldWithoutTheToken(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, log.String(), "retrying")
 	assert.NotContains(t, log.String(), token)
-}
-
-func TestACancelledCallEndsAtOnce(t *testing.T) {
-	t.Parallel()
-	f := serve(t, func(_ int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(50*time.Millisecond, cancel)
-	begin := time.Now()
-	_, err := client(t, f.URL).Clusters(ctx)
-	require.ErrorIs(t, err, context.Canceled)
-	assert.Less(t, time.Since(begin), 5*time.Second)
 }
 
 func TestBadOptionsAreRefused(t *testing.T) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -32,6 +33,12 @@ func TestProcessesAreKnownByTheirMarkNotByTheirPid(t *testing.T) {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
 		})
+		// Start returns when exec has closed the parent's pipe, a moment before the kernel sets up the environment.
+		environ := fmt.Sprintf("/proc/%d/environ", cmd.Process.Pid)
+		require.Eventually(t, func() bool {
+			env, err := os.ReadFile(environ)
+			return err == nil && len(env) > 0
+		}, 10*time.Second, time.Millisecond)
 		return cmd.Process.Pid
 	}
 	ours, other, foreign := start(mark(o.RunDir)), start(mark(o.RunDir+"-other")), start()

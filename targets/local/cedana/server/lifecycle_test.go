@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -176,63 +177,73 @@ func TestAnArchiveIsCheckedAgainstItsSum(t *testing.T) {
 
 func TestWorkThatNobodyTakesEndsInError(t *testing.T) {
 	t.Parallel()
-	r := start(t, func(c *Config) { c.Pickup = 50 * time.Millisecond })
-	cluster := r.pod("c", "uid")
-	id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-	require.NoError(t, err)
-	assert.Equal(t, "no helper on node node-0 took the work within 50ms", r.ends(id))
-	assert.Nil(t, r.poll(work.RoleHelper, cluster, 0), "nobody may take it any more")
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(c *Config) { c.Pickup = 50 * time.Millisecond })
+		cluster := r.pod("c", "uid")
+		id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
+		require.NoError(t, err)
+		assert.Equal(t, "no helper on node node-0 took the work within 50ms", r.ends(id))
+		assert.Nil(t, r.poll(work.RoleHelper, cluster, 0), "nobody may take it any more")
+	})
 }
 
 func TestARestoreWithoutAManagerEndsInError(t *testing.T) {
 	t.Parallel()
-	r := start(t, func(c *Config) { c.Pickup = 2 * time.Second })
-	cluster := r.pod("c", "uid")
-	source := r.checkpoint(cluster, "uid")
-	id, err := r.client.RestorePod(t.Context(), propagator.RestorePodRequest{ActionID: source})
-	require.NoError(t, err)
-	assert.Contains(t, r.ends(id), "no manager of cluster "+cluster)
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(c *Config) { c.Pickup = 2 * time.Second })
+		cluster := r.pod("c", "uid")
+		source := r.checkpoint(cluster, "uid")
+		id, err := r.client.RestorePod(t.Context(), propagator.RestorePodRequest{ActionID: source})
+		require.NoError(t, err)
+		assert.Contains(t, r.ends(id), "no manager of cluster "+cluster)
+	})
 }
 
 func TestASilentWorkerLosesItsLease(t *testing.T) {
 	t.Parallel()
-	r := start(t, func(c *Config) { c.Lease = 100 * time.Millisecond })
-	cluster := r.pod("c", "uid")
-	id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-	require.NoError(t, err)
-	w := r.poll(work.RoleHelper, cluster, time.Second)
-	require.NotNil(t, w)
-	assert.Contains(t, r.ends(id), "no sign of life for 100ms")
-	code, _, body := r.send("POST", "/internal/v1/work/"+w.ID+"/renew", nil)
-	assert.Equal(t, 404, code)
-	assert.Contains(t, body, "no sign of life")
-	code, body = r.result(w.ID, work.Result{})
-	assert.Equal(t, 404, code, body)
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(c *Config) { c.Lease = 100 * time.Millisecond })
+		cluster := r.pod("c", "uid")
+		id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
+		require.NoError(t, err)
+		w := r.poll(work.RoleHelper, cluster, time.Second)
+		require.NotNil(t, w)
+		assert.Contains(t, r.ends(id), "no sign of life for 100ms")
+		code, _, body := r.send("POST", "/internal/v1/work/"+w.ID+"/renew", nil)
+		assert.Equal(t, 404, code)
+		assert.Contains(t, body, "no sign of life")
+		code, body = r.result(w.ID, work.Result{})
+		assert.Equal(t, 404, code, body)
+	})
 }
 
 func TestAWorkerThatRenewsKeepsItsLease(t *testing.T) {
 	t.Parallel()
-	r := start(t, func(c *Config) { c.Lease = 2 * time.Second })
-	cluster := r.pod("c", "uid")
-	id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-	require.NoError(t, err)
-	w := r.poll(work.RoleHelper, cluster, time.Second)
-	for range 8 {
-		time.Sleep(400 * time.Millisecond)
-		code, _, body := r.send("POST", "/internal/v1/work/"+w.ID+"/renew", nil)
-		require.Equal(t, 200, code, body)
-	}
-	assert.Equal(t, propagator.StatusProcessing, r.status(id).Status)
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(c *Config) { c.Lease = 2 * time.Second })
+		cluster := r.pod("c", "uid")
+		id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
+		require.NoError(t, err)
+		w := r.poll(work.RoleHelper, cluster, time.Second)
+		for range 8 {
+			time.Sleep(400 * time.Millisecond)
+			code, _, body := r.send("POST", "/internal/v1/work/"+w.ID+"/renew", nil)
+			require.Equal(t, 200, code, body)
+		}
+		assert.Equal(t, propagator.StatusProcessing, r.status(id).Status)
+	})
 }
 
 func TestAnActionThatTakesForEverEnds(t *testing.T) {
 	t.Parallel()
-	r := start(t, func(c *Config) { c.ActionTimeout = 2 * time.Second })
-	cluster := r.pod("c", "uid")
-	id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-	require.NoError(t, err)
-	require.NotNil(t, r.poll(work.RoleHelper, cluster, time.Second))
-	assert.Equal(t, "not done within 2s, last state processing", r.ends(id))
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(c *Config) { c.ActionTimeout = 2 * time.Second })
+		cluster := r.pod("c", "uid")
+		id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
+		require.NoError(t, err)
+		require.NotNil(t, r.poll(work.RoleHelper, cluster, time.Second))
+		assert.Equal(t, "not done within 2s, last state processing", r.ends(id))
+	})
 }
 
 func TestAFailedCheckpointLeavesNoLiveRows(t *testing.T) {
@@ -479,67 +490,73 @@ func TestWorkGoesToItsNodeAlone(t *testing.T) {
 
 func TestOfOnePodOneCheckpointAtATime(t *testing.T) {
 	t.Parallel()
-	r := start(t, func(c *Config) { c.Pickup = 2 * time.Second })
-	cluster := r.pod("c", "uid")
-	var ids []string
-	for range 2 {
-		id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-		require.NoError(t, err)
-		ids = append(ids, id)
-	}
-	first := r.poll(work.RoleHelper, cluster, time.Second)
-	require.Equal(t, ids[0], first.ActionID)
-	assert.Nil(t, r.poll(work.RoleHelper, cluster, 2500*time.Millisecond))
-	assert.Equal(t, propagator.StatusInitialized, r.status(ids[1]).Status, "waiting for its turn is not waiting for a helper")
-	code, _ := r.result(first.ID, work.Result{Error: "x"})
-	require.Equal(t, 200, code)
-	second := r.poll(work.RoleHelper, cluster, time.Second)
-	require.NotNil(t, second)
-	assert.Equal(t, ids[1], second.ActionID)
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(c *Config) { c.Pickup = 2 * time.Second })
+		cluster := r.pod("c", "uid")
+		var ids []string
+		for range 2 {
+			id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
+			require.NoError(t, err)
+			ids = append(ids, id)
+		}
+		first := r.poll(work.RoleHelper, cluster, time.Second)
+		require.Equal(t, ids[0], first.ActionID)
+		assert.Nil(t, r.poll(work.RoleHelper, cluster, 2500*time.Millisecond))
+		assert.Equal(t, propagator.StatusInitialized, r.status(ids[1]).Status, "waiting for its turn is not waiting for a helper")
+		code, _ := r.result(first.ID, work.Result{Error: "x"})
+		require.Equal(t, 200, code)
+		second := r.poll(work.RoleHelper, cluster, time.Second)
+		require.NotNil(t, second)
+		assert.Equal(t, ids[1], second.ActionID)
+	})
 }
 
 func TestAPollThatBrokeOffGivesItsWorkBack(t *testing.T) {
 	t.Parallel()
-	r := start(t, nil)
-	cluster := r.pod("c", "uid")
-	ctx, cancel := context.WithCancel(t.Context())
-	gone := make(chan error, 1)
-	go func() {
-		_, _, _, err := r.try(ctx, "GET", "/internal/v1/work?role=helper&wait=10s&node="+node+"&cluster_id="+cluster, canary, nil, nil)
-		gone <- err
-	}()
-	time.Sleep(50 * time.Millisecond)
-	cancel()
-	require.ErrorIs(t, <-gone, context.Canceled)
-	time.Sleep(50 * time.Millisecond) // until the server has seen it
-	id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-	require.NoError(t, err)
-	w := r.poll(work.RoleHelper, cluster, time.Second)
-	require.NotNil(t, w)
-	assert.Equal(t, id, w.ActionID)
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		cluster := r.pod("c", "uid")
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := make(chan error, 1)
+		go func() {
+			_, _, _, err := r.try(ctx, "GET", "/internal/v1/work?role=helper&wait=10s&node="+node+"&cluster_id="+cluster, canary, nil, nil)
+			gone <- err
+		}()
+		time.Sleep(50 * time.Millisecond)
+		cancel()
+		require.ErrorIs(t, <-gone, context.Canceled)
+		time.Sleep(50 * time.Millisecond) // until the server has seen it
+		id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
+		require.NoError(t, err)
+		w := r.poll(work.RoleHelper, cluster, time.Second)
+		require.NotNil(t, w)
+		assert.Equal(t, id, w.ActionID)
+	})
 }
 
 func TestWorkIsHandedToWhoWaits(t *testing.T) {
 	t.Parallel()
-	r := start(t, nil)
-	cluster := r.pod("c", "uid")
-	taken := make(chan time.Time, 1)
-	go func() {
-		_, _, _, err := r.try(context.Background(), "GET", "/internal/v1/work?role=helper&wait=10s&node="+node+"&cluster_id="+cluster, canary, nil, nil)
-		if err == nil {
-			taken <- time.Now()
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		cluster := r.pod("c", "uid")
+		taken := make(chan time.Time, 1)
+		go func() {
+			_, _, _, err := r.try(context.Background(), "GET", "/internal/v1/work?role=helper&wait=10s&node="+node+"&cluster_id="+cluster, canary, nil, nil)
+			if err == nil {
+				taken <- time.Now()
+			}
+		}()
+		time.Sleep(50 * time.Millisecond)
+		begin := time.Now()
+		_, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
+		require.NoError(t, err)
+		select {
+		case at := <-taken:
+			t.Logf("handed out after %s", at.Sub(begin))
+		case <-time.After(5 * time.Second):
+			t.Fatal("the waiting helper got nothing")
 		}
-	}()
-	time.Sleep(50 * time.Millisecond)
-	begin := time.Now()
-	_, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-	require.NoError(t, err)
-	select {
-	case at := <-taken:
-		t.Logf("handed out after %s", at.Sub(begin))
-	case <-time.After(5 * time.Second):
-		t.Fatal("the waiting helper got nothing")
-	}
+	})
 }
 
 func TestBadPollsAreRefused(t *testing.T) {
@@ -564,17 +581,19 @@ func TestBadPollsAreRefused(t *testing.T) {
 
 func TestAStatusIsHeldUntilTheEnd(t *testing.T) {
 	t.Parallel()
-	r := start(t, func(c *Config) { c.StatusHold = 10 * time.Second })
-	cluster := r.pod("c", "uid")
-	id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-	require.NoError(t, err)
-	w := r.poll(work.RoleHelper, cluster, time.Second)
-	time.AfterFunc(100*time.Millisecond, func() {
-		_, _, _, _ = r.try(context.Background(), "POST", "/internal/v1/work/"+w.ID+"/result", canary, work.Result{Error: "x"}, nil)
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(c *Config) { c.StatusHold = 10 * time.Second })
+		cluster := r.pod("c", "uid")
+		id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
+		require.NoError(t, err)
+		w := r.poll(work.RoleHelper, cluster, time.Second)
+		time.AfterFunc(100*time.Millisecond, func() {
+			_, _, _, _ = r.try(context.Background(), "POST", "/internal/v1/work/"+w.ID+"/result", canary, work.Result{Error: "x"}, nil)
+		})
+		begin := time.Now()
+		assert.Equal(t, propagator.StatusError, r.status(id).Status)
+		assert.Less(t, time.Since(begin), 5*time.Second)
 	})
-	begin := time.Now()
-	assert.Equal(t, propagator.StatusError, r.status(id).Status)
-	assert.Less(t, time.Since(begin), 5*time.Second)
 }
 
 func TestManyAtOnce(t *testing.T) {
@@ -710,7 +729,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 	defer s.Stop()
 	c, err := propagator.New(web.URL, canary)
 	require.NoError(b, err)
-	r := &rig{T: &testing.T{}, server: s, url: web.URL, client: c}
+	r := &rig{T: &testing.T{}, server: s, url: web.URL, transport: http.DefaultTransport, client: c}
 	ctx := context.Background()
 	cluster, err := c.CreateCluster(ctx, "c")
 	require.NoError(b, err)

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -27,6 +28,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
 	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/propagator/propagatortest"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -83,7 +85,7 @@ func (p *process) rig(t *testing.T) *rig {
 	t.Helper()
 	c, err := propagator.New(p.url, canary, propagator.WithPolling(5*time.Millisecond, 50*time.Millisecond))
 	require.NoError(t, err)
-	return &rig{T: t, url: p.url, client: c}
+	return &rig{T: t, url: p.url, transport: http.DefaultTransport, client: c}
 }
 
 func TestAKillLosesNothingThatWasAnswered(t *testing.T) {
@@ -178,7 +180,7 @@ func TestTheTokenIsInNoLog(t *testing.T) {
 	var log bytes.Buffer
 	s, err := Open(Config{Dir: t.TempDir(), Token: canary, Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	require.NoError(t, err)
-	r := &rig{T: t, server: s, url: startHTTP(t, s.Handler())}
+	r := &rig{T: t, server: s, url: startHTTP(t, s.Handler()), transport: http.DefaultTransport}
 	for _, request := range requests(s) {
 		r.send(request[0], request[1]+"?wait=0s", nil)
 		_, _, _, err := r.try(t.Context(), request[0], request[1], "wrong", nil, nil)
@@ -192,6 +194,10 @@ func TestTheTokenIsInNoLog(t *testing.T) {
 
 func TestItServesTLSAndStopsInGoodOrder(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, servesTLSAndStops)
+}
+
+func servesTLSAndStops(t *testing.T) {
 	dir := t.TempDir()
 	cert, key, pool := certificate(t, dir)
 	tokenFile := filepath.Join(dir, "token")
@@ -200,15 +206,14 @@ func TestItServesTLSAndStopsInGoodOrder(t *testing.T) {
 		func(string) string { return "" })
 	require.NoError(t, err)
 	o.cfg.Log = slog.New(slog.DiscardHandler)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	l, transport := propagatortest.Listen()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- serve(ctx, l, o) }()
 
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
-	c, err := propagator.New("https://"+l.Addr().String()+"/v1", settings.Secret(canary), propagator.WithTransport(transport))
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}
+	c, err := propagator.New("https://propagator/v1", settings.Secret(canary), propagator.WithTransport(transport))
 	require.NoError(t, err)
 	_, err = c.Preflight(t.Context())
 	require.NoError(t, err)
@@ -219,7 +224,7 @@ func TestItServesTLSAndStopsInGoodOrder(t *testing.T) {
 	// A held poll must not hold up the end.
 	polled := make(chan int, 1)
 	go func() {
-		req, _ := http.NewRequest("GET", "https://"+l.Addr().String()+"/internal/v1/work?role=manager&wait=50s&cluster_id="+cluster, nil)
+		req, _ := http.NewRequest("GET", "https://propagator/internal/v1/work?role=manager&wait=50s&cluster_id="+cluster, nil)
 		req.Header.Set("Authorization", "Bearer "+canary)
 		resp, err := transport.RoundTrip(req)
 		if err != nil {
@@ -229,11 +234,11 @@ func TestItServesTLSAndStopsInGoodOrder(t *testing.T) {
 		_ = resp.Body.Close()
 		polled <- resp.StatusCode
 	}()
-	time.Sleep(100 * time.Millisecond)
+	synctest.Wait()
 	begin := time.Now()
 	cancel()
 	require.NoError(t, <-done)
-	assert.Less(t, time.Since(begin), 5*time.Second)
+	assert.Less(t, time.Since(begin), time.Second)
 	assert.Equal(t, 204, <-polled)
 }
 

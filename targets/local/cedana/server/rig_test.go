@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"testing"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/cedana/store"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
 	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/propagator/propagatortest"
 )
 
 const (
@@ -32,8 +32,10 @@ type rig struct {
 	*testing.T
 	server *Server
 	url    string
-	client *propagator.Client
-	dir    string
+	// transport leads to the server.
+	transport http.RoundTripper
+	client    *propagator.Client
+	dir       string
 }
 
 // start runs a server; change sets the few seconds of a test in place of the defaults.
@@ -50,17 +52,13 @@ func startIn(t *testing.T, dir string, change func(*Config)) *rig {
 	}
 	s, err := Open(cfg)
 	require.NoError(t, err)
-	web := httptest.NewServer(s.Handler())
-	c, err := propagator.New(web.URL, canary, propagator.WithSyncWait(50*time.Millisecond),
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	transport := propagatortest.Serve(t, s.Handler())
+	t.Cleanup(s.Stop)
+	c, err := propagator.New(propagatortest.Address, canary, propagator.WithTransport(transport), propagator.WithSyncWait(50*time.Millisecond),
 		propagator.WithPolling(5*time.Millisecond, 20*time.Millisecond), propagator.WithRetryInterval(5*time.Millisecond))
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		s.Stop()
-		c.Close()
-		web.Close()
-		assert.NoError(t, s.Close())
-	})
-	return &rig{T: t, server: s, url: web.URL, client: c, dir: dir}
+	return &rig{T: t, server: s, url: propagatortest.Address, transport: transport, client: c, dir: dir}
 }
 
 // send does one raw request with the token.
@@ -96,7 +94,7 @@ func (r *rig) try(ctx context.Context, method, path, token string, body any, hea
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := r.transport.RoundTrip(req)
 	if err != nil {
 		return 0, nil, "", err
 	}

@@ -88,14 +88,14 @@ func (s *Server) renewWork(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !s.queue.renew(id) {
-		a, err := s.action(id)
-		if err != nil {
-			return err
-		}
-		if a.Status != propagator.StatusReady {
-			return notFound("work %s was given up on: %s", id, a.Error)
-		}
+	renewed := s.queue.renew(id)
+	a, err := s.action(id)
+	if err != nil {
+		return err
+	}
+	// An action ends a moment before its lease does: step writes the end down first.
+	if a.Status == propagator.StatusError || !renewed && a.Status != propagator.StatusReady {
+		return notFound("work %s was given up on: %s", id, a.Error)
 	}
 	return writeText(w, id)
 }
