@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -130,51 +131,57 @@ func TestWhatKeepsAReleaseFromBeingReady(t *testing.T) {
 
 func TestATimeoutTellsEachPodsStateItsLogAndTheWarnings(t *testing.T) {
 	t.Parallel()
-	restarted := running(false)
-	restarted.RestartCount = 1
-	event := &corev1.Event{
-		ObjectMeta: metav1.ObjectMeta{Name: "e", Namespace: "cedana-system"}, Type: "Warning", Reason: "FailedMount",
-		Message: "no such secret " + canary, InvolvedObject: corev1.ObjectReference{Kind: "Pod", Name: "cedana-helper-a"},
-	}
-	g := testGate(daemonSet(1, 1, 0), pod("cedana-helper-a", false, restarted), event)
-	late := errors.New("no success within E2E_DEPLOY_TIMEOUT=50ms")
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, late)
-	defer cancel()
-	err := g.wait(ctx, &console.Step{})
-	require.ErrorIs(t, err, late)
-	for _, want := range []string{
-		"wait until the pods of release cedana in namespace cedana-system are ready: 0 of 1 pods ready",
-		"last log lines before the restart of cedana-helper-a/helper:\n  fake logs",
-		"last log lines of cedana-helper-a/helper:\n  fake logs",
-		"warning: Pod cedana-helper-a: FailedMount: no such secret ***",
-		"run `mage deploy` again",
-	} {
-		require.ErrorContains(t, err, want)
-	}
-	require.NotContains(t, err.Error(), canary)
+	synctest.Test(t, func(t *testing.T) {
+		restarted := running(false)
+		restarted.RestartCount = 1
+		event := &corev1.Event{
+			ObjectMeta: metav1.ObjectMeta{Name: "e", Namespace: "cedana-system"}, Type: "Warning", Reason: "FailedMount",
+			Message: "no such secret " + canary, InvolvedObject: corev1.ObjectReference{Kind: "Pod", Name: "cedana-helper-a"},
+		}
+		g := testGate(daemonSet(1, 1, 0), pod("cedana-helper-a", false, restarted), event)
+		late := errors.New("no success within E2E_DEPLOY_TIMEOUT=50ms")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, late)
+		defer cancel()
+		err := g.wait(ctx, &console.Step{})
+		require.ErrorIs(t, err, late)
+		for _, want := range []string{
+			"wait until the pods of release cedana in namespace cedana-system are ready: 0 of 1 pods ready",
+			"last log lines before the restart of cedana-helper-a/helper:\n  fake logs",
+			"last log lines of cedana-helper-a/helper:\n  fake logs",
+			"warning: Pod cedana-helper-a: FailedMount: no such secret ***",
+			"run `mage deploy` again",
+		} {
+			require.ErrorContains(t, err, want)
+		}
+		require.NotContains(t, err.Error(), canary)
+	})
 }
 
 func TestAnInterruptedWaitSaysTheLastStateAndNoMore(t *testing.T) {
 	t.Parallel()
-	g := testGate(daemonSet(1, 1, 0), pod("p", false, running(false)))
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(20*time.Millisecond, cancel)
-	err := g.wait(ctx, &console.Step{})
-	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, err, "0 of 1 pods ready")
-	require.NotContains(t, err.Error(), "fake logs")
+	synctest.Test(t, func(t *testing.T) {
+		g := testGate(daemonSet(1, 1, 0), pod("p", false, running(false)))
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(20*time.Millisecond, cancel)
+		err := g.wait(ctx, &console.Step{})
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorContains(t, err, "0 of 1 pods ready")
+		require.NotContains(t, err.Error(), "fake logs")
+	})
 }
 
 func TestAnApiServerThatIsBusyForAWhileIsNoFailure(t *testing.T) {
 	t.Parallel()
-	g := testGate(daemonSet(1, 1, 1), pod("p", true, running(true)))
-	failures := 3
-	g.client.(*fake.Clientset).PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
-		failures--
-		return failures >= 0, nil, apierrors.NewServiceUnavailable("busy")
+	synctest.Test(t, func(t *testing.T) {
+		g := testGate(daemonSet(1, 1, 1), pod("p", true, running(true)))
+		failures := 3
+		g.client.(*fake.Clientset).PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+			failures--
+			return failures >= 0, nil, apierrors.NewServiceUnavailable("busy")
+		})
+		require.NoError(t, g.wait(t.Context(), &console.Step{}))
+		require.Negative(t, failures)
 	})
-	require.NoError(t, g.wait(t.Context(), &console.Step{}))
-	require.Negative(t, failures)
 }
 
 func TestAStateThatNoWaitingMendsEndsTheWait(t *testing.T) {

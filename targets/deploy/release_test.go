@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -206,22 +207,24 @@ func (s *slowKube) Create(resources kube.ResourceList) (*kube.Result, error) {
 
 func TestANamespaceThatIsBeingDeletedIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	r := newReleaser(t)
-	now := metav1.Now()
-	namespaces := r.client.CoreV1().Namespaces()
-	_, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		Name: "cedana-system", DeletionTimestamp: &now, Finalizers: []string{"kubernetes"},
-	}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		r := newReleaser(t)
+		now := metav1.Now()
+		namespaces := r.client.CoreV1().Namespaces()
+		_, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+			Name: "cedana-system", DeletionTimestamp: &now, Finalizers: []string{"kubernetes"},
+		}}, metav1.CreateOptions{})
+		require.NoError(t, err)
 
-	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	_, _, err = r.apply(short, &console.Step{}, testChart("1.0.0"), dirValue("/a"))
-	require.ErrorContains(t, err, "wait for namespace cedana-system, which is being deleted")
+		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, _, err = r.apply(short, &console.Step{}, testChart("1.0.0"), dirValue("/a"))
+		require.ErrorContains(t, err, "wait for namespace cedana-system, which is being deleted")
 
-	time.AfterFunc(100*time.Millisecond, func() {
-		_ = namespaces.Delete(context.Background(), "cedana-system", metav1.DeleteOptions{})
+		time.AfterFunc(100*time.Millisecond, func() {
+			_ = namespaces.Delete(context.Background(), "cedana-system", metav1.DeleteOptions{})
+		})
+		_, outcome := r.mustApply(t, "/a")
+		require.Equal(t, Installed, outcome)
 	})
-	_, outcome := r.mustApply(t, "/a")
-	require.Equal(t, Installed, outcome)
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -19,32 +20,34 @@ import (
 
 func TestTheSecondWaitsUntilTheFirstIsDone(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "below", "run.lock")
-	unlock, err := Lock(t.Context(), console.Quiet{}, path, "runs e2e")
-	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "below", "run.lock")
+		unlock, err := Lock(t.Context(), console.Quiet{}, path, "runs e2e")
+		require.NoError(t, err)
 
-	short, cancel := context.WithTimeoutCause(t.Context(), 3*pause, fmt.Errorf("not its turn within 1s"))
-	defer cancel()
-	progress := &consoletest.Recorder{}
-	_, err = Lock(short, progress, path, "runs deploy")
-	require.ErrorContains(t, err, path)
-	require.ErrorContains(t, err, fmt.Sprintf("runs e2e (process %d", os.Getpid()))
-	require.ErrorContains(t, err, "not its turn within 1s")
-	said := progress.Take()
-	require.Len(t, said, 1)
-	require.Contains(t, said[0], "runs e2e")
+		short, cancel := context.WithTimeoutCause(t.Context(), 3*pause, fmt.Errorf("not its turn within 1s"))
+		defer cancel()
+		progress := &consoletest.Recorder{}
+		_, err = Lock(short, progress, path, "runs deploy")
+		require.ErrorContains(t, err, path)
+		require.ErrorContains(t, err, fmt.Sprintf("runs e2e (process %d", os.Getpid()))
+		require.ErrorContains(t, err, "not its turn within 1s")
+		said := progress.Take()
+		require.Len(t, said, 1)
+		require.Contains(t, said[0], "runs e2e")
 
-	got := make(chan error)
-	go func() {
-		again, err := Lock(t.Context(), console.Quiet{}, path, "runs deploy")
-		if err == nil {
-			again()
-		}
-		got <- err
-	}()
-	unlock()
-	require.NoError(t, <-got)
-	require.NoFileExists(t, path)
+		got := make(chan error)
+		go func() {
+			again, err := Lock(t.Context(), console.Quiet{}, path, "runs deploy")
+			if err == nil {
+				again()
+			}
+			got <- err
+		}()
+		unlock()
+		require.NoError(t, <-got)
+		require.NoFileExists(t, path)
+	})
 }
 
 // `mage clean` removes the directory that the lock is in, whoever holds it.

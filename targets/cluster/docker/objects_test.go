@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -67,15 +68,17 @@ func TestRemoveWaitsForAConflictToEnd(t *testing.T) {
 
 func TestRemoveGivesUpOnAConflictWhenTimeIsUp(t *testing.T) {
 	t.Parallel()
-	e := &dockertest.Engine{
-		Containers: []dockertest.Container{{Name: "not-ours", State: "running", Network: "n"}},
-		Networks:   map[string]map[string]string{"n": ours("x")},
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	err := docker.Remove(ctx, e, []docker.Object{{Kind: docker.Network, ID: "id-n", Name: "n"}})
-	require.ErrorContains(t, err, "remove network n: network n has active endpoints")
-	assert.Len(t, e.Containers, 1)
+	synctest.Test(t, func(t *testing.T) {
+		e := &dockertest.Engine{
+			Containers: []dockertest.Container{{Name: "not-ours", State: "running", Network: "n"}},
+			Networks:   map[string]map[string]string{"n": ours("x")},
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		err := docker.Remove(ctx, e, []docker.Object{{Kind: docker.Network, ID: "id-n", Name: "n"}})
+		require.ErrorContains(t, err, "remove network n: network n has active endpoints")
+		assert.Len(t, e.Containers, 1)
+	})
 }
 
 func TestAbsentTellsNoEngineFromOneThatRefuses(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -85,28 +86,30 @@ func TestWhatAKilledRunLeftBehindIsReplaced(t *testing.T) {
 
 func TestWaitForAnotherRunIsSaidAndCanBeLeft(t *testing.T) {
 	t.Parallel()
-	home := t.TempDir()
-	first, started, finish := make(chan error, 1), make(chan struct{}), make(chan struct{})
-	go func() {
-		_, err := NewStore(home, nil).File(t.Context(), "thing", someKey, "", func(_ context.Context, path string) error {
-			close(started)
-			<-finish
-			return os.WriteFile(path, nil, 0o644)
+	synctest.Test(t, func(t *testing.T) {
+		home := t.TempDir()
+		first, started, finish := make(chan error, 1), make(chan struct{}), make(chan struct{})
+		go func() {
+			_, err := NewStore(home, nil).File(t.Context(), "thing", someKey, "", func(_ context.Context, path string) error {
+				close(started)
+				<-finish
+				return os.WriteFile(path, nil, 0o644)
+			})
+			first <- err
+		}()
+		<-started
+		heard := &consoletest.Recorder{}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := NewStore(home, heard).File(ctx, "thing", someKey, "", func(context.Context, string) error {
+			return errors.New("made twice")
 		})
-		first <- err
-	}()
-	<-started
-	heard := &consoletest.Recorder{}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	_, err := NewStore(home, heard).File(ctx, "thing", someKey, "", func(context.Context, string) error {
-		return errors.New("made twice")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "wait for another process, which makes thing")
+		require.Contains(t, heard.Take()[0], "wait for another process, which makes thing")
+		close(finish)
+		require.NoError(t, <-first)
 	})
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, "wait for another process, which makes thing")
-	require.Contains(t, heard.Take()[0], "wait for another process, which makes thing")
-	close(finish)
-	require.NoError(t, <-first)
 }
 
 func TestCacheKeepsTheLastThreeVersions(t *testing.T) {
