@@ -12,6 +12,7 @@ require (
 	github.com/docker/go-connections v0.7.0
 	github.com/docker/go-units v0.5.0
 	github.com/google/go-containerregistry v0.20.6
+	github.com/google/renameio/v2 v2.0.2
 	github.com/google/uuid v1.6.0
 	github.com/k3d-io/k3d/v5 v5.9.0
 	github.com/moby/sys/capability v0.4.0

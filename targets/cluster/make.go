@@ -20,6 +20,7 @@ import (
 	k3d "github.com/k3d-io/k3d/v5/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
@@ -227,7 +228,7 @@ func (m *maker) writeKubeconfig(ctx context.Context, rt runtimes.Runtime, c *k3d
 		if err != nil {
 			return false, "", fmt.Errorf("encode kubeconfig: %w", err)
 		}
-		return true, "", state.Replace(m.settings.Kubeconfig(), data)
+		return true, "", atomicfile.Write(m.settings.Kubeconfig(), data, 0o600)
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -165,7 +166,7 @@ func Update(dir string, change func(*State)) error {
 	if err != nil {
 		return fmt.Errorf("encode cluster state: %w", err)
 	}
-	return Replace(filepath.Join(dir, File), append(data, '\n'))
+	return atomicfile.Write(filepath.Join(dir, File), append(data, '\n'), 0o600)
 }
 
 // List returns the directories below clusters (settings.Clusters) that are a cluster's, by name.
@@ -189,30 +190,6 @@ func Remove(dir string) error {
 		return fmt.Errorf("remove cluster directory: %w", err)
 	}
 	return nil
-}
-
-// Replace writes a file of mode 0600 so that a reader, or a machine after a power cut, sees the old content or the
-// new and nothing between.
-func Replace(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-		}
-	}()
-	if _, err = f.Write(data); err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // lock takes an exclusive lock on the directory itself, so that no lock file is left behind.

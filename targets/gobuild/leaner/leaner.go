@@ -21,6 +21,9 @@ import (
 
 	"golang.org/x/mod/modfile"
 
+	"github.com/google/renameio/v2"
+
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/gobuild"
 )
@@ -84,7 +87,8 @@ func (b Build) Flags(ctx context.Context, progress console.Progress) ([]string, 
 	// Named by what is in them: builds of two clones may be under way at once.
 	sum := sha256.Sum256(bytes.Join([][]byte{content, sums, overlay}, []byte{0}))
 	name := filepath.Join(b.Dir, hex.EncodeToString(sum[:8]))
-	err = errors.Join(write(name+".mod", content), write(name+".sum", sums), write(name+".json", overlay))
+	err = errors.Join(
+		atomicfile.Write(name+".mod", content, 0o644), atomicfile.Write(name+".sum", sums, 0o644), atomicfile.Write(name+".json", overlay, 0o644))
 	if err != nil {
 		return nil, fmt.Errorf("leave out files: %w", err)
 	}
@@ -136,31 +140,13 @@ func (p goPackage) with(file string) (goPackage, error) {
 	return p, errors.New("it is not in a module that the build requires")
 }
 
-// pointTo makes or changes a link.
+// pointTo makes or changes a link; who uses the older one may go on.
 func pointTo(link, target string) error {
 	if current, err := os.Readlink(link); err == nil && current == target {
 		return nil
 	}
-	return place(link, func(tmp string) error { return os.Symlink(target, tmp) })
-}
-
-func write(file string, content []byte) error {
-	return place(file, func(tmp string) error { return os.WriteFile(tmp, content, 0o644) })
-}
-
-// place makes something under another name first: nobody sees half of it, and who uses an older one may go on.
-func place(name string, makeIt func(tmp string) error) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(filepath.Dir(name), ".tmp-")
-	if err != nil {
-		return err
-	}
-	tmp := filepath.Join(dir, "new")
-	err = makeIt(tmp)
-	if err == nil {
-		err = os.Rename(tmp, name)
-	}
-	return errors.Join(err, os.RemoveAll(dir))
+	return renameio.Symlink(target, link)
 }

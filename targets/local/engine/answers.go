@@ -8,9 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 )
 
 // answer is what trying an engine said.
@@ -59,7 +60,7 @@ func writeAnswer(o Options, e *Engine, a answer) error {
 	if err != nil {
 		return fmt.Errorf("encode answer of docker engine %s: %w", e.Host, err)
 	}
-	if err := writeFile(answerFile(o, e), data); err != nil {
+	if err := atomicfile.Write(answerFile(o, e), data, 0o644); err != nil {
 		return fmt.Errorf("remember answer of docker engine %s: %w", e.Host, err)
 	}
 	return nil
@@ -83,25 +84,4 @@ func tryNow(ctx context.Context, o Options, e *Engine) (answer, error) {
 		return a, errors.Join(a.err(), err)
 	}
 	return a, a.err()
-}
-
-// writeFile replaces the file at once or not at all, and makes its directory.
-func writeFile(path string, data []byte) (err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 )
 
 const (
@@ -165,7 +167,7 @@ func forbidServices(o Options) (wrap []string, undo func() error, err error) {
 	content, err := os.ReadFile(policyPath)
 	if err == nil && string(content) != policy {
 		ours := o.dir("policy-rc.d")
-		if err := errors.Join(writeFile(ours, []byte(policy)), os.Chmod(ours, 0o755)); err != nil {
+		if err := atomicfile.Write(ours, []byte(policy), 0o755); err != nil {
 			return nil, nil, err
 		}
 		const over = `mount --bind "$1" "$2" && shift 2 && exec "$@"`
@@ -176,7 +178,7 @@ func forbidServices(o Options) (wrap []string, undo func() error, err error) {
 		return nil, nil, err
 	}
 	// Not there, or left by an interrupted run of this.
-	if err := errors.Join(writeFile(policyPath, []byte(policy)), os.Chmod(policyPath, 0o755)); err != nil {
+	if err := atomicfile.Write(policyPath, []byte(policy), 0o755); err != nil {
 		return nil, nil, err
 	}
 	return nil, func() error { return os.Remove(policyPath) }, nil

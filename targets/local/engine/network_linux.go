@@ -14,6 +14,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 )
 
 // choosePool returns a pool that no route, interface or name server of this host touches, if possible the one that the
@@ -35,7 +37,7 @@ func rememberPool(o Options, pool netip.Prefix) error {
 			text += used.String() + "\n"
 		}
 	}
-	if err := writeFile(o.dir("pools"), []byte(text)); err != nil {
+	if err := atomicfile.Write(o.dir("pools"), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("remember the engine's addresses: %w", err)
 	}
 	return nil

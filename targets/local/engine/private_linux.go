@@ -15,6 +15,7 @@ import (
 	"github.com/docker/docker/client"
 	"golang.org/x/sys/unix"
 
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 )
@@ -65,7 +66,7 @@ func (o Options) writeState(s state) error {
 	if err != nil {
 		return fmt.Errorf("encode engine state: %w", err)
 	}
-	if err := writeFile(o.stateFile(), data); err != nil {
+	if err := atomicfile.Write(o.stateFile(), data, 0o644); err != nil {
 		return fmt.Errorf("write engine state: %w", err)
 	}
 	return nil
@@ -237,7 +238,7 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 // containers are another engine's.
 func startDaemons(ctx context.Context, o Options, programs programs, pool netip.Prefix, s *state) error {
 	address := filepath.Join(o.RunDir, "containerd", "containerd.sock")
-	if err := writeFile(o.dir("containerd.toml"), containerdConfig(o, address)); err != nil {
+	if err := atomicfile.Write(o.dir("containerd.toml"), containerdConfig(o, address), 0o644); err != nil {
 		return fmt.Errorf("configure containerd: %w", err)
 	}
 	containerd, err := launch(o, "containerd", programs.containerd, "--config", o.dir("containerd.toml"))
@@ -256,7 +257,7 @@ func startDaemons(ctx context.Context, o Options, programs programs, pool netip.
 	if err != nil {
 		return err
 	}
-	if err := writeFile(o.dir("daemon.json"), config); err != nil {
+	if err := atomicfile.Write(o.dir("daemon.json"), config, 0o644); err != nil {
 		return fmt.Errorf("configure dockerd: %w", err)
 	}
 	// A stale pid file can name a living process that has nothing to do with Docker; dockerd would not start. Here,

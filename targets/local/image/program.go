@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/mod/modfile"
 
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/gobuild"
 	"github.com/cedana/cedana-e2e/targets/gobuild/leaner"
@@ -144,7 +145,7 @@ func (s *Store) rememberedSources(p Program) ([]sourceDir, error) {
 	}
 	var dirs []sourceDir
 	if err := json.Unmarshal(content, &dirs); err != nil {
-		return nil, nil // a torn write; it is made anew
+		return nil, nil // whatever it is: it is made anew
 	}
 	return dirs, nil
 }
@@ -152,10 +153,7 @@ func (s *Store) rememberedSources(p Program) ([]sourceDir, error) {
 func (s *Store) rememberSources(p Program, dirs []sourceDir) error {
 	content, err := json.Marshal(dirs)
 	if err == nil {
-		tmp := fmt.Sprintf("%s.%d.tmp", s.sourcesFile(p), os.Getpid())
-		if err = os.WriteFile(tmp, content, 0o644); err == nil {
-			err = os.Rename(tmp, s.sourcesFile(p))
-		}
+		err = atomicfile.Write(s.sourcesFile(p), content, 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("remember what it was built from: %w", err)

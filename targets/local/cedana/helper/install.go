@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/cedana/cedana-e2e/targets/local/cedana/criu"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/layout"
 )
@@ -100,14 +102,7 @@ func replaceLink(target, path string) error {
 	if now, err := os.Readlink(path); err == nil && now == target {
 		return nil
 	}
-	temp := path + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.Symlink(target, temp); err != nil {
-		return err
-	}
-	return os.Rename(temp, path)
+	return renameio.Symlink(target, path)
 }
 
 // enterNode turns this process into the installed binary in the node's mount namespace; it returns only on failure.
