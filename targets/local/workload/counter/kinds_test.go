@@ -190,12 +190,21 @@ func TestQueuesTellLostAndChangedRecords(t *testing.T) {
 
 			m, qs = with[queues](t, name)
 			if qs[i].in != qs[i].out {
-				require.NoError(t, unix.Close(qs[i].in))
+				breakDescriptor(t, qs[i].in)
 				m.ticks(1)
 				m.lost(name, "bad file descriptor")
 			}
 		}
 	}
+}
+
+// breakDescriptor takes a descriptor from its file and keeps its number: a number that is free is another test's next.
+func breakDescriptor(t *testing.T, fd int) {
+	t.Helper()
+	null, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	require.NoError(t, unix.Dup3(int(null.Fd()), fd, unix.O_CLOEXEC))
+	require.NoError(t, null.Close())
 }
 
 func TestAQueueTellsBytesThatNobodyWrote(t *testing.T) {
