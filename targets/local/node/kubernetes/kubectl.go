@@ -17,6 +17,7 @@ import (
 	"k8s.io/kubectl/pkg/cmd/cp"
 	"k8s.io/kubectl/pkg/cmd/delete"
 	"k8s.io/kubectl/pkg/cmd/describe"
+	"k8s.io/kubectl/pkg/cmd/drain"
 	"k8s.io/kubectl/pkg/cmd/events"
 	"k8s.io/kubectl/pkg/cmd/exec"
 	"k8s.io/kubectl/pkg/cmd/get"
@@ -89,13 +90,16 @@ func kubectlCommand(streams genericiooptions.IOStreams) (root *cobra.Command, na
 
 	group := templates.CommandGroup{Message: "Commands:", Commands: []*cobra.Command{
 		apply.NewCmdApply("kubectl", f, streams),
+		drain.NewCmdCordon(f, streams),
 		cp.NewCmdCp(f, streams),
 		delete.NewCmdDelete(f, streams),
 		describe.NewCmdDescribe("kubectl", f, streams),
+		drain.NewCmdDrain(f, streams),
 		events.NewCmdEvents(f, streams),
 		exec.NewCmdExec(f, streams),
 		get.NewCmdGet("kubectl", f, streams),
 		logs.NewCmdLogs(f, streams),
+		drain.NewCmdUncordon(f, streams), // k3d's entrypoint goes no further without, and drains when it is stopped
 		version.NewCmdVersion(f, streams),
 		wait.NewCmdWait(f, streams),
 	}}
