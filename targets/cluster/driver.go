@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
@@ -18,6 +19,7 @@ import (
 	k3dlog "github.com/k3d-io/k3d/v5/pkg/logger"
 	"github.com/k3d-io/k3d/v5/pkg/runtimes"
 	k3ddocker "github.com/k3d-io/k3d/v5/pkg/runtimes/docker"
+	runtimetypes "github.com/k3d-io/k3d/v5/pkg/runtimes/types"
 	k3d "github.com/k3d-io/k3d/v5/pkg/types"
 	"github.com/sirupsen/logrus"
 
@@ -122,9 +124,27 @@ type driver struct {
 	mu sync.Mutex
 	// files are archives for nodes that were not started yet, by the node's name.
 	files map[string]*bytes.Buffer
+
+	// asking is held while k3d asks for a node's state or logs. It does both at once (NodeWaitForLogMessage), with a new
+	// client each time, and each new client writes a global of docker/cli (config.SetDir).
+	asking sync.Mutex
 }
 
 var _ runtimes.Runtime = (*driver)(nil)
+
+// GetNodeStatus is k3d's, one at a time.
+func (l *driver) GetNodeStatus(ctx context.Context, node *k3d.Node) (running bool, state string, err error) {
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	return l.Docker.GetNodeStatus(ctx, node)
+}
+
+// GetNodeLogs is k3d's, one at a time.
+func (l *driver) GetNodeLogs(ctx context.Context, node *k3d.Node, since time.Time, o *runtimetypes.NodeLogsOpts) (io.ReadCloser, error) {
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	return l.Docker.GetNodeLogs(ctx, node, since, o)
+}
 
 // WriteToNode keeps a file for a node that does not run until its start. Copying to a container takes the engine a
 // tenth of a second and more, and k3d has four files for each node.

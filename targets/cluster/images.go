@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,17 +19,32 @@ import (
 // importsAtOnce bounds the imports that run on all nodes together: containerd unpacks with one core per import.
 const importsAtOnce = 4
 
-// complete waits until the cluster is usable and meanwhile puts the images on its nodes, which needs no more than their
-// containerd.
-func (m *maker) complete(ctx context.Context, step *console.Step) error {
+// complete waits until the cluster is usable, puts the images on its nodes meanwhile, and says since when the nodes are
+// Ready. The images wait for that: their import takes as much of the processors as it can get, of which a node that comes up
+// has too little, and CoreDNS, whose pod comes then, too much.
+func (m *maker) complete(ctx context.Context, step *console.Step) (ready time.Time, err error) {
 	have, err := inspect(ctx, m.engine, m.settings.ClusterName)
 	if err != nil {
-		return err
+		return ready, err
 	}
+	areReady := make(chan struct{})
 	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return m.usable(ctx, step) })
-	both.Go(func() error { return handle(m.engine, m.settings, have).putImages(ctx, m.options.Images) })
-	return both.Wait()
+	both.Go(func() error {
+		return m.usable(ctx, step, func() {
+			ready = time.Now()
+			close(areReady)
+		})
+	})
+	both.Go(func() error {
+		select {
+		case <-areReady:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		return handle(m.engine, m.settings, have).putImages(ctx, m.options.Images)
+	})
+	err = both.Wait()
+	return ready, err
 }
 
 // putImages puts the images on every node that lacks them and verifies that they are complete and unpacked there. k3d's

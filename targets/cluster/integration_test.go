@@ -111,8 +111,13 @@ func TestARealClusterFromNothingToNothing(t *testing.T) {
 	require.NoError(t, c.Logs(t.Context(), logs))
 	assert.FileExists(t, filepath.Join(logs, c.Nodes[0]+".log"))
 
-	require.NoError(t, b.engine.ContainerStop(t.Context(), c.Nodes[0], container.StopOptions{}))
+	patience := 60
+	require.NoError(t, b.engine.ContainerStop(t.Context(), c.Nodes[0], container.StopOptions{Timeout: &patience}))
 	require.NoError(t, c.Logs(t.Context(), logs), "logs of a stopped node")
+	log, err := os.ReadFile(filepath.Join(logs, c.Nodes[0]+".log"))
+	require.NoError(t, err)
+	assert.Contains(t, string(log), "node/"+c.Nodes[0]+" drained", "k3d's entrypoint needs commands of the node's kubectl")
+	assert.Contains(t, string(log), "Waiting for k3s to close")
 	started, err := b.ensure(t, 2*time.Minute)
 	require.NoError(t, err)
 	assert.Equal(t, Started, started.Outcome)

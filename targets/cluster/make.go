@@ -80,6 +80,7 @@ func (m *maker) make(ctx context.Context) (err error) {
 	}()
 	name := m.settings.ClusterName
 	return m.con.Run(ctx, "create cluster "+name, func(ctx context.Context, step *console.Step) error {
+		begin := time.Now()
 		for attempt := 1; ; attempt++ {
 			err := m.create(ctx, step)
 			if err == nil || attempt == portAttempts || ctx.Err() != nil || !portTaken(err) {
@@ -93,10 +94,12 @@ func (m *maker) make(ctx context.Context) (err error) {
 				return fmt.Errorf("create cluster %s: %w", name, err)
 			}
 		}
-		if err := m.complete(ctx, step); err != nil {
+		ready, err := m.complete(ctx, step)
+		if err != nil {
 			return fmt.Errorf("create cluster %s: %w", name, err)
 		}
-		step.Note("%s, kubeconfig %s", count(1+m.settings.Agents, "node"), m.settings.Kubeconfig())
+		step.Note("%s Ready after %s, kubeconfig %s", count(1+m.settings.Agents, "node"),
+			ready.Sub(begin).Round(10*time.Millisecond), m.settings.Kubeconfig())
 		return nil
 	})
 }
@@ -137,7 +140,7 @@ func (m *maker) bring(ctx context.Context, have existing, todo action) error {
 			return m.writeKubeconfig(ctx, rt, c, step)
 		})
 		if err == nil {
-			err = m.complete(ctx, step)
+			_, err = m.complete(ctx, step)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", title, withCause(ctx, err))

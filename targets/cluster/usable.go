@@ -18,8 +18,9 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 )
 
-// usable waits until the cluster is usable, as [Ensure] defines it. A node that keeps dying ends the wait early.
-func (m *maker) usable(ctx context.Context, step *console.Step) error {
+// usable waits until the cluster is usable, as [Ensure] defines it, and tells when the nodes are Ready and pods can be
+// created: the default service account is there. A node that keeps dying ends the wait early.
+func (m *maker) usable(ctx context.Context, step *console.Step, ready func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go m.watch(ctx, cancel)
@@ -49,6 +50,7 @@ func (m *maker) usable(ctx context.Context, step *console.Step) error {
 	}); err != nil {
 		return err
 	}
+	ready()
 	if err := m.resolves(ctx, step, api, nodes); err != nil {
 		return err
 	}
