@@ -26,8 +26,6 @@ const (
 	// restoreTimeout is below kubelet's default of 2 minutes for a request to the runtime.
 	restoreTimeout = 110 * time.Second
 	reportTimeout  = 10 * time.Second
-	// fetchAttempts bridge a propagator that is starting again.
-	fetchAttempts = 4
 )
 
 // restore puts a container in place of `create` from its checkpoint. cold means that the container was restored before
@@ -98,26 +96,21 @@ func restoreOnce(ctx context.Context, in invocation, t target, marks markers) (e
 }
 
 // fetch downloads the container's archive and unpacks it into dir; nothing of it is used before its checksum is right.
-func fetch(ctx context.Context, source *worker.Client, t target, dir string) (archive.Checkpoint, error) {
-	var lastErr error
-	for attempt := range fetchAttempts {
-		if attempt > 0 {
-			select {
-			case <-ctx.Done():
-				return archive.Checkpoint{}, errors.Join(lastErr, context.Cause(ctx))
-			case <-time.After(time.Duration(attempt) * 200 * time.Millisecond):
-			}
-		}
-		checkpoint, err := fetchOnce(ctx, source, t, dir)
-		if err == nil || errors.Is(err, errNotInCheckpoint) {
-			return checkpoint, err
-		}
-		lastErr = err
+func fetch(ctx context.Context, source *worker.Client, t target, dir string) (checkpoint archive.Checkpoint, err error) {
+	err = worker.Retry(ctx, "fetch of checkpoint "+t.Checkpoint, func() (err error) {
+		checkpoint, err = fetchOnce(ctx, source, t, dir)
+		return err
+	}, errNotInCheckpoint, errDamaged)
+	if err != nil && !errors.Is(err, errNotInCheckpoint) {
+		return archive.Checkpoint{}, fmt.Errorf("fetch checkpoint: %w", err)
 	}
-	return archive.Checkpoint{}, fmt.Errorf("fetch checkpoint, %d attempts: %w", fetchAttempts, lastErr)
+	return checkpoint, err
 }
 
-var errNotInCheckpoint = errors.New("the checkpoint has no such container")
+var (
+	errNotInCheckpoint = errors.New("the checkpoint has no such container")
+	errDamaged         = errors.New("is damaged")
+)
 
 func fetchOnce(ctx context.Context, source *worker.Client, t target, dir string) (c archive.Checkpoint, err error) {
 	manifest, err := source.Manifest(ctx, t.Checkpoint)
@@ -146,7 +139,7 @@ func fetchOnce(ctx context.Context, source *worker.Client, t target, dir string)
 		return c, err
 	}
 	if got != entry.SHA256 {
-		return c, fmt.Errorf("archive %s is damaged: its SHA-256 is %s, and was %s when it was made", entry.Path, got, entry.SHA256)
+		return c, fmt.Errorf("archive %s %w: its SHA-256 is %s, and was %s when it was made", entry.Path, errDamaged, got, entry.SHA256)
 	}
 	return c, nil
 }

@@ -98,22 +98,12 @@ func (c *Client) KnownPods(ctx context.Context) ([]PodName, error) {
 
 // Put stores a blob of size bytes. After a failed attempt the content is sent again from its beginning.
 func (c *Client) Put(ctx context.Context, path string, content io.ReadSeeker, size int64) error {
-	const attempts = 3
-	for attempt := 1; ; attempt++ {
-		err := c.putOnce(ctx, path, content, size)
-		if err == nil || ctx.Err() != nil || attempt == attempts {
-			return err
-		}
-		slog.Warn("upload failed, trying again", "path", path, "error", err)
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(time.Duration(attempt) * 200 * time.Millisecond):
-		}
+	return Retry(ctx, "upload of "+path, func() error {
 		if _, err := content.Seek(0, io.SeekStart); err != nil {
 			return fmt.Errorf("rewind %s: %w", path, err)
 		}
-	}
+		return c.putOnce(ctx, path, content, size)
+	})
 }
 
 func (c *Client) putOnce(ctx context.Context, path string, content io.Reader, size int64) error {
@@ -214,8 +204,17 @@ func failure(request *http.Request, response *http.Response) error {
 	if response.StatusCode == http.StatusNotFound && strings.HasPrefix(request.URL.Path, prefix+"/work/") {
 		return fmt.Errorf("%w (%w)", ErrLost, err)
 	}
+	if response.StatusCode/100 == 4 {
+		return refusal{err}
+	}
 	return err
 }
+
+// refusal is an error that reads as it did without.
+type refusal struct{ error }
+
+func (refusal) Is(target error) bool { return target == ErrRefused }
+func (r refusal) Unwrap() error      { return r.error }
 
 func escapePath(path string) string {
 	parts := strings.Split(path, "/")

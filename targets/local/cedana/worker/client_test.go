@@ -3,17 +3,22 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/local/cedana/work"
+	"github.com/cedana/cedana-e2e/targets/propagator/propagatortest"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -127,14 +132,49 @@ func TestAPropagatorThatRefusesIsToldOf(t *testing.T) {
 	}, nil)
 }
 
-func TestAnUploadIsSentAgainWhole(t *testing.T) {
+func TestAnUploadOutlivesAnOutage(t *testing.T) {
 	t.Parallel()
-	q := &queue{failing: 2}
-	c := serve(t, q, "a-token")
-	require.NoError(t, c.Put(t.Context(), "checkpoints/a b/c.tar", strings.NewReader("the archive"), 11))
-	require.Equal(t, "the archive", q.blobs["/blobs/checkpoints/a b/c.tar"])
-	q.failing = 3
-	require.ErrorContains(t, c.Put(t.Context(), "x", strings.NewReader("the archive"), 11), "disk trouble")
+	for name, row := range map[string]struct {
+		back  time.Duration
+		token settings.Secret
+		asked int
+		want  string
+	}{
+		"of seconds, and is sent again whole": {4 * time.Second, "a-token", 3, ""},
+		"but not one that goes on":            {time.Hour, "a-token", 3, "disk trouble"},
+		"but not a refusal":                   {0, "wrong", 1, "invalid or missing API key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				q := &queue{blobs: map[string]string{}, failing: math.MaxInt}
+				var asked atomic.Int32
+				transport := propagatortest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					asked.Add(1)
+					q.ServeHTTP(w, r)
+				}))
+				c, err := New(propagatortest.Address, row.token, work.RoleHelper, "the-cluster", "the node")
+				require.NoError(t, err)
+				c.http.Transport = transport
+				time.AfterFunc(row.back, func() {
+					q.mutex.Lock()
+					defer q.mutex.Unlock()
+					q.failing = 0
+				})
+				begin := time.Now()
+				err = c.Put(t.Context(), "checkpoints/a b/c.tar", strings.NewReader("the archive"), 11)
+				require.GreaterOrEqual(t, int(asked.Load()), row.asked)
+				require.LessOrEqual(t, time.Since(begin), outage)
+				if row.want != "" {
+					require.ErrorContains(t, err, row.want)
+					require.Equal(t, row.asked == 1, errors.Is(err, ErrRefused))
+					return
+				}
+				require.NoError(t, err)
+				require.Equal(t, "the archive", q.blobs["/blobs/checkpoints/a b/c.tar"])
+			})
+		})
+	}
 }
 
 func TestPollEndsWithItsContext(t *testing.T) {
