@@ -95,7 +95,7 @@ func beginAlone(ctx context.Context, target string) (*run, error) {
 	s := r.settings
 	ctx, cancel := context.WithTimeoutCause(ctx, s.ClusterTimeout, fmt.Errorf("not its turn within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
 	defer cancel()
-	r.unlock, err = filelock.Lock(ctx, r.con, filepath.Join(s.ClusterDir(), "run.lock"), fmt.Sprintf("runs %s with cluster %s", target, s.ClusterName))
+	r.unlock, err = filelock.Lock(ctx, r.con, filepath.Join(s.ClusterDir(), state.LockFile), fmt.Sprintf("runs %s with cluster %s", target, s.ClusterName))
 	if err != nil {
 		return nil, fmt.Errorf("%w (next: choose another CLUSTER_NAME to run beside it)", err)
 	}

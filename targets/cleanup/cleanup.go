@@ -16,6 +16,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -94,6 +95,9 @@ type sweep struct {
 
 func (w *sweep) run(ctx context.Context) {
 	dirs := w.clusterDirs()
+	for _, name := range sortedKeys(dirs) {
+		w.warnOfUse(name, dirs[name])
+	}
 	w.engines = w.openEngines(ctx, dirs)
 	defer func() {
 		for _, e := range w.engines {
@@ -130,6 +134,17 @@ func (w *sweep) clusterDirs() map[string]string {
 		}
 	}
 	return dirs
+}
+
+// warnOfUse tells of a run that goes on: it fails when its cluster goes.
+func (w *sweep) warnOfUse(name, dir string) {
+	holder, err := filelock.Holder(filepath.Join(dir, state.LockFile))
+	switch {
+	case err != nil:
+		w.con.Warn("cluster %s: %v", name, err)
+	case holder != "":
+		w.con.Warn("cluster %s is in use and is removed all the same: another process %s", name, holder)
+	}
 }
 
 // sweepRegistrations deregisters what was registered for the cluster.

@@ -16,6 +16,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/docker/dockertest"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -112,6 +113,20 @@ func TestEverythingOfAllRunsIsRemovedAndNamed(t *testing.T) {
 	}
 	require.NoError(t, w.clean(t))
 	assert.Contains(t, w.said.String(), "nothing to clean")
+}
+
+func TestARunThatGoesOnIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cluster(t, "a")
+	w.cluster(t, "b")
+	unlock, err := filelock.Lock(t.Context(), console.Quiet{}, filepath.Join(w.settings.Clusters(), "a", state.LockFile), "runs e2e with cluster a")
+	require.NoError(t, err)
+	defer unlock()
+	require.NoError(t, w.clean(t))
+	w.assertEngineEmpty(t)
+	assert.Contains(t, w.said.String(), "cluster a is in use and is removed all the same: another process runs e2e with cluster a (process ")
+	assert.NotContains(t, w.said.String(), "cluster b is in use")
 }
 
 func TestContainersGoBeforeTheirNetworkAndVolume(t *testing.T) {

@@ -3,6 +3,7 @@
 package filelock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,32 @@ func Lock(ctx context.Context, progress console.Progress, path, what string) (un
 	}
 }
 
+// Holder says what the process that has the lock does with it, in that process's words; empty when nobody has it.
+func Holder(path string) (string, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	// A shared lock is to be had when nobody has the other kind, and is in the way of nobody who asks for that again.
+	switch err := syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); {
+	case err == nil:
+		return "", nil
+	case !errors.Is(err, syscall.EWOULDBLOCK):
+		return "", fmt.Errorf("look who holds %s: %w", path, err)
+	}
+	return holderOf(file)
+}
+
+// holderOf reads what the holder has written.
+func holderOf(file *os.File) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(file, 1<<10))
+	return cmp.Or(strings.TrimSpace(string(text)), "has just begun"), err
+}
+
 // try returns the locked file, or who holds the lock.
 func try(path, what string) (locked *os.File, holder string, err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
@@ -67,12 +94,8 @@ func try(path, what string) (locked *os.File, holder string, err error) {
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	switch {
 	case errors.Is(err, syscall.EWOULDBLOCK), errors.Is(err, syscall.EINTR):
-		text, readErr := io.ReadAll(io.LimitReader(file, 1<<10))
-		holder = strings.TrimSpace(string(text))
-		if holder == "" {
-			holder = "has just begun"
-		}
-		return nil, holder, errors.Join(readErr, file.Close())
+		holder, err = holderOf(file)
+		return nil, holder, errors.Join(err, file.Close())
 	case err != nil:
 		return nil, "", errors.Join(err, file.Close())
 	case !same(file, path):

@@ -50,6 +50,26 @@ func TestTheSecondWaitsUntilTheFirstIsDone(t *testing.T) {
 	})
 }
 
+func TestTheHolderIsToldToWhoDoesNotWait(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "run.lock")
+	holder, err := Holder(path)
+	require.NoError(t, err)
+	require.Empty(t, holder)
+
+	unlock, err := Lock(t.Context(), console.Quiet{}, path, "runs e2e")
+	require.NoError(t, err)
+	holder, err = Holder(path)
+	require.NoError(t, err)
+	require.Contains(t, holder, fmt.Sprintf("runs e2e (process %d", os.Getpid()))
+	unlock()
+
+	require.NoError(t, os.WriteFile(path, []byte("runs e2e (process 1)"), 0o600), "left by a holder that died")
+	holder, err = Holder(path)
+	require.NoError(t, err)
+	require.Empty(t, holder)
+}
+
 // `mage clean` removes the directory that the lock is in, whoever holds it.
 func TestALockWhoseDirectoryWentIsTakenAnew(t *testing.T) {
 	t.Parallel()

@@ -21,6 +21,9 @@ import (
 // File is the state's name in the cluster's directory (settings.ClusterDir). It holds a secret: mode 0600.
 const File = "state.json"
 
+// LockFile is the name of the lock, in the cluster's directory, of a run that changes the cluster.
+const LockFile = "run.lock"
+
 // State is what is remembered of one cluster.
 type State struct {
 	Cluster string    `json:"cluster"`

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/cedana/cedana-e2e/targets/local/cedana/archive"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/criu"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/layout"
@@ -100,17 +102,14 @@ func fetch(ctx context.Context, source *worker.Client, t target, dir string) (ch
 	err = worker.Retry(ctx, "fetch of checkpoint "+t.Checkpoint, func() (err error) {
 		checkpoint, err = fetchOnce(ctx, source, t, dir)
 		return err
-	}, errNotInCheckpoint, errDamaged)
+	})
 	if err != nil && !errors.Is(err, errNotInCheckpoint) {
 		return archive.Checkpoint{}, fmt.Errorf("fetch checkpoint: %w", err)
 	}
 	return checkpoint, err
 }
 
-var (
-	errNotInCheckpoint = errors.New("the checkpoint has no such container")
-	errDamaged         = errors.New("is damaged")
-)
+var errNotInCheckpoint = errors.New("the checkpoint has no such container")
 
 func fetchOnce(ctx context.Context, source *worker.Client, t target, dir string) (c archive.Checkpoint, err error) {
 	manifest, err := source.Manifest(ctx, t.Checkpoint)
@@ -119,7 +118,7 @@ func fetchOnce(ctx context.Context, source *worker.Client, t target, dir string)
 	}
 	entry, err := findEntry(manifest, t.Container)
 	if err != nil {
-		return c, err
+		return c, backoff.Permanent(err)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return c, err
@@ -139,7 +138,7 @@ func fetchOnce(ctx context.Context, source *worker.Client, t target, dir string)
 		return c, err
 	}
 	if got != entry.SHA256 {
-		return c, fmt.Errorf("archive %s %w: its SHA-256 is %s, and was %s when it was made", entry.Path, errDamaged, got, entry.SHA256)
+		return c, backoff.Permanent(fmt.Errorf("archive %s is damaged: its SHA-256 is %s, and was %s when it was made", entry.Path, got, entry.SHA256))
 	}
 	return c, nil
 }

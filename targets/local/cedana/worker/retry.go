@@ -16,16 +16,14 @@ const outage = 5 * time.Second
 // ErrRefused is an answer that asking again would not change.
 var ErrRefused = errors.New("refused")
 
-// Retry repeats what needs the propagator until it is done, final says that its error is for good, or the propagator has
-// been away for 5 s; the last error is returned then. What was refused (ErrRefused) is for good.
-func Retry(ctx context.Context, what string, try func() error, final ...error) error {
+// Retry repeats what needs the propagator until it is done or has failed for 5 s, and returns the last error. One that
+// is a backoff.Permanent, or that is what the propagator refused (ErrRefused), ends it at once.
+func Retry(ctx context.Context, what string, try func() error) error {
 	var last error
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		last = try()
-		for _, e := range append(final, ErrRefused) {
-			if errors.Is(last, e) {
-				return struct{}{}, backoff.Permanent(last)
-			}
+		if errors.Is(last, ErrRefused) {
+			return struct{}{}, backoff.Permanent(last)
 		}
 		return struct{}{}, last
 	},
