@@ -9,9 +9,14 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// outage is how long a propagator may be away before a checkpoint or a restore fails of it: the engine starts it again in
-// a second or two.
-const outage = 5 * time.Second
+const (
+	// outage is how long is tried before a checkpoint or a restore fails of a propagator that is away: the engine starts
+	// it again in a second or two.
+	outage = 5 * time.Second
+	// slowestTry is the longest interval before jitter, which makes it half as long again: what is over after
+	// 5 s - 0.75 s is always noticed.
+	slowestTry = 500 * time.Millisecond
+)
 
 // ErrRefused is an answer that asking again would not change.
 var ErrRefused = errors.New("refused")
@@ -28,7 +33,7 @@ func Retry(ctx context.Context, what string, try func() error) error {
 		return struct{}{}, last
 	},
 		backoff.WithBackOff(&backoff.ExponentialBackOff{
-			InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 1.5, MaxInterval: time.Second,
+			InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 1.5, MaxInterval: slowestTry,
 		}),
 		backoff.WithMaxElapsedTime(outage),
 		backoff.WithNotify(func(err error, _ time.Duration) { slog.Warn(what+" failed, trying again", "error", err) }),
