@@ -238,7 +238,8 @@ func servesTLSAndStops(t *testing.T) {
 	begin := time.Now()
 	cancel()
 	require.NoError(t, <-done)
-	assert.Less(t, time.Since(begin), time.Second)
+	// net/http gives a connection that was never used, which the client may have dialled to spare, 5 s.
+	assert.Less(t, time.Since(begin), grace)
 	assert.Equal(t, 204, <-polled)
 }
 
