@@ -21,30 +21,26 @@ const importsAtOnce = 4
 
 // complete waits until the cluster is usable, puts the images on its nodes meanwhile, and says since when the nodes are
 // Ready. The images wait for that: their import takes as much of the processors as it can get, of which a node that comes up
-// has too little, and CoreDNS, whose pod comes then, too much.
+// has too little, and CoreDNS, whose pod comes then, too much. A node that keeps dying ends the wait early.
 func (m *maker) complete(ctx context.Context, step *console.Step) (ready time.Time, err error) {
 	have, err := inspect(ctx, m.engine, m.settings.ClusterName)
 	if err != nil {
 		return ready, err
 	}
-	areReady := make(chan struct{})
 	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error {
-		return m.usable(ctx, step, func() {
-			ready = time.Now()
-			close(areReady)
-		})
-	})
-	both.Go(func() error {
-		select {
-		case <-areReady:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		return handle(m.engine, m.settings, have).putImages(ctx, m.options.Images)
-	})
-	err = both.Wait()
-	return ready, err
+	watched, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go m.watch(watched, cancel)
+
+	nodes := have.names()
+	api, err := m.nodesUp(watched, step, nodes)
+	if err != nil {
+		return ready, err
+	}
+	ready = time.Now()
+	both.Go(func() error { return m.usable(watched, step, api, nodes) })
+	both.Go(func() error { return handle(m.engine, m.settings, have).putImages(ctx, m.options.Images) })
+	return ready, both.Wait()
 }
 
 // putImages puts the images on every node that lacks them and verifies that they are complete and unpacked there. k3d's

@@ -18,39 +18,30 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 )
 
-// usable waits until the cluster is usable, as [Ensure] defines it, and tells when the nodes are Ready and pods can be
-// created: the default service account is there. A node that keeps dying ends the wait early.
-func (m *maker) usable(ctx context.Context, step *console.Step, ready func()) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go m.watch(ctx, cancel)
-
+// nodesUp waits until the API answers, the nodes are Ready, and pods can be created: the default service account is there.
+func (m *maker) nodesUp(ctx context.Context, step *console.Step, nodes []string) (*kubernetes.Clientset, error) {
 	api, err := kubeClient(m.settings.Kubeconfig(), m.settings.KubeContext())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := until(ctx, step, "the Kubernetes API", func(ctx context.Context) (bool, string, error) {
 		return answers(ctx, api)
 	}); err != nil {
-		return err
+		return nil, err
 	}
-	have, err := inspect(ctx, m.engine, m.settings.ClusterName)
-	if err != nil {
-		return err
-	}
-	nodes := have.names()
 	if err := until(ctx, step, count(len(nodes), "node")+" to be Ready", func(ctx context.Context) (bool, string, error) {
 		return nodesReady(ctx, api, nodes)
 	}); err != nil {
-		return err
+		return nil, err
 	}
-	if err := until(ctx, step, "the default service account", func(ctx context.Context) (bool, string, error) {
+	return api, until(ctx, step, "the default service account", func(ctx context.Context) (bool, string, error) {
 		_, err := api.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 		return err == nil, text(err), nil
-	}); err != nil {
-		return err
-	}
-	ready()
+	})
+}
+
+// usable waits for what a cluster whose nodes are up lacks to be usable, as [Ensure] defines it.
+func (m *maker) usable(ctx context.Context, step *console.Step, api kubernetes.Interface, nodes []string) error {
 	if err := m.resolves(ctx, step, api, nodes); err != nil {
 		return err
 	}
