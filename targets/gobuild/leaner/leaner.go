@@ -19,9 +19,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/mod/modfile"
-
 	"github.com/google/renameio/v2"
+	"golang.org/x/mod/modfile"
 
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/console"

@@ -11,9 +11,8 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/cedana/cedana-e2e/targets/local/cedana/criu"
 	"github.com/cedana/cedana-e2e/targets/local/cedana/layout"
