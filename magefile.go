@@ -7,10 +7,10 @@ import (
 	"context"
 	"os"
 
+	"github.com/cedana/cedana-e2e/targets/build/launch"
+	"github.com/cedana/cedana-e2e/targets/build/quality"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/github"
-	"github.com/cedana/cedana-e2e/targets/launch"
-	"github.com/cedana/cedana-e2e/targets/quality"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 

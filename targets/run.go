@@ -358,7 +358,7 @@ func engineOptions(s *settings.Settings, con *console.Console) engine.Options {
 // StandIn is the stand-in's image: one static binary, the propagator's as well as the manager's and the helper's.
 var StandIn = image.Static{
 	Name:    "cedana",
-	Program: image.Program{Name: "cedana", Package: "./targets/local/cedana/cmd/cedana"},
+	Program: image.Program{Name: "cedana", Package: "./targets/local/standin/cmd/cedana"},
 	Path:    "/cedana",
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/sensitivity"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/suite"
@@ -38,7 +38,7 @@ func Sensitivity(ctx context.Context) error {
 
 // misbehave starts the propagator anew with a regression, or without. Its port and address stay what they were, so that
 // nothing else has to be told; where they do not, all is deployed again.
-func (r *run) misbehave(ctx context.Context, name regression.Name) error {
+func (r *run) misbehave(ctx context.Context, name fault.Name) error {
 	if r.settings.Regression == name {
 		return nil
 	}

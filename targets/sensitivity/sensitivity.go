@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
@@ -28,7 +28,7 @@ type Program interface {
 type Options struct {
 	Program Program
 	// Switch starts the propagator with a regression, or with none.
-	Switch func(ctx context.Context, name regression.Name) error
+	Switch func(ctx context.Context, name fault.Name) error
 }
 
 const (
@@ -60,10 +60,10 @@ const (
 
 // Result is a row with its verdict.
 type Result struct {
-	Regression regression.Name      `json:"regression"`
-	By         regression.Component `json:"component,omitempty"`
-	What       string               `json:"broken"`
-	Verdict    Verdict              `json:"verdict"`
+	Regression fault.Name      `json:"regression"`
+	By         fault.Component `json:"component,omitempty"`
+	What       string          `json:"broken"`
+	Verdict    Verdict         `json:"verdict"`
 	// Test is the one that noticed, or for a control those that ran.
 	Test string `json:"test"`
 	// Message is what it said, in one line.
@@ -115,7 +115,7 @@ func choose(pattern string) ([]Row, error) {
 	}
 	rows := slices.DeleteFunc(slices.Clone(Catalogue), func(r Row) bool { return !only.MatchString(string(r.Regression)) })
 	if len(rows) == 0 {
-		_, err := regression.Parse(pattern)
+		_, err := fault.Parse(pattern)
 		return nil, fmt.Errorf("E2E_REGRESSIONS matches none: %w", err)
 	}
 	return rows, nil
@@ -159,7 +159,7 @@ func (t trial) control(ctx context.Context, rows []Row) Result {
 // row tries one regression.
 func (t trial) row(ctx context.Context, number int, row Row) Result {
 	r := Result{Regression: row.Regression, Test: strings.Join(row.Tests, ", ")}
-	for _, known := range regression.All() {
+	for _, known := range fault.All() {
 		if known.Name == row.Regression {
 			r.By, r.What = known.By, known.Broken
 		}
@@ -182,7 +182,7 @@ func (t trial) row(ctx context.Context, number int, row Row) Result {
 	return r
 }
 
-func (t trial) try(ctx context.Context, what string, name regression.Name, number int, row Row) (report *suite.Report, err error) {
+func (t trial) try(ctx context.Context, what string, name fault.Name, number int, row Row) (report *suite.Report, err error) {
 	if err := t.options.Switch(ctx, name); err != nil {
 		return nil, err
 	}

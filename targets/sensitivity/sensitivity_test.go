@@ -16,15 +16,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
 func TestEveryRegressionHasARowAndEveryRowARegression(t *testing.T) {
 	t.Parallel()
-	var known, rows []regression.Name
-	for _, r := range regression.All() {
+	var known, rows []fault.Name
+	for _, r := range fault.All() {
 		known = append(known, r.Name)
 	}
 	for _, row := range Catalogue {
@@ -57,14 +57,14 @@ func TestEveryTestInTheCatalogueExists(t *testing.T) {
 
 // stage is a suite and a propagator: a test fails with a text under some regressions.
 type stage struct {
-	says    map[regression.Name]string
-	now     regression.Name
-	history []regression.Name
+	says    map[fault.Name]string
+	now     fault.Name
+	history []fault.Name
 	ids     map[string]bool
 	fail    error
 }
 
-func (s *stage) Switch(_ context.Context, name regression.Name) error {
+func (s *stage) Switch(_ context.Context, name fault.Name) error {
 	s.now = name
 	s.history = append(s.history, name)
 	return nil
@@ -99,15 +99,15 @@ func try(t *testing.T, s *stage, only string) (table string, dir string, err err
 
 func TestWhatIsCaughtMissedAndNotNamedIsToldApart(t *testing.T) {
 	t.Parallel()
-	s := &stage{says: map[regression.Name]string{
-		regression.LabelsLost: "expected: all\n  seen: lost: label app", regression.AnnotationsLost: "expected: something\n  seen: else",
+	s := &stage{says: map[fault.Name]string{
+		fault.LabelsLost: "expected: all\n  seen: lost: label app", fault.AnnotationsLost: "expected: something\n  seen: else",
 	}}
 	table, dir, err := try(t, s, "^(labels|annotations|limits)-lost$")
 	require.ErrorContains(t, err, "annotations-lost UNNAMED, limits-lost MISSED")
 	require.NotContains(t, err.Error(), "labels-lost caught")
 	require.Regexp(t, `(?m)^\(none\) +green`, table)
 	require.Regexp(t, `(?m)^labels-lost +caught .*lost: label app$`, table)
-	require.Equal(t, []regression.Name{"", regression.LabelsLost, regression.AnnotationsLost, regression.LimitsLost, ""}, s.history,
+	require.Equal(t, []fault.Name{"", fault.LabelsLost, fault.AnnotationsLost, fault.LimitsLost, ""}, s.history,
 		"the propagator is whole at the end")
 	require.Len(t, s.ids, 4, "a run id for each")
 	for _, name := range []string{"sensitivity.json", "sensitivity.md"} {
@@ -119,19 +119,19 @@ func TestWhatIsCaughtMissedAndNotNamedIsToldApart(t *testing.T) {
 
 func TestAllCaughtIsNoError(t *testing.T) {
 	t.Parallel()
-	_, _, err := try(t, &stage{says: map[regression.Name]string{regression.LabelsLost: "seen: lost: label app"}}, "^labels-lost$")
+	_, _, err := try(t, &stage{says: map[fault.Name]string{fault.LabelsLost: "seen: lost: label app"}}, "^labels-lost$")
 	require.NoError(t, err)
 }
 
 func TestAControlThatIsRedIsAnError(t *testing.T) {
 	t.Parallel()
-	_, _, err := try(t, &stage{says: map[regression.Name]string{"": "boom", regression.LabelsLost: "lost: label app"}}, "^labels-lost$")
+	_, _, err := try(t, &stage{says: map[fault.Name]string{"": "boom", fault.LabelsLost: "lost: label app"}}, "^labels-lost$")
 	require.ErrorContains(t, err, "the control RED")
 }
 
 func TestTestsThatCannotRunCatchNothing(t *testing.T) {
 	t.Parallel()
-	s := &stage{says: map[regression.Name]string{regression.LabelsLost: "lost: label app"}, fail: errors.New("no cluster")}
+	s := &stage{says: map[fault.Name]string{fault.LabelsLost: "lost: label app"}, fail: errors.New("no cluster")}
 	table, _, err := try(t, s, "^labels-lost$")
 	require.ErrorContains(t, err, "labels-lost BROKEN")
 	require.Contains(t, table, "no cluster")

@@ -12,7 +12,7 @@ import (
 
 	"github.com/sethvargo/go-envconfig"
 
-	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 )
 
 // Labels on everything a run makes, by which `mage clean` finds it.
@@ -86,7 +86,7 @@ type Settings struct {
 
 	// Regression is what the stand-in breaks on purpose, none by default; Regressions is a pattern of those that
 	// `mage sensitivity` tries, empty for all.
-	Regression  regression.Name
+	Regression  fault.Name
 	Regressions string
 
 	// Run is a `go test -run` pattern; Parallel is how many tests run side by side.
@@ -311,13 +311,13 @@ func (c *Checker) agents(value string, suite Group) int {
 }
 
 // regression is for the stand-in alone: nobody else is to be broken on purpose.
-func (c *Checker) regression(value string, backend Backend) regression.Name {
-	name, err := regression.Parse(value)
+func (c *Checker) regression(value string, backend Backend) fault.Name {
+	name, err := fault.Parse(value)
 	switch {
 	case err != nil:
-		c.Add(regression.Variable, err.Error(), string(regression.ColdStart))
+		c.Add(fault.Variable, err.Error(), string(fault.ColdStart))
 	case name != "" && backend != BackendLocal:
-		c.Add(regression.Variable, "breaks the local stand-in on purpose, and the backend is "+string(backend), "<nothing>")
+		c.Add(fault.Variable, "breaks the local stand-in on purpose, and the backend is "+string(backend), "<nothing>")
 	}
 	return name
 }

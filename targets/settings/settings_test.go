@@ -12,7 +12,7 @@ import (
 	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
 
-	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 )
 
 func read(t *testing.T, env map[string]string) (*Settings, error) {
@@ -67,7 +67,7 @@ func TestOnlyAKnownRegressionOfTheStandInCanBeChosen(t *testing.T) {
 	require.Empty(t, s.Regression, "nothing is broken by default")
 	s, err = read(t, map[string]string{"E2E_REGRESSION": "cold-start", "E2E_REGRESSIONS": "lost$"})
 	require.NoError(t, err)
-	require.Equal(t, regression.ColdStart, s.Regression)
+	require.Equal(t, fault.ColdStart, s.Regression)
 	require.Equal(t, "lost$", s.Regressions)
 	for want, env := range map[string]map[string]string{
 		`"everything" is not one of cold-start`: {"E2E_REGRESSION": "everything"},

@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cedana/cedana-e2e/targets/build/gobuild"
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/gobuild"
 	"github.com/cedana/cedana-e2e/targets/mask"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )

@@ -34,10 +34,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/cedana/cedana-e2e/targets"
+	"github.com/cedana/cedana-e2e/targets/build/gobuild"
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/gobuild"
 	"github.com/cedana/cedana-e2e/targets/livetest"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/local/workload"

@@ -6,7 +6,7 @@ import (
 	"os"
 
 	"github.com/cedana/cedana-e2e/targets"
-	"github.com/cedana/cedana-e2e/targets/launch"
+	"github.com/cedana/cedana-e2e/targets/build/launch"
 )
 
 func main() {

@@ -27,7 +27,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -185,7 +185,7 @@ func (b *backend) unfit(ctx context.Context) (string, error) {
 
 // environment of the container. The regression is there when it is none, too, so that another one is seen.
 func (b *backend) environment() []string {
-	return []string{tokenEnv + "=" + b.token.Reveal(), regression.Variable + "=" + string(b.settings.Regression)}
+	return []string{tokenEnv + "=" + b.token.Reveal(), fault.Variable + "=" + string(b.settings.Regression)}
 }
 
 // replace puts a new container in the place of the one there may be.

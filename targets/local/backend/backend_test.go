@@ -26,7 +26,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/local/cedana/regression"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -173,7 +173,7 @@ func TestAnUnfitPropagatorIsReplacedAndItsDataKept(t *testing.T) {
 		"another image":   func(b *backend, _ *engine) { b.options.Image = "p:2" },
 		"another network": func(b *backend, _ *engine) { b.options.Network = "k3d-b" },
 		"another token":   func(b *backend, _ *engine) { b.token = "other" },
-		"regression":      func(b *backend, _ *engine) { b.settings.Regression = regression.ColdStart },
+		"regression":      func(b *backend, _ *engine) { b.settings.Regression = fault.ColdStart },
 		"stopped":         func(_ *backend, e *engine) { e.container.State = &container.State{Status: "exited"} },
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -195,7 +195,7 @@ func TestAPropagatorIsBrokenOnRequestAndWholeAgainAtTheSamePort(t *testing.T) {
 	b, e := newBackend(t)
 	require.NoError(t, b.ensure(t.Context(), &Propagator{}))
 	assert.Contains(t, e.container.Config.Env, "E2E_REGRESSION=")
-	b.settings.Regression = regression.ColdStart
+	b.settings.Regression = fault.ColdStart
 	require.NoError(t, b.ensure(t.Context(), &Propagator{}))
 	assert.Contains(t, e.container.Config.Env, "E2E_REGRESSION=cold-start")
 	assert.Equal(t, e.port, e.container.HostConfig.PortBindings["1324/tcp"][0].HostPort)

@@ -29,7 +29,7 @@ func TestARealPropagatorRunsAndKeepsItsData(t *testing.T) {
 	require.NoError(t, err)
 	defer engine.Close()
 	tarball, err := image.NewStore(t.TempDir(), console.Quiet{}).Static(t.Context(), image.Static{
-		Name: "backend-test", Program: image.Program{Name: "cedana", Package: "./targets/local/cedana/cmd/cedana"}, Path: "/cedana",
+		Name: "backend-test", Program: image.Program{Name: "cedana", Package: "./targets/local/standin/cmd/cedana"}, Path: "/cedana",
 	})
 	require.NoError(t, err)
 	said := &strings.Builder{}

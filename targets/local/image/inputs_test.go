@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cedana/cedana-e2e/targets/gobuild/gobuildtest"
+	"github.com/cedana/cedana-e2e/targets/build/gobuildtest"
 )
 
 func key(t *testing.T, in *Inputs) string {

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/mod/modfile"
 
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
+	"github.com/cedana/cedana-e2e/targets/build/gobuild"
+	"github.com/cedana/cedana-e2e/targets/build/leaner"
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/gobuild"
-	"github.com/cedana/cedana-e2e/targets/gobuild/leaner"
 )
 
 // Program is a Go command in this repository.

@@ -8,10 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cedana/cedana-e2e/targets/build/gobuild"
+	"github.com/cedana/cedana-e2e/targets/build/gobuildtest"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/console/consoletest"
-	"github.com/cedana/cedana-e2e/targets/gobuild"
-	"github.com/cedana/cedana-e2e/targets/gobuild/gobuildtest"
 )
 
 // newRepository is a repository with a command that prints a library's greeting and an embedded file.

@@ -16,9 +16,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/cedana/cedana-e2e/targets/build/gobuild"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/filelock"
-	"github.com/cedana/cedana-e2e/targets/gobuild"
 )
 
 // kept is how many versions of one artifact stay in the cache: enough to go back and forth between two branches.

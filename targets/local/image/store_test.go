@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/stretchr/testify/require"
 
+	"github.com/cedana/cedana-e2e/targets/build/gobuildtest"
 	"github.com/cedana/cedana-e2e/targets/console/consoletest"
-	"github.com/cedana/cedana-e2e/targets/gobuild/gobuildtest"
 )
 
 const someKey = "0123456789abcdef"

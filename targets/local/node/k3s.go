@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cedana/cedana-e2e/targets/build/gobuild"
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/gobuild"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cedana/cedana-e2e/targets/gobuild"
+	"github.com/cedana/cedana-e2e/targets/build/gobuild"
 )
 
 func TestLayersKeepOffDebiansLinks(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/mod/modfile"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/cedana/cedana-e2e/targets/gobuild"
+	"github.com/cedana/cedana-e2e/targets/build/gobuild"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 

@@ -1,0 +1,172 @@
+// Package fault names what can be broken in the stand-in on purpose, one thing at a time, to see whether the suite
+// notices. The propagator alone is told the name (E2E_REGRESSION in its container's environment); it hands it on with
+// each unit of work and each manifest. Without it nothing here does anything.
+package fault
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+)
+
+// Variable has the name of the regression in the environment of `mage` and of the propagator's container.
+const Variable = "E2E_REGRESSION"
+
+// Name is one regression; the empty name is none.
+type Name string
+
+// Component is the part of the stand-in that misbehaves.
+type Component string
+
+const (
+	Propagator Component = "propagator"
+	Manager    Component = "manager"
+	Helper     Component = "helper"
+	Runtime    Component = "runtime"
+)
+
+// Regression is one way to be broken.
+type Regression struct {
+	Name Name
+	// By is who misbehaves; where two have to, the one that does the damage.
+	By Component
+	// Broken says in one line what is wrong with the product.
+	Broken string
+}
+
+// What a restored process is, or is not.
+const (
+	ColdStart            Name = "cold-start"
+	OlderCheckpoint      Name = "older-checkpoint"
+	OtherPod             Name = "other-pod"
+	FirstGeneration      Name = "first-generation"
+	OneContainerCold     Name = "one-container-cold"
+	MemoryFlipped        Name = "memory-flipped"
+	FileOffsetReset      Name = "file-offset-reset"
+	RestoredCrashes      Name = "restored-crashes"
+	NotListening         Name = "not-listening"
+	StdoutLost           Name = "stdout-lost"
+	TimerStops           Name = "timer-stops"
+	ClockStops           Name = "clock-stops"
+	RootfsLost           Name = "rootfs-lost"
+	RootfsLostForgotten  Name = "rootfs-lost-unless-open"
+	DeletedFileReturns   Name = "deleted-file-returns"
+	EmptyDirLost         Name = "emptydir-lost"
+	ArchiveTruncated     Name = "archive-truncated"
+	ReadyBeforeStored    Name = "ready-before-stored"
+	SourceFrozen         Name = "source-frozen"
+	SourceKilled         Name = "source-killed"
+	SourceFrozenLong     Name = "source-frozen-long"
+	AnyRuncRoot          Name = "any-runc-root"
+	WrongNode            Name = "wrong-node"
+	NodeMisreported      Name = "node-misreported"
+	TwoPods              Name = "two-pods"
+	NameUnrelated        Name = "name-unrelated"
+	NoPod                Name = "no-pod"
+	ReadyTooEarly        Name = "restore-ready-too-early"
+	ReadinessFlaps       Name = "readiness-flaps"
+	LabelsLost           Name = "labels-lost"
+	AnnotationsLost      Name = "annotations-lost"
+	EnvironmentLost      Name = "environment-lost"
+	LimitsLost           Name = "limits-lost"
+	NeverFinishes        Name = "never-finishes"
+	ErrorWithoutDetails  Name = "error-without-details"
+	StatusWordWrong      Name = "status-word-wrong"
+	ActionNotListed      Name = "action-not-listed"
+	CheckpointNotListed  Name = "checkpoint-not-listed"
+	DeprecateIgnored     Name = "deprecate-ignored"
+	DeprecatedRestorable Name = "deprecated-restorable"
+	ClusterFilterIgnored Name = "cluster-filter-ignored"
+	WrongTokenAccepted   Name = "wrong-token-accepted"
+	UnknownPodAccepted   Name = "unknown-pod-accepted"
+	InfoOfAnotherPod     Name = "info-of-another-pod"
+	ClusterTwice         Name = "cluster-registered-twice"
+	ClusterStays         Name = "cluster-removal-ignored"
+)
+
+var all = []Regression{
+	{ColdStart, Runtime, "a restored pod is a fresh start of its image"},
+	{OlderCheckpoint, Propagator, "an older checkpoint of the same pod is restored than the one asked for"},
+	{OtherPod, Propagator, "another pod's checkpoint is restored"},
+	{FirstGeneration, Propagator, "a restored pod's own checkpoint is answered with the one that it was restored from"},
+	{OneContainerCold, Runtime, "only the first container of a pod is restored, the others are started afresh"},
+	{MemoryFlipped, Helper, "a page of memory in the checkpoint has its bits flipped"},
+	{FileOffsetReset, Runtime, "open files are restored at offset 0"},
+	{RestoredCrashes, Runtime, "a restored process is killed 8 s after its restore"},
+	{NotListening, Runtime, "a restored process runs on and is Ready, and no connection reaches its sockets"},
+	{StdoutLost, Runtime, "what a restored process writes to its standard output goes nowhere"},
+	{TimerStops, Runtime, "timers that a restored process holds as descriptors are disarmed"},
+	{ClockStops, Runtime, "a restored process is Ready and stands still"},
+	{RootfsLost, Helper, "the changes to the root file system are not in the checkpoint"},
+	{RootfsLostForgotten, Helper, "of the changes to the root file system only files that a process holds open are in the checkpoint"},
+	{DeletedFileReturns, Helper, "what was deleted from the root file system is there again after a restore"},
+	{EmptyDirLost, Helper, "emptyDir volumes are not in the checkpoint"},
+	{ArchiveTruncated, Propagator, "only the first half of an archive comes back from the store"},
+	{ReadyBeforeStored, Helper, "a checkpoint is ready 10 s before its archives are stored"},
+	{SourceFrozen, Helper, "the source pod stays frozen after its checkpoint"},
+	{SourceKilled, Helper, "the source pod's processes are killed after their checkpoint"},
+	{SourceFrozenLong, Helper, "the source pod stays frozen for 12 s after its checkpoint"},
+	{AnyRuncRoot, Helper, "a checkpoint with a runc root that is not containerd's is taken all the same"},
+	{WrongNode, Manager, "a restored pod ignores its node selector and goes to another node"},
+	{NodeMisreported, Propagator, "a restore action names a node that its pod is not on"},
+	{TwoPods, Manager, "a restore makes two pods"},
+	{NameUnrelated, Manager, "a restored pod has a name from which nobody can tell what it was restored from"},
+	{NoPod, Manager, "a restore says that it is ready and makes no pod"},
+	{ReadyTooEarly, Manager, "a restore is ready as soon as its pod is created"},
+	{ReadinessFlaps, Runtime, "a restored pod is not Ready for a moment, again and again"},
+	{LabelsLost, Manager, "a restored pod has none of its labels"},
+	{AnnotationsLost, Manager, "a restored pod has none of its annotations"},
+	{EnvironmentLost, Manager, "the containers of a restored pod have no environment in their specification"},
+	{LimitsLost, Manager, "the containers of a restored pod have no resource limits"},
+	{NeverFinishes, Propagator, "a checkpoint is taken and its action stays at processing"},
+	{ErrorWithoutDetails, Propagator, "a failed action says error and not why"},
+	{StatusWordWrong, Propagator, "the status of a finished action is done in place of ready"},
+	{ActionNotListed, Propagator, "the newest action is not in the list of actions"},
+	{CheckpointNotListed, Propagator, "the newest checkpoint is not in the list of checkpoints"},
+	{DeprecateIgnored, Propagator, "deprecating a checkpoint is answered well and does nothing"},
+	{DeprecatedRestorable, Propagator, "a deprecated checkpoint can be restored from"},
+	{ClusterFilterIgnored, Propagator, "lists filtered by cluster have those of all clusters"},
+	{WrongTokenAccepted, Propagator, "any token is accepted"},
+	{UnknownPodAccepted, Propagator, "a checkpoint of a pod that nobody knows is answered with an action id"},
+	{InfoOfAnotherPod, Propagator, "a checkpoint's info names another pod"},
+	{ClusterTwice, Propagator, "a cluster that is registered again gets another id"},
+	{ClusterStays, Propagator, "removing a cluster is answered well and does nothing"},
+}
+
+// All lists every regression.
+func All() []Regression { return append([]Regression(nil), all...) }
+
+// Parse accepts the name of a regression, and nothing for none. Its error lists the names.
+func Parse(text string) (Name, error) {
+	if text == "" {
+		return "", nil
+	}
+	var names []string
+	for _, r := range all {
+		if string(r.Name) == text {
+			return r.Name, nil
+		}
+		names = append(names, string(r.Name))
+	}
+	return "", fmt.Errorf("%q is not one of %s", text, strings.Join(names, ", "))
+}
+
+// Describe is what is broken, in words.
+func (n Name) Describe() string {
+	for _, r := range all {
+		if r.Name == n {
+			return fmt.Sprintf("%s (%s: %s)", r.Name, r.By, r.Broken)
+		}
+	}
+	return string(n)
+}
+
+// Is reports whether this is the regression to show at this place. If so it says it in the log: from here on the
+// caller misbehaves.
+func (n Name) Is(here Name, log *slog.Logger) bool {
+	if n != here {
+		return false
+	}
+	log.Warn("MISBEHAVING ON PURPOSE", "regression", n.Describe())
+	return true
+}

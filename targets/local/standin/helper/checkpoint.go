@@ -1,0 +1,179 @@
+package helper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/archive"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/work"
+	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+)
+
+// do is one unit of work from start to result.
+func (h *Helper) do(ctx context.Context, w *work.Work) worker.Outcome {
+	if w.Kind != work.KindCheckpoint || w.Checkpoint == nil {
+		return worker.Failed(fmt.Errorf("helper on node %s was given work of kind %q, which it does not do", h.config.Node, w.Kind))
+	}
+	containers, size, err := h.checkpoint(ctx, w)
+	if err != nil {
+		return worker.Failed(err)
+	}
+	// A result that comes too late needs no undoing: the propagator removes archives that belong to no checkpoint.
+	return worker.Outcome{Result: work.Result{Containers: containers, TotalIO: size}}
+}
+
+func (h *Helper) checkpoint(ctx context.Context, w *work.Work) (_ []work.ContainerCheckpoint, size int64, err error) {
+	request := w.Checkpoint
+	if h.problem != nil {
+		return nil, 0, fmt.Errorf("node %s cannot checkpoint: %w", h.config.Node, h.problem)
+	}
+	if kind := propagator.CheckpointKind(request.Kind); kind != "" && kind != propagator.KindSimple {
+		return nil, 0, fmt.Errorf("checkpoint kind %q is not supported by the local backend: want %q", kind, propagator.KindSimple)
+	}
+	pod, err := decodePod(request)
+	if err != nil {
+		return nil, 0, err
+	}
+	unlock, err := h.pods.lock(ctx, request.PodUID)
+	if err != nil {
+		return nil, 0, fmt.Errorf("wait for the pod's earlier checkpoint to end: %w", err)
+	}
+	defer unlock()
+	dir := filepath.Join(h.workDir, "checkpoint-"+w.ID)
+	defer func() {
+		if removeErr := os.RemoveAll(dir); removeErr != nil {
+			err = errors.Join(err, fmt.Errorf("remove working files: %w", removeErr))
+		}
+	}()
+	root := request.RuncRoot
+	if w.Regression.Is(fault.AnyRuncRoot, slog.Default()) {
+		root = "/run/containerd/runc/k8s.io"
+	}
+	containers, err := findContainers(root, request.PodUID, pod)
+	if err != nil {
+		return nil, 0, err
+	}
+	all, frozen, err := h.dumpPod(ctx, w.ID, root, dir, request.PodUID, pod, containers)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := misbehave(ctx, w, all); err != nil {
+		return nil, 0, err
+	}
+	results := make([]work.ContainerCheckpoint, len(all))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, d := range all {
+		group.Go(func() (err error) {
+			results[i], err = h.upload(ctx, w, pod, d, frozen)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, 0, err
+	}
+	for _, r := range results {
+		size += r.Size
+	}
+	return results, size, nil
+}
+
+func decodePod(request *work.Checkpoint) (*corev1.Pod, error) {
+	if len(request.Pod) == 0 {
+		return nil, nil
+	}
+	var pod corev1.Pod
+	if err := json.Unmarshal(request.Pod, &pod); err != nil {
+		return nil, fmt.Errorf("read the pod to checkpoint: %w", err)
+	}
+	return &pod, nil
+}
+
+// upload describes one container's checkpoint, packs it and hands it to the propagator, which then has all that a
+// restore on any node needs. What the API has calls of their own for (POST /checkpoints and the like) goes with the
+// result: each such call would cost the propagator a write to its disk, and the caller that time.
+func (h *Helper) upload(ctx context.Context, w *work.Work, pod *corev1.Pod, d *dumped, frozen time.Duration) (work.ContainerCheckpoint, error) {
+	result := work.ContainerCheckpoint{
+		Container: d.Name, GPU: "none", Platform: "linux/" + h.tools.Arch,
+		Path: fmt.Sprintf("checkpoints/%s/%s%s", w.ActionID, d.Name, h.compression.Extension()),
+	}
+	if err := describe(d, pod); err != nil {
+		return result, fmt.Errorf("describe checkpoint of container %s: %w", d.Name, err)
+	}
+	packed, err := d.checkpoint.Pack()
+	if err != nil {
+		return result, err
+	}
+	begin := time.Now()
+	if result.SHA256, result.Size, err = h.send(ctx, w, result.Path, d, packed); err != nil {
+		return result, fmt.Errorf("upload checkpoint of container %s: %w", d.Name, err)
+	}
+	result.Info, err = json.Marshal(h.info(d, frozen, time.Since(begin)))
+	if err != nil {
+		return result, fmt.Errorf("encode checkpoint info: %w", err)
+	}
+	return result, nil
+}
+
+func (h *Helper) send(ctx context.Context, w *work.Work, path string, d *dumped, packed *archive.Packed) (sum string, size int64, err error) {
+	if w.Regression.Is(fault.ReadyBeforeStored, slog.Default()) {
+		return h.sendLate(ctx, path, packed)
+	}
+	stream := packed.Open()
+	defer stream.Close()
+	if h.compression == archive.CompressionNone {
+		err := h.store.Put(ctx, path, stream, packed.Size())
+		return stream.SHA256(), packed.Size(), err
+	}
+	compressed, err := archive.CompressToFile(d.checkpoint.Dir+h.compression.Extension(), stream)
+	if err != nil {
+		return "", 0, err
+	}
+	defer compressed.Close()
+	return compressed.SHA256, compressed.Size, h.store.Put(ctx, path, compressed, compressed.Size)
+}
+
+// info is what only this node knows; the propagator adds the rest.
+func (h *Helper) info(d *dumped, frozen, upload time.Duration) propagator.CheckpointInfo {
+	return propagator.CheckpointInfo{
+		CRIU: h.tools.CRIUVersion, Runc: h.tools.RuncVersion, Kernel: h.tools.Kernel, Arch: h.tools.Arch,
+		Freeze: frozen.Nanoseconds(),
+		Profiling: map[string]int64{
+			"freeze": frozen.Nanoseconds(), "criu_dump": d.dump.Nanoseconds(), "copy_files": d.files.Nanoseconds(),
+			"upload": upload.Nanoseconds(),
+		},
+	}
+}
+
+// describe writes the files by which others know what the archive is of.
+func describe(d *dumped, pod *corev1.Pod) error {
+	spec, err := os.ReadFile(filepath.Join(d.Bundle, "config.json"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(d.checkpoint.Path(archive.SpecDump), spec, 0o600); err != nil {
+		return err
+	}
+	config := archive.ContainerConfig{
+		ID: d.ID, Name: d.Name, RootfsImageName: d.Image, OCIRuntime: "runc",
+		CreatedTime: d.Created, CheckpointedAt: time.Now().UTC(),
+	}
+	if pod != nil {
+		for _, s := range append(append([]corev1.ContainerStatus{}, pod.Status.InitContainerStatuses...), pod.Status.ContainerStatuses...) {
+			if s.Name == d.Name {
+				config.RootfsImage, config.RootfsImageRef = s.Image, s.ImageID
+			}
+		}
+	}
+	return d.checkpoint.WriteJSON(archive.ConfigDump, config)
+}

@@ -1,0 +1,220 @@
+// Package helper is the stand-in's part on every node: it installs the runtime wrapper there and takes checkpoints.
+package helper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/archive"
+	"github.com/cedana/cedana-e2e/targets/local/standin/health"
+	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
+	"github.com/cedana/cedana-e2e/targets/local/standin/work"
+	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// Environment is what the chart gives the helper.
+type Environment struct {
+	URL       string          `env:"CEDANA_URL,required"`
+	Token     settings.Secret `env:"CEDANA_AUTH_TOKEN,required"`
+	ClusterID string          `env:"CEDANA_CLUSTER_ID,required"`
+	Node      string          `env:"CEDANA_NODE_NAME,required"`
+	// Address for the health endpoints.
+	Address     string `env:"CEDANA_ADDRESS,default=0.0.0.0:8080"`
+	Compression string `env:"CEDANA_CHECKPOINT_COMPRESSION,default=none"`
+	LogLevel    string `env:"CEDANA_LOG_LEVEL,default=info"`
+	// HostRoot is where the node's root is mounted in the helper's container.
+	HostRoot string `env:"CEDANA_HOST_ROOT,default=/host"`
+}
+
+// Store is where checkpoints go.
+type Store interface {
+	// Put stores size bytes; a reader that can seek is sent again after a failed attempt.
+	Put(ctx context.Context, path string, content io.ReadSeeker, size int64) error
+}
+
+// Helper does the work of one node.
+type Helper struct {
+	config      layout.Config
+	compression archive.Compression
+	store       Store
+	tools       tools
+	// problem is why this node cannot checkpoint; nil when it can.
+	problem error
+
+	workDir, frozenDir string
+	pods               podLocks
+}
+
+// Main is `cedana helper`. It starts in the helper's container, installs itself on the node and goes on there.
+func Main(ctx context.Context, args []string) error {
+	var env Environment
+	if err := envconfig.Process(ctx, &env); err != nil {
+		return fmt.Errorf("read environment: %w", err)
+	}
+	if env.URL == "" || !env.Token.Set() || env.ClusterID == "" || env.Node == "" {
+		return errors.New("read environment: CEDANA_URL, CEDANA_AUTH_TOKEN, CEDANA_CLUSTER_ID and CEDANA_NODE_NAME must not be empty")
+	}
+	if err := configureLog(env.LogLevel); err != nil {
+		return err
+	}
+	there, err := onNode()
+	if err != nil {
+		return err
+	}
+	if !there {
+		if err := install(env.HostRoot); err != nil {
+			return err
+		}
+		if err := installCA(env.HostRoot); err != nil {
+			return err
+		}
+		return enterNode(args)
+	}
+	if self, err := os.Executable(); err != nil || self != layout.Binary {
+		if err := install("/"); err != nil {
+			return err
+		}
+	}
+	return run(ctx, env)
+}
+
+func configureLog(level string) error {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return fmt.Errorf("read CEDANA_LOG_LEVEL: %q, want debug, info, warn or error", level)
+	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l})))
+	return nil
+}
+
+// run is the helper on its node.
+func run(ctx context.Context, env Environment) error {
+	// First of all: whatever else is wrong, no pod stays frozen.
+	broken, err := thawLeftOver(ctx, layout.FrozenDir)
+	if err != nil {
+		slog.Error("thawing pods of an earlier helper failed", "error", err)
+	}
+	compression, err := archive.ParseCompression(env.Compression)
+	if err != nil {
+		return fmt.Errorf("read CEDANA_CHECKPOINT_COMPRESSION: %w", err)
+	}
+	queue, err := worker.New(env.URL, env.Token, work.RoleHelper, env.ClusterID, env.Node)
+	if err != nil {
+		return err
+	}
+	h := &Helper{
+		config:      layout.Config{URL: env.URL, Token: env.Token.Reveal(), ClusterID: env.ClusterID, Node: env.Node, CAFile: os.Getenv(layout.CAVariable)},
+		compression: compression, store: queue, workDir: layout.WorkDir, frozenDir: layout.FrozenDir,
+	}
+	if err := h.prepare(ctx); err != nil {
+		return err
+	}
+	ready := health.New(env.Address, "no answer from the propagator yet")
+	if h.problem != nil {
+		slog.Error("this node cannot checkpoint", "reason", h.problem)
+		ready.Fail(h.problem)
+	}
+	polled := func(err error) {
+		switch {
+		case err != nil:
+			ready.Fail(fmt.Errorf("poll %s for work: %w", env.URL, err))
+		case h.problem == nil:
+			ready.Ok()
+		}
+	}
+	return ready.Serve(ctx, func(ctx context.Context) error {
+		go forgetGonePods(ctx)
+		go giveUp(ctx, queue, broken)
+		queue.Serve(ctx, polled, h.do)
+		return nil
+	})
+}
+
+// giveUp ends the work that an earlier helper was killed at, before its lease would.
+func giveUp(ctx context.Context, queue *worker.Client, broken []string) {
+	for _, id := range broken {
+		err := queue.Result(ctx, id, work.Result{Error: "the helper was killed in the middle of the checkpoint"})
+		if err != nil && !errors.Is(err, worker.ErrLost) {
+			slog.Warn("giving up the work of an earlier helper failed", "work", id, "error", err)
+		}
+	}
+}
+
+// prepare makes the node ready for checkpoints and restores.
+func (h *Helper) prepare(ctx context.Context) error {
+	if err := removeLeftOver(h.workDir); err != nil {
+		return err
+	}
+	if err := h.config.Save(layout.ConfigFile); err != nil {
+		return err
+	}
+	var err error
+	h.tools, err = findTools(ctx)
+	if err == nil {
+		err = configureCRIU(layout.CRIUConfig)
+	}
+	h.problem = err
+	if err == nil {
+		if warmErr := h.tools.warm(ctx); warmErr != nil {
+			// `criu check` wants more than a dump of most programs does.
+			slog.Warn("criu check found something missing", "reason", warmErr)
+		}
+	}
+	slog.Info("node prepared", "node", h.config.Node, "runc", h.tools.Runc, "runc_version", h.tools.RuncVersion,
+		"criu", h.tools.CRIU, "criu_version", h.tools.CRIUVersion, "kernel", h.tools.Kernel)
+	return nil
+}
+
+// removeLeftOver deletes what a killed helper left of its checkpoints; restores in progress are the runtime's.
+func removeLeftOver(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make working directory: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("read working directory: %w", err)
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), "checkpoint-") {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove left-over checkpoints: %w", err)
+	}
+	return nil
+}
+
+// forgetGonePods deletes the restore markers of pods that kubelet no longer has.
+func forgetGonePods(ctx context.Context) {
+	ticker := time.NewTicker(time.Minute)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		entries, err := os.ReadDir(layout.RestoredDir)
+		if err != nil {
+			continue // nothing was restored here yet
+		}
+		for _, entry := range entries {
+			if _, err := os.Stat(filepath.Join(layout.KubeletPods, entry.Name())); errors.Is(err, os.ErrNotExist) {
+				if err := os.RemoveAll(filepath.Join(layout.RestoredDir, entry.Name())); err != nil {
+					slog.Warn("forgetting a gone pod failed", "pod_uid", entry.Name(), "error", err)
+				}
+			}
+		}
+	}
+}

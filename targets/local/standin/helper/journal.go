@@ -1,0 +1,107 @@
+package helper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
+)
+
+// thawTimeout is for letting a pod go on, whatever has happened to the checkpoint.
+const thawTimeout = 10 * time.Second
+
+// frozenPod is a pod that is being held still. It is written to the node before the first container is frozen, so that
+// a helper that was killed thaws the pod when it starts again.
+type frozenPod struct {
+	Work       string    `json:"work"`
+	PodUID     string    `json:"pod_uid"`
+	Containers []string  `json:"containers"`
+	Freezers   []freezer `json:"freezers"`
+	path       string
+}
+
+// freezePod journals the pod and freezes all its containers; on an error it thaws what it froze.
+func freezePod(ctx context.Context, dir, work, uid string, containers []container) (*frozenPod, error) {
+	p := &frozenPod{Work: work, PodUID: uid, path: filepath.Join(dir, uid)}
+	for _, c := range containers {
+		p.Containers, p.Freezers = append(p.Containers, c.ID), append(p.Freezers, c.Freezer)
+	}
+	data, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encode journal: %w", err)
+	}
+	if err := layout.WriteFile(p.path, data, 0o600); err != nil {
+		return nil, fmt.Errorf("journal the freeze: %w", err)
+	}
+	for _, f := range p.Freezers {
+		if err := f.freeze(ctx); err != nil {
+			return nil, errors.Join(err, p.thaw(ctx))
+		}
+	}
+	return p, nil
+}
+
+// thaw lets every container go on and closes the journal. It works after ctx has ended too.
+func (p *frozenPod) thaw(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
+	defer cancel()
+	var errs []error
+	for _, f := range p.Freezers {
+		errs = append(errs, f.thaw(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("pod %s is still frozen, restart the cedana-helper pod to try again: %w", p.PodUID, err)
+	}
+	if err := os.Remove(p.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("close journal of the freeze: %w", err)
+	}
+	return nil
+}
+
+// settle thaws a pod after the dumps that may still go on.
+func (p *frozenPod) settle(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(ctx, dumpTimeout)
+	defer cancel()
+	return errors.Join(waitForDumps(waiting, "/proc", p.Containers), p.thaw(ctx))
+}
+
+// thawLeftOver thaws the pods that a killed helper has left frozen, and returns the work that it was about.
+func thawLeftOver(ctx context.Context, dir string) (work []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read journal of frozen pods: %w", err)
+	}
+	var errs []error
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		if strings.HasPrefix(entry.Name(), ".") { // not renamed yet when the helper was killed: nothing was frozen
+			errs = append(errs, os.Remove(path))
+			continue
+		}
+		p := &frozenPod{path: path}
+		data, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(data, p)
+		}
+		if err != nil {
+			// The others must still be thawed.
+			errs = append(errs, fmt.Errorf("read journal %s: %w", path, err))
+			continue
+		}
+		slog.Warn("thawing a pod that an earlier helper left frozen", "pod_uid", p.PodUID)
+		errs = append(errs, p.settle(ctx))
+		work = append(work, p.Work)
+	}
+	return work, errors.Join(errs...)
+}

@@ -1,0 +1,277 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/archive"
+	"github.com/cedana/cedana-e2e/targets/local/standin/criu"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
+	"github.com/cedana/cedana-e2e/targets/local/standin/work"
+	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+const (
+	// restoreTimeout is below kubelet's default of 2 minutes for a request to the runtime.
+	restoreTimeout = 110 * time.Second
+	reportTimeout  = 10 * time.Second
+)
+
+// restore puts a container in place of `create` from its checkpoint. cold means that the container was restored before
+// and is to be started as any other: a restart starts afresh. After a failure it fails again at once: the restore has
+// been reported as failed, and must not succeed behind that.
+func restore(ctx context.Context, in invocation, t target) (cold bool, err error) {
+	marks := markersOf(t.PodUID)
+	if _, restored, err := marks.has(kindContainer, t.Container); restored || err != nil {
+		return restored, err
+	}
+	if reason, failed, err := marks.has(kindFailed, t.Container); failed || err != nil {
+		return false, errors.Join(err, errors.New(reason))
+	}
+	if t.startsCold(marks) {
+		return true, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
+	defer cancel()
+	err = restoreOnce(ctx, in, t, marks)
+	if err == nil {
+		return false, nil
+	}
+	err = fmt.Errorf("restore container %s from checkpoint %s: %w", t.Container, t.Checkpoint, err)
+	return false, errors.Join(err, marks.set(kindFailed, t.Container, err.Error()), report(ctx, t, err))
+}
+
+func restoreOnce(ctx context.Context, in invocation, t target, marks markers) (err error) {
+	config, err := layout.LoadConfig(layout.ConfigFile)
+	if err != nil {
+		return err
+	}
+	if err := config.Trust(); err != nil {
+		return err
+	}
+	source, err := worker.New(config.URL, settings.Secret(config.Token), work.RoleHelper, config.ClusterID, config.Node)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(layout.WorkDir, 0o700); err != nil {
+		return fmt.Errorf("make working directory: %w", err)
+	}
+	dir, err := os.MkdirTemp(layout.WorkDir, "restore-")
+	if err != nil {
+		return fmt.Errorf("make working directory: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	checkpoint, err := fetch(ctx, source, t, filepath.Join(dir, "archive"))
+	if err != nil {
+		return err
+	}
+	if err := layFiles(t, checkpoint, marks); err != nil {
+		return err
+	}
+	workPath := filepath.Join(dir, "work")
+	if err := os.Mkdir(workPath, 0o700); err != nil {
+		return fmt.Errorf("make working directory: %w", err)
+	}
+	if err := runRestore(ctx, in, t, checkpoint.Path(archive.ImagesDir), workPath); err != nil {
+		return err
+	}
+	if err := t.misbehave(in.Flags["pid-file"]); err != nil {
+		return err
+	}
+	if err := marks.set(kindContainer, t.Container, t.Checkpoint); err != nil {
+		return err
+	}
+	return layout.WriteFile(filepath.Join(layout.StartedDir, in.ID), nil, 0o600)
+}
+
+// fetch downloads the container's archive and unpacks it into dir; nothing of it is used before its checksum is right.
+func fetch(ctx context.Context, source *worker.Client, t target, dir string) (checkpoint archive.Checkpoint, err error) {
+	err = worker.Retry(ctx, "fetch of checkpoint "+t.Checkpoint, func() (err error) {
+		checkpoint, err = fetchOnce(ctx, source, t, dir)
+		return err
+	})
+	if err != nil && !errors.Is(err, errNotInCheckpoint) {
+		return archive.Checkpoint{}, fmt.Errorf("fetch checkpoint: %w", err)
+	}
+	return checkpoint, err
+}
+
+var errNotInCheckpoint = errors.New("the checkpoint has no such container")
+
+func fetchOnce(ctx context.Context, source *worker.Client, t target, dir string) (c archive.Checkpoint, err error) {
+	manifest, err := source.Manifest(ctx, t.Checkpoint)
+	if err != nil {
+		return c, err
+	}
+	entry, err := findEntry(manifest, t.Container)
+	if err != nil {
+		return c, backoff.Permanent(err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return c, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return c, err
+	}
+	body, err := source.Get(ctx, entry.Path)
+	if err != nil {
+		return c, err
+	}
+	defer body.Close()
+	sum := newBesideSum()
+	c, err = archive.Unpack(dir, io.TeeReader(body, sum))
+	got := sum.finish()
+	if err != nil {
+		return c, err
+	}
+	if got != entry.SHA256 {
+		return c, backoff.Permanent(fmt.Errorf("archive %s is damaged: its SHA-256 is %s, and was %s when it was made", entry.Path, got, entry.SHA256))
+	}
+	return c, nil
+}
+
+func findEntry(m work.Manifest, container string) (work.ContainerCheckpoint, error) {
+	var names []string
+	for _, entry := range m.Containers {
+		if entry.Container == container {
+			return entry, nil
+		}
+		names = append(names, entry.Container)
+	}
+	return work.ContainerCheckpoint{}, fmt.Errorf("%w: it has %s", errNotInCheckpoint, strings.Join(names, ", "))
+}
+
+// layFiles gives the container the files that its processes had. Volumes belong to the pod, so each is laid once.
+func layFiles(t target, c archive.Checkpoint, marks markers) error {
+	deleted, err := c.Deleted()
+	if err != nil {
+		return err
+	}
+	if err := archive.Delete(t.Rootfs, deleted); err != nil {
+		return fmt.Errorf("restore root file system: %w", err)
+	}
+	if err := extract(c.Path(archive.RootfsDiff), t.Rootfs); err != nil {
+		return fmt.Errorf("restore root file system: %w", err)
+	}
+	volumes, err := c.Volumes()
+	if err != nil {
+		return err
+	}
+	for _, volume := range volumes {
+		err := marks.once(kindVolume, volume, func() error {
+			return extract(c.Path(archive.VolumeTar(volume)), layout.EmptyDir(t.PodUID, volume))
+		})
+		if err != nil {
+			return fmt.Errorf("restore emptyDir volume %s: %w", volume, err)
+		}
+	}
+	if _, err := os.Stat(c.Path(archive.DevShm)); err != nil {
+		return nil // the pod had no shared memory
+	}
+	shm, err := mountSource(t.Bundle, "/dev/shm")
+	if err == nil {
+		err = marks.once(kindShm, "pod", func() error { return extract(c.Path(archive.DevShm), shm) })
+	}
+	if err != nil {
+		return fmt.Errorf("restore shared memory: %w", err)
+	}
+	return nil
+}
+
+func extract(tarball, dir string) error {
+	f, err := os.Open(tarball)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return archive.Extract(dir, f)
+}
+
+// runRestore has the node's runc and CRIU bring the processes back, with this process's own standard streams: they are
+// the container's. CRIU's reason for a failure is in restore.log.
+func runRestore(ctx context.Context, in invocation, t target, images, workPath string) error {
+	runc, err := realRunc()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, runc, restoreArguments(in, t, images, workPath)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if t.shows(fault.StdoutLost) {
+		cmd.Stdout = nil
+	}
+	err = runInGroups(cmd, t.Bundle)
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = fmt.Errorf("not done after %s: %w", restoreTimeout, err)
+	}
+	reason := criu.ReasonFile(filepath.Join(workPath, "restore.log"))
+	if reason == "" {
+		reason = lastLogged(in.Flags["log"])
+	}
+	deleteErr := exec.Command(runc, append(append([]string{}, in.Globals...), "delete", "--force", in.ID)...).Run()
+	return fmt.Errorf("runc restore: %w: %s", errors.Join(err, deleteErr), reason)
+}
+
+// restoreArguments turns a `create` into a `restore`.
+func restoreArguments(in invocation, t target, images, workPath string) []string {
+	args := append(append([]string{}, in.Globals...), "restore", "--detach", "--bundle", t.Bundle)
+	args = append(args, criu.Arguments(images, workPath)...)
+	for _, flag := range []string{"pid-file", "console-socket"} {
+		if value := in.Flags[flag]; value != "" {
+			args = append(args, "--"+flag, value)
+		}
+	}
+	if in.Flags["no-pivot"] != "" {
+		args = append(args, "--no-pivot")
+	}
+	return append(args, in.ID)
+}
+
+// lastLogged is the last line of runc's log.
+func lastLogged(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "no reason was logged"
+	}
+	lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
+	return string(lines[len(lines)-1])
+}
+
+// report tells the propagator why the restore failed, also when the time for it is over.
+func report(ctx context.Context, t target, reason error) error {
+	if t.Restore == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
+	defer cancel()
+	config, err := layout.LoadConfig(layout.ConfigFile)
+	if err != nil {
+		return err
+	}
+	if err := config.Trust(); err != nil {
+		return err
+	}
+	client, err := propagator.New(config.URL, settings.Secret(config.Token), propagator.WithPrefix("/v2"))
+	if err != nil {
+		return err
+	}
+	if err := client.PutRestoreInfo(ctx, t.Restore, propagator.RestoreInfoRequest{Error: reason.Error()}); err != nil {
+		return fmt.Errorf("report the failure: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+// Package runtime is the stand-in under the name runc: the node's runc, except that the container of a pod that names a
+// checkpoint is restored from it when it is created.
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
+	"github.com/cedana/cedana-e2e/targets/local/standin/work"
+)
+
+// Annotations that containerd's CRI plugin puts on every container.
+const (
+	annotationType   = "io.kubernetes.cri.container-type"
+	annotationName   = "io.kubernetes.cri.container-name"
+	annotationPodUID = "io.kubernetes.cri.sandbox-uid"
+	typeContainer    = "container"
+)
+
+// Main does `create` of a container that names a checkpoint and the `start` that follows; for everything else it turns
+// into the node's runc.
+func Main(ctx context.Context, args []string) error {
+	in := parse(args)
+	switch in.Command {
+	case "start":
+		if swallowed, err := swallowStart(layout.StartedDir, in.ID); swallowed || err != nil {
+			return fail(in, err)
+		}
+	case "create":
+		target, err := readTarget(in.bundle())
+		if err != nil {
+			return fail(in, err)
+		}
+		if target != nil {
+			cold, err := restore(ctx, in, *target)
+			if !cold {
+				return fail(in, err)
+			}
+		}
+	}
+	return become(args)
+}
+
+// become replaces this process by the node's runc; it returns only on failure.
+func become(args []string) error {
+	runc, err := realRunc()
+	if err != nil {
+		return err
+	}
+	err = syscall.Exec(runc, append([]string{runc}, args...), os.Environ())
+	return fmt.Errorf("execute %s: %w", runc, err)
+}
+
+func realRunc() (string, error) {
+	runc := layout.FindExecutable("runc")
+	if runc == "" {
+		return "", errors.New("find the node's runc: only the stand-in's wrapper is in PATH")
+	}
+	return runc, nil
+}
+
+// target says which checkpoint a container is to be restored from.
+type target struct {
+	Container  string
+	PodUID     string
+	Checkpoint string // the checkpoint action
+	Restore    string // the restore action, for reports; may be empty
+	Bundle     string
+	Rootfs     string
+	// Regression is how to misbehave; none but in the tests of the tests.
+	Regression fault.Name
+}
+
+// readTarget reads a bundle; nil means that it asks for no restore: it names no checkpoint, or is the pod's sandbox.
+func readTarget(bundle string) (*target, error) {
+	data, err := os.ReadFile(filepath.Join(bundle, "config.json"))
+	if err != nil {
+		return nil, fmt.Errorf("read bundle: %w", err)
+	}
+	var config struct {
+		Root struct {
+			Path string `json:"path"`
+		} `json:"root"`
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := json.Unmarshal(data, &config); err != nil {
+		return nil, fmt.Errorf("read bundle %s: %w", bundle, err)
+	}
+	t := &target{
+		Container: config.Annotations[annotationName], PodUID: config.Annotations[annotationPodUID],
+		Checkpoint: config.Annotations[work.AnnotationCheckpoint], Restore: config.Annotations[work.AnnotationRestore],
+		Bundle: bundle, Rootfs: config.Root.Path, Regression: fault.Name(config.Annotations[work.AnnotationRegression]),
+	}
+	if t.Checkpoint == "" || config.Annotations[annotationType] != typeContainer {
+		return nil, nil
+	}
+	if !filepath.IsAbs(t.Rootfs) {
+		t.Rootfs = filepath.Join(bundle, t.Rootfs)
+	}
+	if !filepath.IsLocal(t.PodUID) || !filepath.IsLocal(t.Container) {
+		return nil, fmt.Errorf("read bundle %s: pod uid %q or container name %q is no plain name", bundle, t.PodUID, t.Container)
+	}
+	return t, nil
+}
+
+// swallowStart takes back the note that `create` left: the container is running already.
+func swallowStart(dir, id string) (bool, error) {
+	if !filepath.IsLocal(id) {
+		return false, nil // runc will say what is wrong with it
+	}
+	err := os.Remove(filepath.Join(dir, id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// fail writes an error where containerd's shim looks for runc's, and passes it on.
+func fail(in invocation, err error) error {
+	path := in.Flags["log"]
+	if err == nil || path == "" {
+		return err
+	}
+	line, marshalErr := json.Marshal(map[string]string{
+		"level": "error", "msg": err.Error(), "time": time.Now().UTC().Format(time.RFC3339),
+	})
+	if marshalErr != nil {
+		return errors.Join(err, marshalErr)
+	}
+	f, openErr := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if openErr != nil {
+		return errors.Join(err, openErr)
+	}
+	_, writeErr := f.Write(append(line, '\n'))
+	return errors.Join(err, writeErr, f.Close())
+}

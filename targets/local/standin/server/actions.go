@@ -1,0 +1,203 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sort"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/store"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+)
+
+// noGPU is what the API's required gpu field says where there is none.
+const noGPU = "none"
+
+// wireAction is an action as the API shows it.
+func wireAction(a store.Action) (propagator.Action, error) {
+	details := map[string]string{"pod_name": a.PodName, "namespace": a.Namespace, "cluster_id": a.ClusterID}
+	for key, value := range map[string]string{
+		"error": a.Error, "restored_pod": a.RestoredPod, "source_action_id": a.SourceActionID,
+	} {
+		if value != "" {
+			details[key] = value
+		}
+	}
+	raw, err := json.Marshal(details)
+	if err != nil {
+		return propagator.Action{}, err
+	}
+	gpu := a.GPU
+	if gpu == "" {
+		gpu = noGPU
+	}
+	row := propagator.Action{
+		ActionID: a.ID, CheckpointID: a.CheckpointID, Status: string(a.Status), Type: a.Type, Details: raw,
+		GPU: gpu, Platform: a.Platform, ActionTimestamp: &a.Created, NodeName: a.NodeName, Reason: a.Reason,
+		TotalDuration: a.Duration, TotalIO: a.IO, ClusterID: a.ClusterID,
+	}
+	if a.Type == propagator.ActionCheckpointPod && a.Status == propagator.StatusReady {
+		row.CheckpointCompletedTimestamp = a.Ended
+	}
+	return row, nil
+}
+
+func (s *Server) listActions(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	cluster := query.Get("cluster_id")
+	if cluster != "" {
+		id, err := parseID(cluster, "cluster_id")
+		if err != nil {
+			return err
+		}
+		cluster = id
+	}
+	if cluster != "" && s.misbehaves(fault.ClusterFilterIgnored) {
+		cluster = ""
+	}
+	kind, status := query.Get("type"), query.Get("status")
+	var found []store.Action
+	err := s.store.View(func(tx *store.Tx) (err error) {
+		found, err = tx.Actions.Where("", func(a store.Action) bool {
+			return matches(kind, string(a.Type)) && matches(cluster, a.ClusterID) && matches(status, string(a.Status))
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	sort.Slice(found, func(i, j int) bool { return found[i].Created.After(found[j].Created) })
+	if len(found) > 0 && s.misbehaves(fault.ActionNotListed) {
+		found = found[1:]
+	}
+	rows := make([]propagator.Action, 0, len(found))
+	for _, a := range found {
+		row, err := wireAction(a)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, row)
+	}
+	return writeJSON(w, rows)
+}
+
+// actionView is GET /actions/{id}: the newer API's details beside the row's own fields.
+type actionView struct {
+	propagator.Action
+	CheckpointInfo json.RawMessage `json:"checkpoint_info,omitempty"`
+	CheckpointName string          `json:"checkpoint_name,omitempty"`
+	CheckpointSize int64           `json:"checkpoint_size,omitempty"`
+	RestorePath    string          `json:"restore_path,omitempty"`
+	Profiling      json.RawMessage `json:"profiling,omitempty"`
+	Ended          *time.Time      `json:"completed_at,omitempty"`
+}
+
+func (s *Server) getAction(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, "action id")
+	if err != nil {
+		return err
+	}
+	a, err := s.action(id)
+	if err != nil {
+		return err
+	}
+	row, err := wireAction(a)
+	if err != nil {
+		return err
+	}
+	view := actionView{Action: row, Profiling: a.Profiling, Ended: a.Ended}
+	for _, c := range a.Containers {
+		view.CheckpointSize += c.Size
+	}
+	err = s.store.View(func(tx *store.Tx) error {
+		checkpoint, ok, err := tx.Checkpoints.Get(a.CheckpointID)
+		if ok {
+			view.CheckpointInfo, view.CheckpointName, view.RestorePath = checkpoint.Info, checkpoint.Name, checkpoint.Path
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, view)
+}
+
+func (s *Server) actionFromPod(w http.ResponseWriter, r *http.Request) error {
+	uid := r.PathValue("uid")
+	var latest store.Action
+	var there bool
+	err := s.store.View(func(tx *store.Tx) (err error) {
+		latest, there, err = store.Newest(tx.Actions, store.CreatedAction, func(a store.Action) bool {
+			return a.Type == propagator.ActionCheckpointPod && a.PodUID == uid
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !there {
+		return notFound("no action of pod %.253s", uid)
+	}
+	return writeText(w, latest.ID)
+}
+
+// uploadPodSpec stores the pod that an action is about, in place of the one last synced, and notes that the dump is
+// done when it says so.
+func (s *Server) uploadPodSpec(w http.ResponseWriter, r *http.Request) error {
+	var req propagator.CheckpointStatusWithPodSpec
+	if err := readJSON(w, r, &req); err != nil {
+		return err
+	}
+	id, err := parseID(req.ActionID, "action_id")
+	if err != nil {
+		return err
+	}
+	_, err = s.step(id, func(tx *store.Tx, a *store.Action) error {
+		if req.Status == string(propagator.StatusCheckpointCreated) && a.Type == propagator.ActionCheckpointPod &&
+			a.Status == propagator.StatusProcessing {
+			a.Status = propagator.StatusCheckpointCreated
+		}
+		return mergeSpec(tx, id, req)
+	})
+	var ended errEnded
+	if errors.As(err, &ended) {
+		// The spec may come after the checkpoint is ready; a failed one needs none.
+		err = s.store.Update(func(tx *store.Tx) error { return mergeSpec(tx, id, req) })
+	}
+	if err != nil {
+		return err
+	}
+	return writeText(w, "Success")
+}
+
+func mergeSpec(tx *store.Tx, id string, req propagator.CheckpointStatusWithPodSpec) error {
+	if isNull(req.PodSpec) && isNull(req.PodMetadataSpec) {
+		return nil
+	}
+	have, _, err := tx.Specs.Get(id)
+	if err != nil {
+		return err
+	}
+	pod := map[string]json.RawMessage{}
+	if !isNull(have) {
+		if err := json.Unmarshal(have, &pod); err != nil {
+			return err
+		}
+	}
+	pod["apiVersion"], pod["kind"] = json.RawMessage(`"v1"`), json.RawMessage(`"Pod"`)
+	if !isNull(req.PodSpec) {
+		pod["spec"] = req.PodSpec
+	}
+	if !isNull(req.PodMetadataSpec) {
+		pod["metadata"] = req.PodMetadataSpec
+	}
+	merged, err := json.Marshal(pod)
+	if err != nil {
+		return err
+	}
+	return tx.Specs.Put(id, merged)
+}
+
+func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }

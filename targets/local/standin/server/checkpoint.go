@@ -1,0 +1,166 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/store"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+)
+
+// notCheckpointable is the API's own text; clients wait and ask again on it.
+const notCheckpointable = "Failed to find checkpointable resource"
+
+const reasonMaintenance = "maintenance"
+
+func (s *Server) checkpointPod(w http.ResponseWriter, r *http.Request) error {
+	var req propagator.CheckpointPodRequest
+	if err := readJSON(w, r, &req); err != nil {
+		return err
+	}
+	if err := checkCheckpointRequest(&req); err != nil {
+		return err
+	}
+	a := store.Action{
+		ID: uuid.NewString(), Type: propagator.ActionCheckpointPod, Status: propagator.StatusInitialized,
+		Reason: req.Reason, Created: s.now(), Kind: req.Kind, RuncRoot: req.RuncRoot,
+	}
+	if req.Overrides != nil {
+		raw, err := json.Marshal(req.Overrides)
+		if err != nil {
+			return err
+		}
+		a.Overrides = raw
+	}
+	err := s.begin(&a, func(tx *store.Tx) (json.RawMessage, error) {
+		pod, err := findPod(tx, req)
+		a.ClusterID, a.PodUID, a.PodName, a.Namespace, a.NodeName = pod.ClusterID, pod.UID, pod.Name, pod.Namespace, pod.NodeName
+		return pod.Object, err
+	})
+	var refused *httpError
+	if errors.As(err, &refused) && refused.code == http.StatusNotFound && s.misbehaves(fault.UnknownPodAccepted) {
+		return writeText(w, a.ID)
+	}
+	if err != nil {
+		return err
+	}
+	return writeText(w, a.ID)
+}
+
+// checkCheckpointRequest refuses what is malformed and fills in what may be left out.
+func checkCheckpointRequest(req *propagator.CheckpointPodRequest) error {
+	switch req.Kind {
+	case "":
+		req.Kind = propagator.KindSimple
+	case propagator.KindSimple, propagator.KindRootfs, propagator.KindRootfsOnly:
+	default:
+		return badRequest("Invalid kind %.64q: want simple, rootfs or rootfsonly", req.Kind)
+	}
+	switch req.Reason {
+	case "":
+		req.Reason = propagator.ReasonManual
+	case propagator.ReasonManual, propagator.ReasonHeartbeat, reasonMaintenance:
+	default:
+		return badRequest("Invalid reason %.64q: want manual, heartbeat or maintenance", req.Reason)
+	}
+	if req.PodID == "" && (req.PodName == "" || req.Namespace == "") {
+		return badRequest("pod_id, or pod_name and namespace, is required")
+	}
+	// Not every pod's UID is a UUID: those of static pods are hashes.
+	if len(req.PodID) > 253 || strings.ContainsFunc(req.PodID, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.')
+	}) {
+		return badRequest("Invalid pod_id %.64q: want the pod's metadata.uid", req.PodID)
+	}
+	if req.ClusterID != "" {
+		id, err := parseID(req.ClusterID, "cluster_id")
+		if err != nil {
+			return err
+		}
+		req.ClusterID = id
+	}
+	return nil
+}
+
+// findPod is the one running pod that a request means.
+func findPod(tx *store.Tx, req propagator.CheckpointPodRequest) (store.Pod, error) {
+	prefix := ""
+	if req.ClusterID != "" {
+		prefix = store.PodKey(req.ClusterID, "")
+	}
+	pods, err := tx.Pods.Where(prefix, func(p store.Pod) bool {
+		return (req.PodID == "" || p.UID == req.PodID) && (req.PodName == "" || p.Name == req.PodName) &&
+			(req.Namespace == "" || p.Namespace == req.Namespace)
+	})
+	if err != nil {
+		return store.Pod{}, err
+	}
+	what := "pod " + req.PodID
+	if req.PodID == "" {
+		what = "pod " + req.Namespace + "/" + req.PodName
+	}
+	if len(pods) == 0 {
+		return store.Pod{}, notFound("%s: %s has not been reported by any cluster's manager", notCheckpointable, what)
+	}
+	for _, p := range pods {
+		if p.Phase == "Running" && p.NodeName != "" {
+			return p, nil
+		}
+	}
+	return store.Pod{}, notFound("%s: %s is in phase %q on node %q, not running", notCheckpointable, what, pods[0].Phase, pods[0].NodeName)
+}
+
+// status answers at once for an action that has ended. Any other is given a moment to end, so that who polls hears of
+// it then and not at the next poll.
+func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, "action_id")
+	if err != nil {
+		return err
+	}
+	ended, forget := s.endings.of(id)
+	defer forget()
+	a, err := s.action(id)
+	if err != nil {
+		return err
+	}
+	if !a.HasEnded() {
+		hold := time.NewTimer(s.cfg.StatusHold)
+		defer hold.Stop()
+		select {
+		case <-ended:
+		case <-hold.C:
+		case <-s.life.Done():
+		case <-r.Context().Done():
+		}
+		if a, err = s.action(id); err != nil {
+			return err
+		}
+	}
+	answer := propagator.Status{Status: a.Status, Details: a.Error}
+	if a.Status == propagator.StatusError && s.misbehaves(fault.ErrorWithoutDetails) {
+		answer.Details = ""
+	}
+	if a.Status == propagator.StatusReady && s.misbehaves(fault.StatusWordWrong) {
+		answer.Status = "done"
+	}
+	return writeJSON(w, answer)
+}
+
+func (s *Server) action(id string) (store.Action, error) {
+	var a store.Action
+	err := s.store.View(func(tx *store.Tx) error {
+		var ok bool
+		var err error
+		if a, ok, err = tx.Actions.Get(id); err == nil && !ok {
+			err = notFound("Action ID not found: %s", id)
+		}
+		return err
+	})
+	return a, err
+}

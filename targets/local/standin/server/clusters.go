@@ -1,0 +1,336 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"sort"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/store"
+	"github.com/cedana/cedana-e2e/targets/local/standin/work"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+)
+
+const (
+	kindKubernetes = "kubernetes"
+	kindSlurm      = "slurm"
+	statusActive   = "active"
+)
+
+// user answers with an id that stays the same for a token and does not give it away.
+func (s *Server) user(w http.ResponseWriter, _ *http.Request) error {
+	return writeText(w, uuid.NewSHA1(uuid.NameSpaceOID, s.tokenSum[:]).String())
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
+	if err := s.store.View(func(*store.Tx) error { return nil }); err != nil {
+		return err
+	}
+	return writeText(w, "ok")
+}
+
+func (s *Server) createCluster(w http.ResponseWriter, r *http.Request) error {
+	var req propagator.CreateClusterRequest
+	if err := readJSON(w, r, &req); err != nil {
+		return err
+	}
+	if strings.TrimSpace(req.ClusterName) == "" {
+		return badRequest("cluster_name is required")
+	}
+	if req.Kind == "" {
+		req.Kind = kindKubernetes
+	}
+	if req.Kind != kindKubernetes && req.Kind != kindSlurm {
+		return badRequest("Invalid kind %.64q: want %s or %s", req.Kind, kindKubernetes, kindSlurm)
+	}
+	var id string
+	err := s.store.Update(func(tx *store.Tx) error {
+		named, err := tx.Clusters.Where("", func(c store.Cluster) bool { return c.Name == req.ClusterName })
+		if err != nil {
+			return err
+		}
+		row := store.Cluster{ID: uuid.NewString(), Name: req.ClusterName, Status: statusActive, Metadata: json.RawMessage("{}")}
+		if len(named) > 0 && !s.misbehaves(fault.ClusterTwice) {
+			row = named[0]
+		}
+		row.Kind, id = req.Kind, row.ID
+		return tx.Clusters.Put(id, row)
+	})
+	if err != nil {
+		return err
+	}
+	return writeText(w, id)
+}
+
+func (s *Server) clusters(query url.Values) ([]store.Cluster, error) {
+	kind, status := query.Get("kind"), query.Get("status")
+	if kind != "" && kind != kindKubernetes && kind != kindSlurm {
+		return nil, badRequest("Invalid kind %.64q: want %s or %s", kind, kindKubernetes, kindSlurm)
+	}
+	rows := []store.Cluster{}
+	err := s.store.View(func(tx *store.Tx) error {
+		found, err := tx.Clusters.Where("", func(c store.Cluster) bool {
+			return (kind == "" || c.Kind == kind) && (status == "" || c.Status == status)
+		})
+		rows = append(rows, found...)
+		return err
+	})
+	sort.Slice(rows, func(i, j int) bool { return rows[i].Name < rows[j].Name })
+	return rows, err
+}
+
+func (s *Server) listClusters(w http.ResponseWriter, r *http.Request) error {
+	rows, err := s.clusters(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, rows)
+}
+
+func (s *Server) countClusters(w http.ResponseWriter, r *http.Request) error {
+	rows, err := s.clusters(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, propagator.TotalCount{TotalCount: int64(len(rows))})
+}
+
+// deleteCluster removes a cluster and everything that depends on it in one step. The archives are left to the sweep.
+func (s *Server) deleteCluster(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, "cluster id")
+	if err != nil {
+		return err
+	}
+	if s.misbehaves(fault.ClusterStays) {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	var actions []store.Action
+	err = s.store.Update(func(tx *store.Tx) error {
+		if _, ok, err := tx.Clusters.Get(id); err != nil {
+			return err
+		} else if !ok {
+			return notFound("Cluster not found: %s", id)
+		}
+		if err := tx.Clusters.Delete(id); err != nil {
+			return err
+		}
+		pods, err := tx.Pods.Where(store.PodKey(id, ""), nil)
+		if err != nil {
+			return err
+		}
+		for _, p := range pods {
+			if err := tx.Pods.Delete(store.PodKey(id, p.UID)); err != nil {
+				return err
+			}
+		}
+		nodes, err := tx.Nodes.Where(store.NodeKey(id, ""), nil)
+		if err != nil {
+			return err
+		}
+		for _, n := range nodes {
+			if err := tx.Nodes.Delete(store.NodeKey(id, n.Name)); err != nil {
+				return err
+			}
+		}
+		if actions, err = tx.Actions.Where("", func(a store.Action) bool { return a.ClusterID == id }); err != nil {
+			return err
+		}
+		for _, a := range actions {
+			if err := tx.Actions.Delete(a.ID); err != nil {
+				return err
+			}
+			if err := tx.Specs.Delete(a.ID); err != nil {
+				return err
+			}
+		}
+		rows, err := tx.Checkpoints.Where("", func(c store.Checkpoint) bool { return c.ClusterID == id })
+		if err != nil {
+			return err
+		}
+		for _, c := range rows {
+			if err := tx.Checkpoints.Delete(c.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, a := range actions {
+		s.queue.drop(a.ID)
+		s.endings.tell(a.ID)
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// podName is one row of GET /cluster/{id}/pods.
+type podName struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
+
+func (s *Server) clusterPods(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, "cluster id")
+	if err != nil {
+		return err
+	}
+	names := []podName{}
+	err = s.store.View(func(tx *store.Tx) error {
+		if err := needCluster(tx, id); err != nil {
+			return err
+		}
+		pods, err := tx.Pods.Where(store.PodKey(id, ""), nil)
+		for _, p := range pods {
+			names = append(names, podName{p.Namespace, p.Name})
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, names)
+}
+
+func needCluster(tx *store.Tx, id string) error {
+	_, ok, err := tx.Clusters.Get(id)
+	if err == nil && !ok {
+		err = notFound("Cluster not found: %s", id)
+	}
+	return err
+}
+
+// resource is what is read of a synced object.
+type resource struct {
+	Type     string `json:"type"`
+	Metadata struct {
+		Name      string `json:"name"`
+		Namespace string `json:"namespace"`
+		UID       string `json:"uid"`
+	} `json:"metadata"`
+	Spec struct {
+		NodeName string `json:"nodeName"`
+	} `json:"spec"`
+	Status struct {
+		Phase string `json:"phase"`
+	} `json:"status"`
+}
+
+func (s *Server) syncCluster(w http.ResponseWriter, r *http.Request) error {
+	var req propagator.ClusterSyncRequest
+	if err := readJSON(w, r, &req); err != nil {
+		return err
+	}
+	id, err := parseID(req.ClusterID, "cluster_id")
+	if err != nil {
+		return err
+	}
+	var res resource
+	if len(req.Resource) > 0 {
+		if err := json.Unmarshal(req.Resource, &res); err != nil {
+			return badRequest("bad resource: %v", err)
+		}
+	}
+	var meta work.SyncMetadata
+	if len(req.Metadata) > 0 {
+		if err := json.Unmarshal(req.Metadata, &meta); err != nil {
+			return badRequest("bad metadata: %v", err)
+		}
+	}
+	err = s.store.Update(func(tx *store.Tx) error {
+		cluster, ok, err := tx.Clusters.Get(id)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return notFound("Cluster not found: %s", id)
+		}
+		now := s.now()
+		cluster.LastSync = &now
+		if err := tx.Clusters.Put(id, cluster); err != nil {
+			return err
+		}
+		switch res.Type {
+		case "Pod":
+			return syncPod(tx, id, res, req.Resource, meta.Deleted)
+		case "Node":
+			return syncNode(tx, id, res, req.Resource, meta.Deleted)
+		case "", "None", "Job":
+			return nil
+		default:
+			return badRequest("Invalid resource type %.64q: want Pod, Node, Job or None", res.Type)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	answer := res.Metadata.UID
+	if answer == "" {
+		answer = id
+	}
+	return writeText(w, answer)
+}
+
+func syncPod(tx *store.Tx, cluster string, res resource, raw json.RawMessage, deleted bool) error {
+	m := res.Metadata
+	if m.UID == "" && deleted {
+		pods, err := tx.Pods.Where(store.PodKey(cluster, ""), func(p store.Pod) bool {
+			return p.Namespace == m.Namespace && p.Name == m.Name
+		})
+		if err != nil {
+			return err
+		}
+		for _, p := range pods {
+			if err := tx.Pods.Delete(store.PodKey(cluster, p.UID)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if m.UID == "" || m.Name == "" || m.Namespace == "" {
+		return badRequest("a Pod needs metadata.uid, metadata.name and metadata.namespace")
+	}
+	key := store.PodKey(cluster, m.UID)
+	if deleted {
+		return tx.Pods.Delete(key)
+	}
+	object, err := withoutType(raw)
+	if err != nil {
+		return err
+	}
+	return tx.Pods.Put(key, store.Pod{
+		ClusterID: cluster, UID: m.UID, Name: m.Name, Namespace: m.Namespace,
+		NodeName: res.Spec.NodeName, Phase: res.Status.Phase, Object: object,
+	})
+}
+
+func syncNode(tx *store.Tx, cluster string, res resource, raw json.RawMessage, deleted bool) error {
+	if res.Metadata.Name == "" {
+		return badRequest("a Node needs metadata.name")
+	}
+	key := store.NodeKey(cluster, res.Metadata.Name)
+	if deleted {
+		return tx.Nodes.Delete(key)
+	}
+	object, err := withoutType(raw)
+	if err != nil {
+		return err
+	}
+	return tx.Nodes.Put(key, store.Node{ClusterID: cluster, Name: res.Metadata.Name, UID: res.Metadata.UID, Object: object})
+}
+
+// withoutType takes the sync's own tag out of a Kubernetes object.
+func withoutType(raw json.RawMessage) (json.RawMessage, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, badRequest("bad resource: %v", err)
+	}
+	delete(fields, "type")
+	return json.Marshal(fields)
+}

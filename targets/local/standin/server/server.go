@@ -1,0 +1,154 @@
+// Package server is the local propagator: the HTTP API of package propagator's wire types for one machine, with its
+// records and archives in one directory. It does no checkpoint itself: helpers and managers poll it for their work.
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/archives"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/store"
+	"github.com/cedana/cedana-e2e/targets/local/standin/work"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// Config says how a Server runs. Zero fields but Dir and Token take their defaults.
+type Config struct {
+	// Dir holds everything that has to outlive the process.
+	Dir string
+	// Token is what every request but the health check has to show.
+	Token settings.Secret
+	Log   *slog.Logger
+
+	// Pickup is how long work may wait for a worker to take it (15 s).
+	Pickup time.Duration
+	// Lease is how long a worker may hold work without a sign of life (work.LeaseDuration).
+	Lease time.Duration
+	// ActionTimeout is how long an action may take in all (10 min).
+	ActionTimeout time.Duration
+	// Retention is how long archives are kept that belong to a deprecated checkpoint or to none (10 min).
+	Retention time.Duration
+	// StatusHold is how long the status of an unfinished action is held back for it to finish (500 ms), so that a
+	// poller hears of the end at once.
+	StatusHold time.Duration
+	// Tick is how often deadlines are looked at (250 ms), Sweep how often archives are (1 min).
+	Tick  time.Duration
+	Sweep time.Duration
+
+	// Regression is how the server and its workers are to misbehave, to see whether the suite notices; none by default.
+	Regression fault.Name
+}
+
+func (c *Config) defaults() {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.Pickup, 15 * time.Second}, {&c.Lease, work.LeaseDuration}, {&c.ActionTimeout, 10 * time.Minute},
+		{&c.Retention, 10 * time.Minute}, {&c.StatusHold, 500 * time.Millisecond},
+		{&c.Tick, 250 * time.Millisecond}, {&c.Sweep, time.Minute},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Server answers the API. Open starts it, Close stops it.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	tokenSum [sha256.Size]byte
+	store    *store.Store
+	archives *archives.Store
+	queue    *queue
+	endings  endings
+	now      func() time.Time
+
+	// life ends with Close: polls end, the background loop ends.
+	life    context.Context
+	stop    context.CancelFunc
+	loop    sync.WaitGroup
+	handler http.Handler
+}
+
+// Open opens the directory, takes up what was unfinished, and starts to watch deadlines.
+func Open(cfg Config) (*Server, error) {
+	cfg.defaults()
+	if !cfg.Token.Set() {
+		return nil, errors.New("open propagator: no token given")
+	}
+	if cfg.Dir == "" {
+		return nil, errors.New("open propagator: no data directory given")
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	records, err := store.Open(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	files, err := archives.Open(cfg.Dir)
+	if err != nil {
+		return nil, errors.Join(err, records.Close())
+	}
+	s := &Server{
+		cfg: cfg, log: cfg.Log, tokenSum: sha256.Sum256([]byte(cfg.Token.Reveal())),
+		store: records, archives: files, queue: newQueue(cfg.Lease, time.Now), now: time.Now,
+	}
+	s.cfg.Token = "" // only its sum is needed from here on
+	if cfg.Regression != "" {
+		s.log.Warn("THIS PROPAGATOR IS BROKEN ON PURPOSE", "regression", cfg.Regression.Describe(), "variable", fault.Variable)
+	}
+	s.life, s.stop = context.WithCancel(context.Background())
+	s.handler = s.middleware(s.routes())
+	if err := s.resume(); err != nil {
+		s.stop()
+		return nil, errors.Join(err, files.Close(), records.Close())
+	}
+	s.loop.Go(s.watch)
+	return s, nil
+}
+
+// Handler answers the API, the workers' calls and the health check.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Stop ends the polls that are held, so that an HTTP server around the handler can shut down.
+func (s *Server) Stop() { s.stop() }
+
+// Close stops the background work and closes the directory. Requests still under way fail.
+func (s *Server) Close() error {
+	s.stop()
+	s.loop.Wait()
+	return errors.Join(s.archives.Close(), s.store.Close())
+}
+
+// watch gives up on what is late and removes what is no longer needed, until the server closes.
+func (s *Server) watch() {
+	tick, sweep := time.NewTicker(s.cfg.Tick), time.NewTicker(s.cfg.Sweep)
+	defer tick.Stop()
+	defer sweep.Stop()
+	for {
+		select {
+		case <-s.life.Done():
+			return
+		case <-tick.C:
+			s.expire()
+		case <-sweep.C:
+			if err := s.sweep(); err != nil {
+				s.log.Error("sweep archives", "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,320 @@
+// Package worker is the client side of package work: what manager, helper and runtime wrapper ask of the local
+// propagator beside its public API.
+package worker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/work"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+const (
+	prefix = "/internal/v1"
+	// pollWait is how long the propagator is asked to hold a poll open when there is nothing to do.
+	pollWait = 20 * time.Second
+	// requestTimeout ends a small request that gets no answer.
+	requestTimeout = 15 * time.Second
+)
+
+// ErrLost means that the propagator no longer waits for a result: the action has ended without this worker.
+var ErrLost = errors.New("the propagator has given up on this work")
+
+// Client speaks to one propagator as one worker.
+type Client struct {
+	base  string
+	token settings.Secret
+	http  *http.Client
+
+	Role      work.Role
+	ClusterID string
+	Node      string
+}
+
+// New takes the propagator's address in any spelling of CEDANA_URL.
+func New(rawURL string, token settings.Secret, role work.Role, clusterID, node string) (*Client, error) {
+	base, err := settings.NormalizeURL(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("read CEDANA_URL: %w", err)
+	}
+	return &Client{base: base, token: token, http: &http.Client{}, Role: role, ClusterID: clusterID, Node: node}, nil
+}
+
+// Poll waits up to wait for a unit of work; nil, nil means that there was none.
+func (c *Client) Poll(ctx context.Context, wait time.Duration) (*work.Work, error) {
+	query := url.Values{
+		"role": {string(c.Role)}, "cluster_id": {c.ClusterID}, "node": {c.Node}, "wait": {wait.String()},
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait+requestTimeout)
+	defer cancel()
+	var w work.Work
+	status, err := c.do(ctx, http.MethodGet, prefix+"/work?"+query.Encode(), nil, &w)
+	if err != nil || status == http.StatusNoContent {
+		return nil, err
+	}
+	return &w, nil
+}
+
+// Result ends a unit of work.
+func (c *Client) Result(ctx context.Context, id string, r work.Result) error {
+	return c.small(ctx, http.MethodPost, prefix+"/work/"+url.PathEscape(id)+"/result", r, nil)
+}
+
+// Renew keeps the lease of a unit of work.
+func (c *Client) Renew(ctx context.Context, id string) error {
+	return c.small(ctx, http.MethodPost, prefix+"/work/"+url.PathEscape(id)+"/renew", nil, nil)
+}
+
+// Manifest lists the archives of a finished checkpoint.
+func (c *Client) Manifest(ctx context.Context, actionID string) (work.Manifest, error) {
+	var m work.Manifest
+	err := c.small(ctx, http.MethodGet, prefix+"/checkpoints/"+url.PathEscape(actionID)+"/manifest", nil, &m)
+	return m, err
+}
+
+// PodName names a pod of the cluster.
+type PodName struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
+
+// KnownPods lists the pods that the propagator believes to be in this worker's cluster.
+func (c *Client) KnownPods(ctx context.Context) ([]PodName, error) {
+	var names []PodName
+	err := c.small(ctx, http.MethodGet, "/v1/cluster/"+url.PathEscape(c.ClusterID)+"/pods", nil, &names)
+	return names, err
+}
+
+// Put stores a blob of size bytes. After a failed attempt the content is sent again from its beginning.
+func (c *Client) Put(ctx context.Context, path string, content io.ReadSeeker, size int64) error {
+	return Retry(ctx, "upload of "+path, func() error {
+		if _, err := content.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("rewind %s: %w", path, err)
+		}
+		return c.putOnce(ctx, path, content, size)
+	})
+}
+
+func (c *Client) putOnce(ctx context.Context, path string, content io.Reader, size int64) error {
+	// The transport closes what it can; the content is the caller's.
+	request, err := c.request(ctx, http.MethodPut, prefix+"/blobs/"+escapePath(path), io.NopCloser(content))
+	if err != nil {
+		return err
+	}
+	request.ContentLength = size
+	_, err = c.send(request, nil)
+	return err
+}
+
+// Get opens a blob.
+func (c *Client) Get(ctx context.Context, path string) (io.ReadCloser, error) {
+	request, err := c.request(ctx, http.MethodGet, prefix+"/blobs/"+escapePath(path), nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if err := failure(request, response); err != nil {
+		response.Body.Close()
+		return nil, err
+	}
+	return response.Body, nil
+}
+
+func (c *Client) small(ctx context.Context, method, path string, body, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, err := c.do(ctx, method, path, body, answer)
+	return err
+}
+
+func (c *Client) do(ctx context.Context, method, path string, body, answer any) (int, error) {
+	var content io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return 0, fmt.Errorf("encode body of %s: %w", path, err)
+		}
+		content = bytes.NewReader(data)
+	}
+	request, err := c.request(ctx, method, path, content)
+	if err != nil {
+		return 0, err
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	return c.send(request, answer)
+}
+
+func (c *Client) request(ctx context.Context, method, path string, content io.Reader) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	request.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+	return request, nil
+}
+
+func (c *Client) send(request *http.Request, answer any) (int, error) {
+	response, err := c.http.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	if err := failure(request, response); err != nil {
+		return response.StatusCode, err
+	}
+	if answer != nil && response.StatusCode != http.StatusNoContent {
+		if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+			return response.StatusCode, fmt.Errorf("read answer of %s %s: %w", request.Method, request.URL.Path, err)
+		}
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // so that the connection can be used again
+	return response.StatusCode, nil
+}
+
+// failure turns an answer that is no success into an error with the propagator's own message.
+func failure(request *http.Request, response *http.Response) error {
+	if response.StatusCode/100 == 2 {
+		return nil
+	}
+	body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	var parsed struct {
+		Message string `json:"message"`
+	}
+	message := strings.TrimSpace(string(body))
+	if json.Unmarshal(body, &parsed) == nil && parsed.Message != "" {
+		message = parsed.Message
+	}
+	err := fmt.Errorf("%s %s: %s: %s", request.Method, request.URL.Path, response.Status, message)
+	if response.StatusCode == http.StatusNotFound && strings.HasPrefix(request.URL.Path, prefix+"/work/") {
+		return fmt.Errorf("%w (%w)", ErrLost, err)
+	}
+	if response.StatusCode/100 == 4 {
+		return refusal{err}
+	}
+	return err
+}
+
+// refusal is an error that reads as it did without.
+type refusal struct{ error }
+
+func (refusal) Is(target error) bool { return target == ErrRefused }
+func (r refusal) Unwrap() error      { return r.error }
+
+func escapePath(path string) string {
+	parts := strings.Split(path, "/")
+	for i := range parts {
+		parts[i] = url.PathEscape(parts[i])
+	}
+	return strings.Join(parts, "/")
+}
+
+// Outcome is a result and, where there is something to undo, how to undo it when nobody wants the result any more.
+type Outcome struct {
+	work.Result
+	Undo func(context.Context)
+}
+
+// Failed is the outcome of work that could not be done.
+func Failed(err error) Outcome { return Outcome{Result: work.Result{Error: err.Error()}} }
+
+// Serve polls until ctx ends and does each unit of work in its own goroutine with do, keeping its lease; it returns when
+// the last one is done. polled is called after each poll with its error, nil for success.
+func (c *Client) Serve(ctx context.Context, polled func(error), do func(context.Context, *work.Work) Outcome) {
+	const shortestPause, longestPause = 50 * time.Millisecond, 2 * time.Second
+	var running sync.WaitGroup
+	defer running.Wait()
+	pause := shortestPause
+	wait := time.Duration(0) // the first poll answers at once, so that it is soon known whether polling works
+	for ctx.Err() == nil {
+		w, err := c.Poll(ctx, wait)
+		if ctx.Err() != nil && w == nil {
+			return
+		}
+		polled(err)
+		if err != nil {
+			slog.Warn("polling for work failed", "propagator", c.base, "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+			wait, pause = 0, min(2*pause, longestPause)
+			continue
+		}
+		wait, pause = pollWait, shortestPause
+		if w != nil {
+			running.Go(func() { c.one(ctx, w, do) })
+		}
+	}
+}
+
+func (c *Client) one(ctx context.Context, w *work.Work, do func(context.Context, *work.Work) Outcome) {
+	log := slog.With("work", w.ID, "kind", w.Kind, "action", w.ActionID)
+	log.Info("work taken")
+	started := time.Now()
+	workCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go c.keepLease(workCtx, w.ID, cancel)
+	outcome := do(workCtx, w)
+	outcome.TotalDuration = time.Since(started).Nanoseconds()
+	// Also when the worker is being stopped: the result is known, and nobody else will send it.
+	reportCtx, stop := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer stop()
+	err := c.report(reportCtx, w.ID, outcome.Result)
+	if err == nil {
+		log.Info("work done", "error", outcome.Error, "took", time.Since(started).Round(time.Millisecond))
+		return
+	}
+	log.Error("reporting the result failed", "error", err, "result_error", outcome.Error)
+	if errors.Is(err, ErrLost) && outcome.Undo != nil {
+		outcome.Undo(reportCtx)
+	}
+}
+
+// report tries again while the propagator is away: it may be starting again.
+func (c *Client) report(ctx context.Context, id string, r work.Result) error {
+	for pause := 100 * time.Millisecond; ; pause *= 2 {
+		err := c.Result(ctx, id, r)
+		if err == nil || errors.Is(err, ErrLost) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (c *Client) keepLease(ctx context.Context, id string, cancel context.CancelCauseFunc) {
+	ticker := time.NewTicker(work.LeaseDuration / 4)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if err := c.Renew(ctx, id); errors.Is(err, ErrLost) {
+				cancel(err)
+				return
+			} else if err != nil && ctx.Err() == nil {
+				slog.Warn("renewing the lease failed", "work", id, "error", err)
+			}
+		}
+	}
+}
