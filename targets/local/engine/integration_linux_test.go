@@ -179,7 +179,7 @@ func othersBridge(t *testing.T) int {
 	if errors.As(err, &missing) {
 		require.NoError(t, ensureBridge("docker0", netip.MustParsePrefix("172.17.0.0/16")))
 		t.Cleanup(func() {
-			_, err := removeBridges("docker0", nil)
+			_, _, err := removeBridges("docker0", nil, nil)
 			assert.NoError(t, err)
 		})
 		link, err = netlink.LinkByName("docker0")
@@ -294,7 +294,7 @@ func startStockEngine(t *testing.T) string {
 		assert.NoError(t, cmd.Wait())
 		_, err := unmountBelow([]string{dir})
 		assert.NoError(t, err)
-		_, err = removeBridges("stocktest0", nil)
+		_, _, err = removeBridges("stocktest0", nil, nil)
 		assert.NoError(t, err)
 		groups, err := cgroupDirs("stocktest")
 		assert.NoError(t, err)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -51,7 +53,6 @@ func recallPools(o Options) []netip.Prefix {
 	}
 	var used []netip.Prefix
 	for _, field := range strings.Fields(string(data)) {
-		// Only what can be ours: bridges are removed by this.
 		if pool, err := netip.ParsePrefix(field); err == nil && slices.Contains(pools, pool) {
 			used = append(used, pool)
 		}
@@ -135,38 +136,62 @@ func ensureBridge(name string, pool netip.Prefix) error {
 	return nil
 }
 
-// removeBridges removes the engine's bridge and those of its other networks, which are known by their addresses.
-func removeBridges(name string, pools []netip.Prefix) (int, error) {
+// removeBridges removes the engine's bridge and those of its other networks, and returns how many there were. Only names
+// are proof: the engine's own bridge has the instance's, and dockerd keeps the name of each other one, which holds a
+// random id, in its data. An address is none: a bridge of libvirt, LXD or another Docker engine may have been given one
+// of a pool that was free when this engine chose it. A bridge with such an address is named by strangers and left.
+func removeBridges(name string, homes []string, pools []netip.Prefix) (removed int, strangers []string, err error) {
+	records, err := networkRecords(homes)
+	if err != nil {
+		return 0, nil, err
+	}
 	links, err := netlink.LinkList()
 	if err != nil {
-		return 0, fmt.Errorf("list network interfaces: %w", err)
+		return 0, nil, fmt.Errorf("list network interfaces: %w", err)
 	}
-	n := 0
 	for _, link := range links {
 		if link.Type() != "bridge" {
 			continue
 		}
-		ours := link.Attrs().Name == name
-		if !ours {
+		bridge := link.Attrs().Name
+		if bridge != name && !hasBridge(records, bridge) {
 			addresses, err := netlink.AddrList(link, unix.AF_INET)
 			if err != nil {
-				return n, fmt.Errorf("list addresses of %s: %w", link.Attrs().Name, err)
+				return removed, strangers, fmt.Errorf("list addresses of %s: %w", bridge, err)
 			}
-			for _, address := range addresses {
-				prefix, ok := toPrefix(address.IPNet)
-				ours = ours || ok && slices.ContainsFunc(pools, prefix.Overlaps)
+			if slices.ContainsFunc(addresses, func(a netlink.Addr) bool {
+				prefix, ok := toPrefix(a.IPNet)
+				return ok && slices.ContainsFunc(pools, prefix.Overlaps)
+			}) {
+				strangers = append(strangers, bridge)
 			}
-		}
-		if !ours {
 			continue
 		}
 		var missing netlink.LinkNotFoundError
 		if err := netlink.LinkDel(link); err != nil && !errors.As(err, &missing) && !errors.Is(err, unix.ENODEV) {
-			return n, fmt.Errorf("remove bridge %s: %w", link.Attrs().Name, err)
+			return removed, strangers, fmt.Errorf("remove bridge %s: %w", bridge, err)
 		}
-		n++
+		removed++
 	}
-	return n, nil
+	return removed, strangers, nil
+}
+
+// networkRecords reads what dockerd wrote down of its networks (libnetwork's store) in the engine's data below the homes.
+func networkRecords(homes []string) ([]byte, error) {
+	var records []byte
+	for _, home := range homes {
+		data, err := os.ReadFile(filepath.Join(home, "engine", "data", "network", "files", "local-kv.db"))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("read the engine's networks: %w", err)
+		}
+		records = append(records, data...)
+	}
+	return records, nil
+}
+
+// hasBridge says whether libnetwork's records have a network with that bridge. The values in them are JSON.
+func hasBridge(records []byte, bridge string) bool {
+	return strings.HasPrefix(bridge, "br-") && bytes.Contains(records, []byte(`"BridgeName":"`+bridge+`"`))
 }
 
 type rule struct {

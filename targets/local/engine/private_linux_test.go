@@ -108,7 +108,7 @@ func TestPoolsAreRememberedWithTheData(t *testing.T) {
 	require.NoError(t, rememberPool(o, pools[0]))
 	assert.Equal(t, []netip.Prefix{pools[0], pools[1]}, recallPools(o))
 	require.NoError(t, os.WriteFile(o.dir("pools"), []byte("0.0.0.0/0\n"), 0o644))
-	assert.Empty(t, recallPools(o), "what cannot be ours must not have its bridges removed")
+	assert.Empty(t, recallPools(o), "a pool is one of ours or none")
 }
 
 func TestDebianAndItsKinAreKnown(t *testing.T) {

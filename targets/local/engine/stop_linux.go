@@ -135,9 +135,13 @@ func sweep(ctx context.Context, o Options, s state, patience time.Duration) (fou
 		return found, err
 	}
 
-	roots := []string{o.RunDir, o.dir()}
-	if s.Home != "" {
-		roots = append(roots, filepath.Join(s.Home, "engine"))
+	homes := []string{o.Home}
+	if s.Home != "" && s.Home != o.Home {
+		homes = append(homes, s.Home)
+	}
+	roots := []string{o.RunDir}
+	for _, home := range homes {
+		roots = append(roots, filepath.Join(home, "engine"))
 	}
 	n, err := unmountBelow(roots)
 	note(n, "mounts")
@@ -153,8 +157,11 @@ func sweep(ctx context.Context, o Options, s state, patience time.Duration) (fou
 		}
 		used = append(used, pool)
 	}
-	n, err = removeBridges(instance(o.RunDir), used)
+	n, strangers, err := removeBridges(instance(o.RunDir), homes, used)
 	note(n, "network bridges")
+	for _, bridge := range strangers {
+		o.Progress.Step("left bridge %s: it has an address of a pool that this engine once used, but the engine's data does not name it (next, if it is nobody's: ip link delete %s)", bridge, bridge)
+	}
 	if err != nil {
 		return found, err
 	}
