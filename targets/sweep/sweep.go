@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"regexp"
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
@@ -27,10 +27,11 @@ type API interface {
 	Deprecate(ctx context.Context, checkpointID string) error
 }
 
-// Run deprecates the checkpoints of pods in our namespaces (NAMESPACE, NAMESPACE-...) and deletes the clusters of our
-// name (CLUSTER_NAME, CLUSTER_NAME-...) that are older than Age, and says of each which it is. With DRY_RUN=1 it only
-// says so. What tells no age stays, and so does the cluster CLUSTER_ID. One that cannot be removed does not keep the
-// others from it; all such errors are returned.
+// Run deprecates the checkpoints of pods in namespaces of runs (NAMESPACE-TEST-RUN_ID) and deletes the clusters that runs
+// registered (CLUSTER_NAME-RUN_ID) which are older than Age, and says of each which it is. With DRY_RUN=1 it only says
+// so. What has a name of another form is somebody's own and stays, CLUSTER_NAME itself included; so does what was made
+// with E2E_RUN_ID set by hand, what tells no age, and the cluster CLUSTER_ID. One that cannot be removed does not keep
+// the others from it; all such errors are returned.
 func Run(ctx context.Context, con *console.Console, api API, s *settings.Settings, now time.Time) error {
 	w := &sweep{con: con, api: api, settings: s, before: now.Add(-Age)}
 	// Checkpoints first: deleting a cluster makes the propagator forget what it has of it.
@@ -74,7 +75,7 @@ func (w *sweep) clusters(ctx context.Context) error {
 	}
 	var failed []error
 	for _, row := range rows {
-		if row.ID == w.settings.ClusterID || !ours(row.Name, w.settings.ClusterName) {
+		if row.ID == w.settings.ClusterID || !ofRun(row.Name, w.settings.ClusterName, "") {
 			continue
 		}
 		if row.LastSync == nil {
@@ -116,7 +117,7 @@ func (w *sweep) checkpoints(ctx context.Context) error {
 			continue
 		}
 		namespace, created := origin(row, madeBy[row.ID])
-		if !ours(namespace, w.settings.Namespace) || created == nil || !created.Before(w.before) {
+		if !ofRun(namespace, w.settings.Namespace, `-[a-z0-9-]+`) || created == nil || !created.Before(w.before) {
 			continue
 		}
 		done, err := w.remove(fmt.Sprintf("checkpoint %s of a pod in %s, made %s", row.ID, namespace, stamp(*created)),
@@ -148,9 +149,10 @@ func origin(row propagator.Checkpoint, action propagator.Action) (namespace stri
 	return namespace, created
 }
 
-// ours says whether a name is the prefix or one that was made from it.
-func ours(name, prefix string) bool {
-	return prefix != "" && (name == prefix || strings.HasPrefix(name, prefix+"-"))
+// ofRun says whether a run gave that name: the prefix, what the pattern says, and a random run id (eight hexadecimal
+// digits; a namespace of a test that was repeated has a number after it).
+func ofRun(name, prefix, middle string) bool {
+	return prefix != "" && regexp.MustCompile(`^`+regexp.QuoteMeta(prefix)+middle+`-[0-9a-f]{8}(-[0-9]+)?$`).MatchString(name)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
