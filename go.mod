@@ -223,7 +223,7 @@ require (
 
 tool (
 	github.com/checkpoint-restore/checkpointctl
-	github.com/magefile/mage
+	github.com/cedana/cedana-e2e/targets/build/mage
 	github.com/rhysd/actionlint/cmd/actionlint
 	golang.org/x/vuln/cmd/govulncheck
 	gotest.tools/gotestsum

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/build/gobuild"
+	"github.com/cedana/cedana-e2e/targets/build/parent"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
@@ -33,9 +34,19 @@ const deadlineEnv = "E2E_TARGET_DEADLINE"
 // Target compiles the program, if it is not up to date, and runs the target in it. When the target fails, this process
 // ends with its exit status: the program has said why.
 //
-// The end of ctx interrupts the program, which then puts things in order; the end of this process terminates it, so that
-// it can do so even after `mage -t`, which waits for nothing.
+// The end of ctx, or of the Mage that started this process, interrupts the program, which then puts things in order; the
+// end of this process terminates it, so that it can do so even after `mage -t`, which waits for nothing.
 func Target(ctx context.Context, name string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	gone := parent.Gone(ctx)
+	go func() {
+		select {
+		case <-gone:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	path, err := compile(ctx, console.Standard(), name)
 	if err != nil {
 		return err
@@ -100,6 +111,19 @@ func binary(root string) (string, error) {
 	return filepath.Join(home, "build", "targets-"+hex.EncodeToString(sum[:6])), nil
 }
 
+// InterruptLimit is how long a target may put things in order after a signal: less than the 5 s after which `go tool mage`
+// kills what is left, and than the 7.5 s after which GitHub does.
+const InterruptLimit = 4 * time.Second
+
+// giveUp ends this process and what it has started in its process group.
+func giveUp() {
+	fmt.Fprintf(os.Stderr, "Error: interrupted, and not in order after %s: `go tool mage clean` removes what is left\n", InterruptLimit)
+	if syscall.Getpgrp() == os.Getpid() { // as Target starts it; else the group is the caller's
+		_ = syscall.Kill(0, syscall.SIGKILL)
+	}
+	os.Exit(1)
+}
+
 // Main runs the target that the command line names, and returns the exit status.
 func Main(targets map[string]func(context.Context) error) int {
 	var name string
@@ -111,9 +135,10 @@ func Main(targets map[string]func(context.Context) error) int {
 		fmt.Fprintf(os.Stderr, "Error: no target %q: run this through `go tool mage`\n", name)
 		return 2
 	}
-	// Later signals change nothing: what is left to do then is to put things in order, which has limits of its own.
+	// Later signals change nothing: what is left to do then is to put things in order.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(InterruptLimit, giveUp) })()
 	if text, ok := os.LookupEnv(deadlineEnv); ok {
 		deadline, err := time.Parse(time.RFC3339Nano, text)
 		if err != nil {
