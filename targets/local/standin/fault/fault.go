@@ -102,7 +102,7 @@ var all = []Regression{
 	{DeletedFileReturns, Helper, "what was deleted from the root file system is there again after a restore"},
 	{EmptyDirLost, Helper, "emptyDir volumes are not in the checkpoint"},
 	{ArchiveTruncated, Propagator, "only the first half of an archive comes back from the store"},
-	{ReadyBeforeStored, Helper, "a checkpoint is ready 10 s before its archives are stored"},
+	{ReadyBeforeStored, Propagator, "a checkpoint is ready 10 s before its archives are stored"},
 	{SourceFrozen, Helper, "the source pod stays frozen after its checkpoint"},
 	{SourceKilled, Helper, "the source pod's processes are killed after their checkpoint"},
 	{SourceFrozenLong, Helper, "the source pod stays frozen for 12 s after its checkpoint"},
@@ -161,12 +161,13 @@ func (n Name) Describe() string {
 	return string(n)
 }
 
-// Is reports whether this is the regression to show at this place. If so it says it in the log: from here on the
-// caller misbehaves.
+// Warn says in the log that what happens here is wrong on purpose.
+func (n Name) Warn(log *slog.Logger) { log.Warn("MISBEHAVING ON PURPOSE", "fault", n.Describe()) }
+
+// Is reports whether this is the fault to show at this place, and then warns.
 func (n Name) Is(here Name, log *slog.Logger) bool {
-	if n != here {
-		return false
+	if n == here {
+		n.Warn(log)
 	}
-	log.Warn("MISBEHAVING ON PURPOSE", "regression", n.Describe())
-	return true
+	return n == here
 }

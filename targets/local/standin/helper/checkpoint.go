@@ -115,7 +115,7 @@ func (h *Helper) upload(ctx context.Context, w *work.Work, pod *corev1.Pod, d *d
 		return result, err
 	}
 	begin := time.Now()
-	if result.SHA256, result.Size, err = h.send(ctx, w, result.Path, d, packed); err != nil {
+	if result.SHA256, result.Size, err = h.send(ctx, result.Path, d, packed); err != nil {
 		return result, fmt.Errorf("upload checkpoint of container %s: %w", d.Name, err)
 	}
 	result.Info, err = json.Marshal(h.info(d, frozen, time.Since(begin)))
@@ -125,10 +125,7 @@ func (h *Helper) upload(ctx context.Context, w *work.Work, pod *corev1.Pod, d *d
 	return result, nil
 }
 
-func (h *Helper) send(ctx context.Context, w *work.Work, path string, d *dumped, packed *archive.Packed) (sum string, size int64, err error) {
-	if w.Regression.Is(fault.ReadyBeforeStored, slog.Default()) {
-		return h.sendLate(ctx, path, packed)
-	}
+func (h *Helper) send(ctx context.Context, path string, d *dumped, packed *archive.Packed) (sum string, size int64, err error) {
 	stream := packed.Open()
 	defer stream.Close()
 	if h.compression == archive.CompressionNone {

@@ -3,8 +3,6 @@ package helper
 import (
 	"archive/tar"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -154,34 +152,4 @@ func held(name string, open []string) bool {
 		}
 	}
 	return false
-}
-
-// late is how long after its result an archive is stored.
-const late = 10 * time.Second
-
-// sendLate reckons an archive's sum and stores it some time after the result has been told.
-func (h *Helper) sendLate(ctx context.Context, path string, packed *archive.Packed) (string, int64, error) {
-	stream := packed.Open()
-	defer stream.Close()
-	// A file without a name: the checkpoint's directory is gone by then.
-	kept, err := os.CreateTemp(h.workDir, "late-")
-	if err != nil {
-		return "", 0, err
-	}
-	sum := sha256.New()
-	size, err := io.Copy(io.MultiWriter(kept, sum), stream)
-	if err = errors.Join(err, os.Remove(kept.Name())); err == nil {
-		_, err = kept.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		return "", 0, errors.Join(err, kept.Close())
-	}
-	go func() {
-		defer kept.Close()
-		time.Sleep(late)
-		if err := h.store.Put(context.WithoutCancel(ctx), path, kept, size); err != nil {
-			slog.Error("store an archive late", "path", path, "error", err)
-		}
-	}()
-	return hex.EncodeToString(sum.Sum(nil)), size, nil
 }

@@ -3,7 +3,6 @@ package helper
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -82,24 +81,4 @@ func TestEachRegressionSpoilsOneThingInACheckpoint(t *testing.T) {
 			require.Equal(t, want.flipped, bytes.Count(pages, []byte{0xff}))
 		})
 	}
-}
-
-// nothingStored fails a test in which something is stored.
-type nothingStored struct{ *testing.T }
-
-func (n nothingStored) Put(context.Context, string, io.ReadSeeker, int64) error {
-	n.Error("stored at once")
-	return nil
-}
-
-func TestALateArchiveHasItsSumAtOnce(t *testing.T) {
-	t.Parallel()
-	d := dumpedInTest(t)
-	packed, err := d.checkpoint.Pack()
-	require.NoError(t, err)
-	h := &Helper{store: nothingStored{t}, workDir: t.TempDir()}
-	sum, size, err := h.sendLate(t.Context(), "path", packed)
-	require.NoError(t, err)
-	require.Len(t, sum, 64)
-	require.Equal(t, packed.Size(), size)
 }

@@ -7,7 +7,6 @@ import (
 	"sort"
 	"time"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
@@ -54,9 +53,6 @@ func (s *Server) listActions(w http.ResponseWriter, r *http.Request) error {
 		}
 		cluster = id
 	}
-	if cluster != "" && s.misbehaves(fault.ClusterFilterIgnored) {
-		cluster = ""
-	}
 	kind, status := query.Get("type"), query.Get("status")
 	var found []store.Action
 	err := s.store.View(func(tx *store.Tx) (err error) {
@@ -69,9 +65,6 @@ func (s *Server) listActions(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	sort.Slice(found, func(i, j int) bool { return found[i].Created.After(found[j].Created) })
-	if len(found) > 0 && s.misbehaves(fault.ActionNotListed) {
-		found = found[1:]
-	}
 	rows := make([]propagator.Action, 0, len(found))
 	for _, a := range found {
 		row, err := wireAction(a)

@@ -2,14 +2,12 @@ package server
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
@@ -43,10 +41,6 @@ func (s *Server) checkpointPod(w http.ResponseWriter, r *http.Request) error {
 		a.ClusterID, a.PodUID, a.PodName, a.Namespace, a.NodeName = pod.ClusterID, pod.UID, pod.Name, pod.Namespace, pod.NodeName
 		return pod.Object, err
 	})
-	var refused *httpError
-	if errors.As(err, &refused) && refused.code == http.StatusNotFound && s.misbehaves(fault.UnknownPodAccepted) {
-		return writeText(w, a.ID)
-	}
 	if err != nil {
 		return err
 	}
@@ -142,14 +136,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	answer := propagator.Status{Status: a.Status, Details: a.Error}
-	if a.Status == propagator.StatusError && s.misbehaves(fault.ErrorWithoutDetails) {
-		answer.Details = ""
-	}
-	if a.Status == propagator.StatusReady && s.misbehaves(fault.StatusWordWrong) {
-		answer.Status = "done"
-	}
-	return writeJSON(w, answer)
+	return writeJSON(w, propagator.Status{Status: a.Status, Details: a.Error})
 }
 
 func (s *Server) action(id string) (store.Action, error) {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
@@ -35,9 +34,6 @@ func (s *Server) listCheckpoints(w http.ResponseWriter, r *http.Request) error {
 		}
 		cluster = id
 	}
-	if cluster != "" && s.misbehaves(fault.ClusterFilterIgnored) {
-		cluster = ""
-	}
 	var found []store.Checkpoint
 	err := s.store.View(func(tx *store.Tx) (err error) {
 		found, err = tx.Checkpoints.Where("", func(c store.Checkpoint) bool {
@@ -49,9 +45,6 @@ func (s *Server) listCheckpoints(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	sort.Slice(found, func(i, j int) bool { return found[i].Created.After(found[j].Created) })
-	if len(found) > 0 && s.misbehaves(fault.CheckpointNotListed) {
-		found = found[1:]
-	}
 	rows := make([]propagator.Checkpoint, 0, len(found))
 	for _, c := range found {
 		rows = append(rows, c.Checkpoint)
@@ -105,7 +98,7 @@ func (s *Server) deprecate(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.changeRow(w, id, func(_ *store.Tx, row *store.Checkpoint) error {
-		if row.Deprecated == nil && !s.misbehaves(fault.DeprecateIgnored) {
+		if row.Deprecated == nil {
 			now := s.now()
 			row.Status, row.Deprecated = propagator.CheckpointDeprecated, &now
 		}

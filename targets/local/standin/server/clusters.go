@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -54,7 +53,7 @@ func (s *Server) createCluster(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		row := store.Cluster{ID: uuid.NewString(), Name: req.ClusterName, Status: statusActive, Metadata: json.RawMessage("{}")}
-		if len(named) > 0 && !s.misbehaves(fault.ClusterTwice) {
+		if len(named) > 0 {
 			row = named[0]
 		}
 		row.Kind, id = req.Kind, row.ID
@@ -104,10 +103,6 @@ func (s *Server) deleteCluster(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r, "cluster id")
 	if err != nil {
 		return err
-	}
-	if s.misbehaves(fault.ClusterStays) {
-		w.WriteHeader(http.StatusOK)
-		return nil
 	}
 	var actions []store.Action
 	err = s.store.Update(func(tx *store.Tx) error {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/archives"
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 )
 
@@ -53,13 +51,9 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) error {
 		return archiveError(err)
 	}
 	defer file.Close()
-	var content io.ReadSeeker = file
-	if s.misbehaves(fault.ArchiveTruncated) {
-		content = io.NewSectionReader(file, 0, entry.Size/2)
-	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set(work.HeaderSHA256, entry.SHA256)
-	http.ServeContent(w, r, "", entry.Modified, content)
+	http.ServeContent(w, r, "", entry.Modified, file)
 	return nil
 }
 

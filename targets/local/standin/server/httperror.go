@@ -30,7 +30,7 @@ func notFound(format string, args ...any) error {
 	return &httpError{http.StatusNotFound, fmt.Sprintf(format, args...)}
 }
 
-// writeError answers with the API's error body; whatever is no httpError is the server's own fault.
+// writeError answers with the API's error body; whatever is no httpError is an internal error.
 func writeError(w http.ResponseWriter, err error) int {
 	code, message := http.StatusInternalServerError, err.Error()
 	var known *httpError

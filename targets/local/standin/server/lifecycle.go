@@ -36,7 +36,7 @@ func (s *Server) begin(a *store.Action, fill func(*store.Tx) (pod json.RawMessag
 // unit is the work of an action, whom it is for, and the pod that it keeps busy.
 func (s *Server) unit(a store.Action, spec json.RawMessage) (work.Work, worker, string) {
 	// A restart must know the work again when its result comes: it has the action's id.
-	w := work.Work{ID: a.ID, ActionID: a.ID, Regression: s.cfg.Regression}
+	w := work.Work{ID: a.ID, ActionID: a.ID}
 	if a.Type == propagator.ActionRestorePod {
 		w.Kind = work.KindRestore
 		w.Restore = &work.Restore{

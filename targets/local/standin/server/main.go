@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -33,8 +32,9 @@ type options struct {
 	cfg                          Config
 }
 
-// Main is `cedana propagator`: it serves until ctx ends, then lets requests under way finish.
-func Main(ctx context.Context, args []string) error {
+// Main is `cedana propagator`: it serves until ctx ends, then lets requests under way finish. Each of change may alter
+// the configuration that the command line gives.
+func Main(ctx context.Context, args []string, change ...func(*Config)) error {
 	o, err := parse(args, os.Getenv)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -43,6 +43,9 @@ func Main(ctx context.Context, args []string) error {
 		return misuse{err}
 	}
 	o.cfg.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	for _, c := range change {
+		c(&o.cfg)
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", o.listen, err)
@@ -77,10 +80,6 @@ func parse(args []string, getenv func(string) string) (options, error) {
 		if d < 0 {
 			return o, fmt.Errorf("--%s %s: want a duration above 0", name, d)
 		}
-	}
-	var err error
-	if o.cfg.Regression, err = fault.Parse(getenv(fault.Variable)); err != nil {
-		return o, fmt.Errorf("%s %w", fault.Variable, err)
 	}
 	token := getenv(tokenVariable)
 	if o.tokenFile != "" {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
@@ -91,7 +90,7 @@ func (s *Server) restorable(tx *store.Tx, id string) (store.Action, error) {
 		if err != nil {
 			return a, err
 		}
-		if !ok || row.Deprecated != nil && !s.misbehaves(fault.DeprecatedRestorable) {
+		if !ok || row.Deprecated != nil {
 			return a, badRequest("Invalid action_id: checkpoint %s of container %s is deprecated", c.CheckpointID, c.Container)
 		}
 	}

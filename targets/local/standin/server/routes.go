@@ -13,8 +13,6 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 )
 
 // handler answers one request; its error becomes the API's error body.
@@ -136,7 +134,7 @@ func (s *Server) middleware(mux *http.ServeMux) http.Handler {
 			s.log.Log(r.Context(), level, "request", "method", r.Method, "path", r.URL.Path, "code", rec.code,
 				"took", s.now().Sub(start), "request", id)
 		}()
-		if r.URL.Path != healthPath && !s.authorized(r) && !s.misbehaves(fault.WrongTokenAccepted) {
+		if r.URL.Path != healthPath && !s.authorized(r) {
 			rec.Header().Set("WWW-Authenticate", "Bearer")
 			writeError(rec, &httpError{http.StatusUnauthorized, "invalid or missing API key"})
 			return

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/archives"
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -43,8 +42,11 @@ type Config struct {
 	Tick  time.Duration
 	Sweep time.Duration
 
-	// Regression is how the server and its workers are to misbehave, to see whether the suite notices; none by default.
-	Regression fault.Name
+	// Archives, where set, is given the store of archives and returns what the server uses in its place.
+	Archives func(Archives) Archives
+	// Middleware, where set, is given the records and the API's handler and returns what answers in its place. The
+	// handler checks the token and has the workers' calls, too.
+	Middleware func(*store.Store, http.Handler) http.Handler
 }
 
 func (c *Config) defaults() {
@@ -71,7 +73,7 @@ type Server struct {
 	log      *slog.Logger
 	tokenSum [sha256.Size]byte
 	store    *store.Store
-	archives *archives.Store
+	archives Archives
 	queue    *queue
 	endings  endings
 	now      func() time.Time
@@ -99,23 +101,26 @@ func Open(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := archives.Open(cfg.Dir)
+	blobs, err := archives.Open(cfg.Dir)
 	if err != nil {
 		return nil, errors.Join(err, records.Close())
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Log, tokenSum: sha256.Sum256([]byte(cfg.Token.Reveal())),
-		store: records, archives: files, queue: newQueue(cfg.Lease, time.Now), now: time.Now,
+		store: records, archives: Stored(blobs), queue: newQueue(cfg.Lease, time.Now), now: time.Now,
 	}
 	s.cfg.Token = "" // only its sum is needed from here on
-	if cfg.Regression != "" {
-		s.log.Warn("THIS PROPAGATOR IS BROKEN ON PURPOSE", "regression", cfg.Regression.Describe(), "variable", fault.Variable)
+	if cfg.Archives != nil {
+		s.archives = cfg.Archives(s.archives)
 	}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.handler = s.middleware(s.routes())
+	if cfg.Middleware != nil {
+		s.handler = cfg.Middleware(records, s.handler)
+	}
 	if err := s.resume(); err != nil {
 		s.stop()
-		return nil, errors.Join(err, files.Close(), records.Close())
+		return nil, errors.Join(err, blobs.Close(), records.Close())
 	}
 	s.loop.Go(s.watch)
 	return s, nil

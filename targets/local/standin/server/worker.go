@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -114,14 +112,10 @@ func (s *Server) workResult(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if a.Type == propagator.ActionCheckpointPod && s.misbehaves(fault.NeverFinishes) {
-		s.queue.drop(id) // else the lease would end it
-		return writeText(w, id)
-	}
 	var reason string
 	if res.Error != "" {
 		reason = res.Error
-	} else if a.Type == propagator.ActionCheckpointPod && !a.HasEnded() && !s.misbehaves(fault.ReadyBeforeStored) {
+	} else if a.Type == propagator.ActionCheckpointPod && !a.HasEnded() {
 		reason = s.checkArchives(res.Containers)
 	}
 	a, err = s.step(id, func(tx *store.Tx, a *store.Action) error {
@@ -131,9 +125,6 @@ func (s *Server) workResult(w http.ResponseWriter, r *http.Request) error {
 		}
 		if a.Type == propagator.ActionRestorePod {
 			a.RestoredPod = res.PodName
-			if s.misbehaves(fault.NodeMisreported) {
-				a.NodeName += "-other"
-			}
 		}
 		if reason != "" {
 			a.Status, a.Error = propagator.StatusError, reason
@@ -214,9 +205,6 @@ func (s *Server) readyRows(tx *store.Tx, a *store.Action, containers []work.Cont
 		if err != nil {
 			return badRequest("container %s: %v", c.Container, err)
 		}
-		if s.misbehaves(fault.InfoOfAnotherPod) {
-			info = bytes.ReplaceAll(info, []byte(`"pod_name":"`), []byte(`"pod_name":"another-`))
-		}
 		row.Info, row.ActionID, row.ClusterID, row.Path, row.Checksum = info, a.ID, a.ClusterID, c.Path, c.SHA256
 		row.Name = a.Namespace + "/" + a.PodName + "/" + c.Container
 		if c.GPU != "" {
@@ -252,9 +240,6 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
 	}
 	if a.Type != propagator.ActionCheckpointPod || a.Status != propagator.StatusReady {
 		return notFound("action %s is a %s in state %s, not a finished checkpoint", id, a.Type, a.Status)
-	}
-	if a, err = s.misplaced(a); err != nil {
-		return err
 	}
 	for _, c := range a.Containers {
 		file, err := s.archives.Open(c.Path)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault/propagatorfault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/helper"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
 	"github.com/cedana/cedana-e2e/targets/local/standin/manager"
@@ -33,7 +35,7 @@ var byName = map[string]part{
 
 // byArgument are the sub-commands.
 var byArgument = map[string]part{
-	"propagator":               server.Main,
+	"propagator":               propagator,
 	"manager":                  manager.Main,
 	"helper":                   helper.Main,
 	runtime.SignalLaterCommand: runtime.SignalLater,
@@ -60,6 +62,19 @@ func run(ctx context.Context, argv []string) error {
 		}
 	}
 	return usageError(argv[1:])
+}
+
+// propagator is the API server, with the fault that its environment asks for.
+func propagator(ctx context.Context, args []string) error {
+	name, err := fault.Parse(os.Getenv(fault.Variable))
+	switch {
+	case err != nil:
+		return usage(fmt.Sprintf("%s: %v", fault.Variable, err))
+	case name == "":
+		return server.Main(ctx, args)
+	default:
+		return server.Main(ctx, args, propagatorfault.Inject(name))
+	}
 }
 
 type usage string

@@ -1,0 +1,154 @@
+package propagatorfault
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/store"
+	"github.com/cedana/cedana-e2e/targets/local/standin/work"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+)
+
+// changeStatus changes the answer to a question for an action's status; change reports whether it did.
+func changeStatus(change func(*propagator.Status) bool) func(injector, http.Handler) http.Handler {
+	return func(in injector, next http.Handler) http.Handler {
+		return on(getStatus, next, func(w http.ResponseWriter, r *http.Request, _ string) {
+			a := hold(next, r)
+			text := a.body.Bytes()
+			var status propagator.Status
+			if a.code == http.StatusOK && json.Unmarshal(text, &status) == nil && change(&status) {
+				in.warn(r)
+				if changed, err := json.Marshal(status); err == nil {
+					text = changed
+				}
+			}
+			a.send(w, text)
+		})
+	}
+}
+
+func withoutDetails(s *propagator.Status) bool {
+	s.Details = ""
+	return s.Status == propagator.StatusError
+}
+
+func wrongWord(s *propagator.Status) bool {
+	ready := s.Status == propagator.StatusReady
+	if ready {
+		s.Status = "done"
+	}
+	return ready
+}
+
+// swallowResult accepts the result of a checkpoint and does nothing with it.
+func swallowResult(in injector, next http.Handler) http.Handler {
+	return on(reportResult, next, func(w http.ResponseWriter, r *http.Request, id string) {
+		if a, ok := in.action(id); !ok || a.Type != propagator.ActionCheckpointPod {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if refused := refusal(next, r); refused != nil {
+			refused.send(w, refused.body.Bytes())
+			return
+		}
+		in.warn(r)
+		accept(w, id)
+	})
+}
+
+// misreportNode names another node in the result of a restore.
+func misreportNode(in injector, next http.Handler) http.Handler {
+	return on(reportResult, next, func(w http.ResponseWriter, r *http.Request, _ string) {
+		var result work.Result
+		if json.Unmarshal(body(r), &result) == nil && result.PodName != "" {
+			in.warn(r)
+			result.NodeName += "-other"
+			if changed, err := json.Marshal(result); err == nil {
+				setBody(r, changed)
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// acceptUnknownPod answers with an action id where there is no such pod.
+func acceptUnknownPod(in injector, next http.Handler) http.Handler {
+	return on(checkpointPod, next, func(w http.ResponseWriter, r *http.Request, _ string) {
+		a := hold(next, r)
+		if a.code != http.StatusNotFound {
+			a.send(w, a.body.Bytes())
+			return
+		}
+		in.warn(r)
+		accept(w, uuid.NewString())
+	})
+}
+
+// otherManifest hands out another checkpoint than the one asked for. Where choose finds none, the one asked for is right.
+func otherManifest(choose func(tx *store.Tx, asked, other store.Action) bool) func(injector, http.Handler) http.Handler {
+	return func(in injector, next http.Handler) http.Handler {
+		return on(getManifest, next, func(w http.ResponseWriter, r *http.Request, id string) {
+			other, ok := in.other(id, choose)
+			if !ok {
+				next.ServeHTTP(w, r)
+				return
+			}
+			in.warn(r)
+			swapped := r.Clone(r.Context())
+			swapped.URL.Path = strings.Replace(r.URL.Path, id, other.ID, 1)
+			swapped.URL.RawPath = ""
+			a := hold(next, swapped)
+			a.send(w, []byte(strings.ReplaceAll(a.body.String(), `"action_id":"`+other.ID+`"`, `"action_id":"`+id+`"`)))
+		})
+	}
+}
+
+// other is the newest checkpoint that choose accepts in place of the one asked for.
+func (in injector) other(id string, choose func(tx *store.Tx, asked, other store.Action) bool) (other store.Action, there bool) {
+	asked, ok := in.action(id)
+	if !ok || asked.Type != propagator.ActionCheckpointPod || asked.Status != propagator.StatusReady {
+		return other, false
+	}
+	err := in.store.View(func(tx *store.Tx) (err error) {
+		other, there, err = store.Newest(tx.Actions, store.CreatedAction, func(a store.Action) bool {
+			return a.Type == propagator.ActionCheckpointPod && a.Status == propagator.StatusReady && choose(tx, asked, a)
+		})
+		return err
+	})
+	if err != nil {
+		in.log.Error("look for another checkpoint", "action", id, "error", err)
+	}
+	return other, there && err == nil
+}
+
+func older(_ *store.Tx, asked, other store.Action) bool {
+	return other.PodUID == asked.PodUID && other.Created.Before(asked.Created)
+}
+
+func ofAnotherPod(_ *store.Tx, asked, other store.Action) bool {
+	return other.PodUID != asked.PodUID && other.Namespace == asked.Namespace && len(other.Containers) > 0 && len(asked.Containers) > 0 &&
+		other.Containers[0].Container == asked.Containers[0].Container
+}
+
+// restoredFrom accepts the checkpoint from which the pod of the one asked for was restored itself.
+func restoredFrom(tx *store.Tx, asked, other store.Action) bool {
+	spec, _, err := tx.Specs.Get(asked.ID)
+	var pod struct {
+		Metadata struct {
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+	}
+	return err == nil && json.Unmarshal(spec, &pod) == nil && pod.Metadata.Annotations[work.AnnotationCheckpoint] == other.ID
+}
+
+// action is a record, and whether there is one that can be read.
+func (in injector) action(id string) (a store.Action, ok bool) {
+	err := in.store.View(func(tx *store.Tx) (err error) {
+		a, ok, err = tx.Actions.Get(id)
+		return err
+	})
+	return a, ok && err == nil
+}
