@@ -35,8 +35,8 @@ func restClient(config *rest.Config) (*rest.RESTClient, error) {
 	return client, nil
 }
 
-// pods is what the manager does to pods.
-type pods interface {
+// Pods is what the manager does to pods.
+type Pods interface {
 	Create(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error)
 	Get(ctx context.Context, namespace, name string) (*corev1.Pod, error)
 	// Delete removes exactly the pod with that UID, at once.

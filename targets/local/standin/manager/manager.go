@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -35,8 +36,16 @@ type Environment struct {
 	RestoreTimeout time.Duration `env:"CEDANA_RESTORE_TIMEOUT,default=2m"`
 }
 
+// Seams are where something can be put around the parts of a manager; the zero value puts nothing.
+type Seams struct {
+	// Transport carries the polls for work; nil means http.DefaultTransport.
+	Transport http.RoundTripper
+	// Decorate is given the parts that a restore is done with and returns those to use in their place.
+	Decorate func(Parts) Parts
+}
+
 // Main is `cedana manager`, in a pod of the cluster.
-func Main(ctx context.Context, _ []string) error {
+func Main(ctx context.Context, _ []string, seams Seams) error {
 	var env Environment
 	if err := envconfig.Process(ctx, &env); err != nil {
 		return fmt.Errorf("read environment: %w", err)
@@ -53,10 +62,10 @@ func Main(ctx context.Context, _ []string) error {
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
-	return run(ctx, env, config)
+	return run(ctx, env, config, seams)
 }
 
-func run(ctx context.Context, env Environment, config *rest.Config) error {
+func run(ctx context.Context, env Environment, config *rest.Config, seams Seams) error {
 	kubernetes, err := restClient(config)
 	if err != nil {
 		return err
@@ -65,15 +74,20 @@ func run(ctx context.Context, env Environment, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	queue, err := worker.New(env.URL, env.Token, work.RoleManager, env.ClusterID, "")
+	queue, err := worker.New(env.URL, env.Token, work.RoleManager, env.ClusterID, "", worker.WithTransport(seams.Transport))
 	if err != nil {
 		return err
 	}
+	f := &follower{timeout: env.RestoreTimeout}
+	parts := Parts{Build: restoredPod, Pods: podAPI{kubernetes}, Follow: f.follow}
+	if seams.Decorate != nil {
+		parts = seams.Decorate(parts)
+	}
 	m := &manager{
 		api: api, queue: queue, reporter: newReporter(env.ClusterID, api.SyncCluster),
-		restorer: &restorer{pods: podAPI{kubernetes}, timeout: env.RestoreTimeout},
-		pods:     informer(kubernetes, "pods", &corev1.Pod{}),
-		nodes:    informer(kubernetes, "nodes", &corev1.Node{}),
+		restorer: &restorer{parts}, follower: f,
+		pods:  informer(kubernetes, "pods", &corev1.Pod{}),
+		nodes: informer(kubernetes, "nodes", &corev1.Node{}),
 	}
 	ready := health.New(env.Address, "the cluster's pods and nodes are not known yet")
 	return ready.Serve(ctx, func(ctx context.Context) error { return m.run(ctx, ready, env.URL) })
@@ -84,6 +98,7 @@ type manager struct {
 	queue       *worker.Client
 	reporter    *reporter
 	restorer    *restorer
+	follower    *follower
 	pods, nodes cache.SharedIndexInformer
 }
 
@@ -117,7 +132,7 @@ func (m *manager) handlers() error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, m.pods.SetTransform(trim), m.nodes.SetTransform(trim))
-	add(m.pods, m.restorer.handler())
+	add(m.pods, m.follower.handler())
 	add(m.pods, m.reporter.handler("Pod"))
 	add(m.nodes, m.reporter.handler("Node"))
 	return errors.Join(errs...)

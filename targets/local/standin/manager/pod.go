@@ -105,7 +105,7 @@ func sidecars(init []corev1.Container) []corev1.Container {
 // restoredName is the original's name with one -restored at its end, however often the pod was restored: whoever looks
 // for a restored pod looks for that, and for the original's name in it.
 func restoredName(namespace, original string) string {
-	return fitName(namespace, strings.TrimSuffix(original, nameSuffix), nameSuffix)
+	return FitName(namespace, strings.TrimSuffix(original, nameSuffix), nameSuffix)
 }
 
 // otherName is for when name is taken, by an earlier restored pod for one.
@@ -114,12 +114,12 @@ func otherName(namespace, name, action string) string {
 	if len(letters) > actionLetters {
 		letters = letters[:actionLetters]
 	}
-	return fitName(namespace, name, "-"+letters)
+	return FitName(namespace, name, "-"+letters)
 }
 
-// fitName cuts a name so that it and its suffix are the name of a pod that the kubelet can start in the namespace; what
+// FitName cuts a name so that it and its suffix are the name of a pod that the kubelet can start in the namespace; what
 // is left must not end in a separator.
-func fitName(namespace, name, suffix string) string {
+func FitName(namespace, name, suffix string) string {
 	most := min(maxNameLength, maxDirLength-len(namespace)-uidLength-len("__"))
 	if over := len(name) + len(suffix) - most; over > 0 {
 		name = strings.TrimRight(name[:len(name)-over], "-.")

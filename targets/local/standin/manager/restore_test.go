@@ -96,16 +96,22 @@ func restoreWork(t *testing.T) *work.Work {
 	return &work.Work{ID: "w", Kind: work.KindRestore, ActionID: action, Restore: request(t, nil)}
 }
 
+// restoring is a restorer, and the follower of what it has created.
+func restoring(f *fakePods, timeout time.Duration) (*restorer, *follower) {
+	w := &follower{timeout: timeout}
+	return &restorer{Parts{Build: restoredPod, Pods: f, Follow: w.follow}}, w
+}
+
 // whatever becomes of a created pod, the watch tells the restorer.
 func watched(f *fakePods, becomes func(*corev1.Pod) *corev1.Pod) *restorer {
-	r := &restorer{pods: f, timeout: 5 * time.Second}
-	handler := r.handler()
+	r, w := restoring(f, 5*time.Second)
+	handler := w.handler()
 	f.created = func(p *corev1.Pod) {
 		// Until the restorer follows it: the informer too may be ahead of the answer to the creation.
 		for {
-			r.mutex.Lock()
-			_, following := r.followed[p.UID]
-			r.mutex.Unlock()
+			w.mutex.Lock()
+			_, following := w.followed[p.UID]
+			w.mutex.Unlock()
 			if following {
 				break
 			}
@@ -144,7 +150,7 @@ func TestAPodThatCannotBeRestoredIsNotLeftCrashLooping(t *testing.T) {
 func TestAPodThatIsNotReadyInTimeIsRemovedWithItsLastState(t *testing.T) {
 	t.Parallel()
 	f := newFakePods()
-	r := &restorer{pods: f, timeout: 20 * time.Millisecond}
+	r, _ := restoring(f, 20*time.Millisecond)
 	got := r.do(t.Context(), restoreWork(t))
 	require.Contains(t, got.Error, "not Ready after 20ms")
 	require.Contains(t, got.Error, "last state: phase")
@@ -156,7 +162,8 @@ func TestAnActionThatHasEndedElsewhereEndsTheRestore(t *testing.T) {
 	f := newFakePods()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(context.DeadlineExceeded)
-	got := (&restorer{pods: f, timeout: time.Minute}).do(ctx, restoreWork(t))
+	r, _ := restoring(f, time.Minute)
+	got := r.do(ctx, restoreWork(t))
 	require.Contains(t, got.Error, context.DeadlineExceeded.Error())
 	require.Equal(t, []string{"web-restored"}, f.deleted, "also when the work was cancelled")
 }
@@ -164,13 +171,13 @@ func TestAnActionThatHasEndedElsewhereEndsTheRestore(t *testing.T) {
 func TestAPodDeletedBySomeoneElseEndsTheRestore(t *testing.T) {
 	t.Parallel()
 	f := newFakePods()
-	r := &restorer{pods: f, timeout: 5 * time.Second}
-	handler := r.handler()
+	r, w := restoring(f, 5*time.Second)
+	handler := w.handler()
 	f.created = func(p *corev1.Pod) {
 		for {
-			r.mutex.Lock()
-			_, following := r.followed[p.UID]
-			r.mutex.Unlock()
+			w.mutex.Lock()
+			_, following := w.followed[p.UID]
+			w.mutex.Unlock()
 			if following {
 				handler.OnDelete(p)
 				return
@@ -185,7 +192,8 @@ func TestThePodOfAnActionIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	// By another replica, or by this one before it was restarted.
 	f := newFakePods(named("web-restored", action))
-	p, err := (&restorer{pods: f}).ensure(t.Context(), restoreWork(t))
+	r, _ := restoring(f, time.Minute)
+	p, err := r.ensure(t.Context(), restoreWork(t))
 	require.NoError(t, err)
 	require.Equal(t, "web-restored", p.Name)
 	require.Len(t, f.pods, 1)
@@ -194,14 +202,15 @@ func TestThePodOfAnActionIsMadeOnce(t *testing.T) {
 func TestATakenNameGetsAnotherOfTheSameAction(t *testing.T) {
 	t.Parallel()
 	f := newFakePods(named("web-restored", "another action"))
-	p, err := (&restorer{pods: f}).ensure(t.Context(), restoreWork(t))
+	r, _ := restoring(f, time.Minute)
+	p, err := r.ensure(t.Context(), restoreWork(t))
 	require.NoError(t, err)
 	require.Equal(t, "web-restored-8d7b1", p.Name)
 
 	// A name that the caller wants is that or none.
 	w := restoreWork(t)
 	w.Restore.PodName, w.ActionID = "web-restored", "third"
-	_, err = (&restorer{pods: f}).ensure(t.Context(), w)
+	_, err = r.ensure(t.Context(), w)
 	require.True(t, apierrors.IsAlreadyExists(err), "%v", err)
 	require.ErrorContains(t, err, "ns/web-restored")
 }

@@ -80,7 +80,7 @@ const (
 	AnnotationRestore = AnnotationPrefix + "restore-action"
 	LabelRestore      = AnnotationRestore
 	// AnnotationRegression has the regression that the runtime is to show; only where the propagator was started with one.
-	AnnotationRegression = AnnotationPrefix + "regression"
+	AnnotationRegression = AnnotationPrefix + "fault"
 )
 
 // Work is one unit.

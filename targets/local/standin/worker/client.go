@@ -42,13 +42,25 @@ type Client struct {
 	Node      string
 }
 
+// Option changes a Client.
+type Option func(*Client)
+
+// WithTransport sends requests through t; nil means http.DefaultTransport.
+func WithTransport(t http.RoundTripper) Option {
+	return func(c *Client) { c.http.Transport = t }
+}
+
 // New takes the propagator's address in any spelling of CEDANA_URL.
-func New(rawURL string, token settings.Secret, role work.Role, clusterID, node string) (*Client, error) {
+func New(rawURL string, token settings.Secret, role work.Role, clusterID, node string, options ...Option) (*Client, error) {
 	base, err := settings.NormalizeURL(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("read CEDANA_URL: %w", err)
 	}
-	return &Client{base: base, token: token, http: &http.Client{}, Role: role, ClusterID: clusterID, Node: node}, nil
+	c := &Client{base: base, token: token, http: &http.Client{}, Role: role, ClusterID: clusterID, Node: node}
+	for _, o := range options {
+		o(c)
+	}
+	return c, nil
 }
 
 // Poll waits up to wait for a unit of work; nil, nil means that there was none.

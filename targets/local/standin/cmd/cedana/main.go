@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault/managerfault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault/propagatorfault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/helper"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
@@ -36,7 +37,7 @@ var byName = map[string]part{
 // byArgument are the sub-commands.
 var byArgument = map[string]part{
 	"propagator":               propagator,
-	"manager":                  manager.Main,
+	"manager":                  func(ctx context.Context, args []string) error { return manager.Main(ctx, args, managerfault.Seams()) },
 	"helper":                   helper.Main,
 	runtime.SignalLaterCommand: runtime.SignalLater,
 }
