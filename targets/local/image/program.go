@@ -75,8 +75,9 @@ func (s *Store) program(ctx context.Context, p Program) (Binary, error) {
 	if known != nil {
 		// A remembered directory may be gone by now: then the key cannot be computed, and the sources are listed anew.
 		if key, err := p.key(ctx, root, known); err == nil {
-			if path := s.path("build", p.Name, key, ""); s.touch(path) {
-				return Binary{Path: path, Key: key}, nil
+			path := s.path("build", p.Name, key, "")
+			if there, err := s.use(path); err != nil || there {
+				return Binary{Path: path, Key: key}, err
 			}
 		}
 	}

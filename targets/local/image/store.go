@@ -78,10 +78,10 @@ func (s *Store) HasImage(name string) (bool, error) {
 	}), nil
 }
 
-// HasFile reports whether the file NAME with this key is in `build/`.
+// HasFile reports whether the file NAME with this key is in `build/`, and what it was when it was made.
 func (s *Store) HasFile(name, key, ext string) bool {
-	_, err := os.Stat(s.path("build", name, key, ext))
-	return err == nil
+	ok, err := sound(s.path("build", name, key, ext))
+	return ok && err == nil
 }
 
 // Write writes the image to a tarball under that name.
@@ -126,8 +126,8 @@ func (s *Store) path(kind, name, key, ext string) string {
 
 func (s *Store) file(ctx context.Context, kind, name, key, ext string, build func(ctx context.Context, path string) error) (string, error) {
 	path := s.path(kind, name, key, ext)
-	if s.touch(path) {
-		return path, nil
+	if there, err := s.use(path); err != nil || there {
+		return path, err
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -138,26 +138,45 @@ func (s *Store) file(ctx context.Context, kind, name, key, ext string, build fun
 		return "", err
 	}
 	defer unlock()
-	if s.touch(path) { // another process made it while this one waited
-		return path, nil
+	if there, err := s.use(path); err != nil || there { // another process made it while this one waited
+		return path, err
 	}
 	tmp := path + ".tmp" // only the holder of the lock writes it; one left behind by a kill is overwritten
-	if err := os.RemoveAll(tmp); err != nil {
-		return "", fmt.Errorf("remove what an interrupted run left behind: %w", err)
+	for _, left := range []string{tmp, path} {
+		if err := os.RemoveAll(left); err != nil {
+			return "", fmt.Errorf("remove what an interrupted run left behind: %w", err)
+		}
 	}
 	if err := build(ctx, tmp); err != nil {
+		return "", errors.Join(err, os.RemoveAll(tmp))
+	}
+	if err := seal(tmp, path); err != nil {
 		return "", errors.Join(err, os.RemoveAll(tmp))
 	}
 	if err := os.Rename(tmp, path); err != nil {
 		return "", errors.Join(fmt.Errorf("put %s in place: %w", filepath.Base(path), err), os.RemoveAll(tmp))
 	}
+	if err := syncPath(dir); err != nil {
+		return "", fmt.Errorf("put %s in place: %w", filepath.Base(path), err)
+	}
 	return path, s.prune(dir, name, ext)
 }
 
-// touch reports whether the file is there, and marks it as used now, which keeps prune away.
-func (s *Store) touch(path string) bool {
+// use reports whether the artifact is there and sound, and marks it as used now, which keeps prune away. One that is
+// there and not sound is made anew, and that is said.
+func (s *Store) use(path string) (bool, error) {
 	now := time.Now()
-	return os.Chtimes(path, now, now) == nil
+	if os.Chtimes(path, now, now) != nil {
+		return false, nil
+	}
+	ok, err := sound(path)
+	if err != nil {
+		return false, fmt.Errorf("check %s: %w", path, err)
+	}
+	if !ok {
+		s.progress.Step("make %s anew: it is not what it was when it was made, as after a power cut or with a full disk", path)
+	}
+	return ok, nil
 }
 
 // prune removes all but the newest versions of an artifact.
@@ -187,7 +206,7 @@ func (s *Store) prune(dir, name, ext string) error {
 	}
 	slices.SortFunc(versions, func(a, b version) int { return b.used.Compare(a.used) })
 	for _, old := range versions[min(kept, len(versions)):] {
-		if err := os.RemoveAll(old.path); err != nil {
+		if err := errors.Join(os.RemoveAll(old.path), os.RemoveAll(old.path+proofExt)); err != nil {
 			return fmt.Errorf("prune cache: %w", err)
 		}
 	}

@@ -116,24 +116,26 @@ func withBase(t *testing.T, home string) {
 	t.Helper()
 	key, err := baseKey(K3s)
 	require.NoError(t, err)
-	dir := filepath.Join(home, "build", "base-"+key)
-	require.NoError(t, os.MkdirAll(dir, 0o755))
-	archive, err := os.Create(filepath.Join(dir, layerFile))
+	_, err = image.NewStore(home, nil).File(t.Context(), "base", key, "", func(_ context.Context, dir string) error {
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		archive, err := os.Create(filepath.Join(dir, layerFile))
+		require.NoError(t, err)
+		out := image.NewArchive(archive)
+		for _, e := range []image.Entry{
+			program("usr/bin/bash", "bash"), program("usr/bin/tar", "GNU tar"), program("usr/sbin/runc", "the runc of Debian"),
+			program("usr/sbin/bridge", "bridge of iproute2"), image.Link("usr/bin/sh", "bash"), image.Link("bin", "usr/bin"),
+		} {
+			require.NoError(t, out.Add(e))
+		}
+		require.NoError(t, errors.Join(out.Close(), archive.Close()))
+		content, err := os.ReadFile(archive.Name())
+		require.NoError(t, err)
+		sum := sha256.Sum256(content)
+		info, err := json.Marshal(baseInfo{SHA256: hex.EncodeToString(sum[:]), Versions: map[string]string{"criu": "4.2.1", "runc": "1.3.6"}})
+		require.NoError(t, err)
+		return os.WriteFile(filepath.Join(dir, infoFile), info, 0o644)
+	})
 	require.NoError(t, err)
-	out := image.NewArchive(archive)
-	for _, e := range []image.Entry{
-		program("usr/bin/bash", "bash"), program("usr/bin/tar", "GNU tar"), program("usr/sbin/runc", "the runc of Debian"),
-		program("usr/sbin/bridge", "bridge of iproute2"), image.Link("usr/bin/sh", "bash"), image.Link("bin", "usr/bin"),
-	} {
-		require.NoError(t, out.Add(e))
-	}
-	require.NoError(t, errors.Join(out.Close(), archive.Close()))
-	content, err := os.ReadFile(archive.Name())
-	require.NoError(t, err)
-	sum := sha256.Sum256(content)
-	info, err := json.Marshal(baseInfo{SHA256: hex.EncodeToString(sum[:]), Versions: map[string]string{"criu": "4.2.1", "runc": "1.3.6"}})
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, infoFile), info, 0o644))
 }
 
 // contents of a whole image: files by path, links as `-> target`.
