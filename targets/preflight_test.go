@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cedana/cedana-e2e/targets/livetest"
+	"github.com/cedana/cedana-e2e/targets/local/livetest"
 	"github.com/cedana/cedana-e2e/targets/local/standin/server"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"

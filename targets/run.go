@@ -279,9 +279,12 @@ func (r *run) cluster(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	images := r.pods.All()
+	var images []cluster.Image
+	for _, tarball := range r.pods.All() {
+		images = append(images, cluster.Image(tarball))
+	}
 	if s.Backend == settings.BackendLocal {
-		images = append(images, r.standIn)
+		images = append(images, cluster.Image(r.standIn))
 	}
 	var err error
 	r.made, err = cluster.Ensure(ctx, r.con, s, cluster.Options{

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/cedana/cedana-e2e/targets/local/sensitivity"
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
-	"github.com/cedana/cedana-e2e/targets/sensitivity"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )

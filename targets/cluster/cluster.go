@@ -19,7 +19,6 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -33,7 +32,7 @@ type Options struct {
 	// address on Docker Desktop and Colima. Default: k3d's own.
 	Tools string
 	// Images are put on every node that lacks them, while the cluster becomes usable.
-	Images []image.Tarball
+	Images []Image
 }
 
 // Outcome is what Ensure did.

@@ -13,8 +13,15 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/local/image"
 )
+
+// Image is an image in a tarball, in the format of `docker save`, its layers not compressed: that loads fastest.
+type Image struct {
+	// Ref is its name.
+	Ref string
+	// Path is the tarball's.
+	Path string
+}
 
 // importsAtOnce bounds the imports that run on all nodes together: containerd unpacks with one core per import.
 const importsAtOnce = 4
@@ -45,13 +52,13 @@ func (m *maker) complete(ctx context.Context, step *console.Step) (ready time.Ti
 
 // putImages puts the images on every node that lacks them and verifies that they are complete and unpacked there. k3d's
 // own import only logs when a node fails (pkg/client/tools.go of v5.9.0), so it is not used.
-func (c *Cluster) putImages(ctx context.Context, images []image.Tarball) error {
+func (c *Cluster) putImages(ctx context.Context, images []Image) error {
 	if len(images) == 0 {
 		return nil
 	}
 	imports, importCtx := errgroup.WithContext(ctx)
 	imports.SetLimit(importsAtOnce)
-	imported := map[string][]image.Tarball{}
+	imported := map[string][]Image{}
 	for _, node := range c.Nodes {
 		lacks, err := c.lacks(ctx, node, images)
 		if err != nil {
@@ -78,7 +85,7 @@ func (c *Cluster) putImages(ctx context.Context, images []image.Tarball) error {
 }
 
 // lacks returns those of the images that containerd on the node does not have complete and unpacked.
-func (c *Cluster) lacks(ctx context.Context, node string, images []image.Tarball) ([]image.Tarball, error) {
+func (c *Cluster) lacks(ctx context.Context, node string, images []Image) ([]Image, error) {
 	var out bytes.Buffer
 	if err := docker.Exec(ctx, c.engine, node, nil, &out, "ctr", "--namespace", "k8s.io", "images", "check", "--quiet"); err != nil {
 		return nil, fmt.Errorf("list images on %s: %w", node, err)
@@ -87,7 +94,7 @@ func (c *Cluster) lacks(ctx context.Context, node string, images []image.Tarball
 	for line := range strings.Lines(out.String()) {
 		has[strings.TrimSpace(line)] = true
 	}
-	var lacks []image.Tarball
+	var lacks []Image
 	for _, i := range images {
 		if !has[i.Ref] {
 			lacks = append(lacks, i)
@@ -96,7 +103,7 @@ func (c *Cluster) lacks(ctx context.Context, node string, images []image.Tarball
 	return lacks, nil
 }
 
-func (c *Cluster) load(ctx context.Context, node string, tarball image.Tarball) error {
+func (c *Cluster) load(ctx context.Context, node string, tarball Image) error {
 	file, err := os.Open(tarball.Path)
 	if err != nil {
 		return fmt.Errorf("put image %s on %s: %w", tarball.Ref, node, err)
@@ -108,7 +115,7 @@ func (c *Cluster) load(ctx context.Context, node string, tarball image.Tarball) 
 	return nil
 }
 
-func refs(images []image.Tarball) string {
+func refs(images []Image) string {
 	var names []string
 	for _, i := range images {
 		names = append(names, i.Ref)

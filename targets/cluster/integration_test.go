@@ -136,21 +136,22 @@ func TestARealClusterFromNothingToNothing(t *testing.T) {
 // testImages makes an image of the smallest program there is and puts it on the nodes, twice.
 func testImages(t *testing.T, b *bench, c *Cluster) {
 	t.Helper()
-	tarball, err := image.NewStore(t.TempDir(), console.Quiet{}).Static(t.Context(), image.Static{
+	made, err := image.NewStore(t.TempDir(), console.Quiet{}).Static(t.Context(), image.Static{
 		Name: "cluster-test", Program: image.Program{Package: "./targets/local/node/pause"}, Path: "/pause",
 	})
 	require.NoError(t, err)
-	require.NoError(t, c.putImages(t.Context(), []image.Tarball{tarball}))
-	lacks, err := c.lacks(t.Context(), c.Nodes[0], []image.Tarball{tarball})
+	tarball := Image(made)
+	require.NoError(t, c.putImages(t.Context(), []Image{tarball}))
+	lacks, err := c.lacks(t.Context(), c.Nodes[0], []Image{tarball})
 	require.NoError(t, err)
 	require.Empty(t, lacks)
 
 	there := tarball
 	there.Path = filepath.Join(t.TempDir(), "nowhere")
-	require.NoError(t, c.putImages(t.Context(), []image.Tarball{there}), "an image that is there is not imported again")
+	require.NoError(t, c.putImages(t.Context(), []Image{there}), "an image that is there is not imported again")
 
 	require.NoError(t, os.WriteFile(tarball.Path, []byte("no tarball"), 0o600))
-	err = c.putImages(t.Context(), []image.Tarball{{Ref: "cedana-e2e.local/other:1", Path: tarball.Path}})
+	err = c.putImages(t.Context(), []Image{{Ref: "cedana-e2e.local/other:1", Path: tarball.Path}})
 	require.ErrorContains(t, err, "cedana-e2e.local/other:1")
 }
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cedana/cedana-e2e/targets/local/capabilities"
+	"github.com/cedana/cedana-e2e/targets/capabilities"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/tests/environment"
 	"github.com/cedana/cedana-e2e/tests/pods"

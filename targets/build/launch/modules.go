@@ -8,8 +8,8 @@ import (
 	"slices"
 
 	"github.com/cedana/cedana-e2e/targets/build/gobuild"
+	"github.com/cedana/cedana-e2e/targets/capabilities"
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 )
 
 // first are packages that the targets need and that need few modules, in this order.

@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/cedana/cedana-e2e/targets/local/capabilities"
+	"github.com/cedana/cedana-e2e/targets/capabilities"
 )
 
 // comfortable is the free space below which a first run is likely to fill the disk.

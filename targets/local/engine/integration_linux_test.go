@@ -27,7 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 
-	"github.com/cedana/cedana-e2e/targets/local/capabilities"
+	"github.com/cedana/cedana-e2e/targets/capabilities"
 )
 
 // needsEngineTest skips unless a private engine may be started here, and returns options of one that nobody else uses.

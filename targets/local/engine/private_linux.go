@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
+	"github.com/cedana/cedana-e2e/targets/capabilities"
 	"github.com/cedana/cedana-e2e/targets/filelock"
-	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 )
 
 const (

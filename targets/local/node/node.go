@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cedana/cedana-e2e/targets/capabilities"
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/local/capabilities"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 )
 

@@ -35,7 +35,7 @@ func TestEveryRegressionHasARowAndEveryRowARegression(t *testing.T) {
 
 func TestEveryTestInTheCatalogueExists(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("../../tests/e2e/*_test.go")
+	files, err := filepath.Glob("../../../tests/e2e/*_test.go")
 	require.NoError(t, err)
 	there := map[string]bool{}
 	for _, path := range files {
