@@ -28,6 +28,7 @@ type workflow struct {
 		Steps          []struct {
 			Uses, Run, If string
 			Env           map[string]string
+			With          map[string]any
 		}
 	}
 }
@@ -102,6 +103,20 @@ func first(m map[string]string, key, value string) string {
 	return value
 }
 
+// Left in the clone's configuration, the token could be read by every program that a later step compiles and runs.
+func TestACheckoutKeepsNoCredentials(t *testing.T) {
+	t.Parallel()
+	for file, w := range workflows(t) {
+		for job, j := range w.Jobs {
+			for _, step := range j.Steps {
+				if strings.HasPrefix(step.Uses, "actions/checkout@") {
+					require.Equal(t, false, step.With["persist-credentials"], "%s: %s: persist-credentials", file, job)
+				}
+			}
+		}
+	}
+}
+
 func TestAWorkflowMayReadAndIsAlone(t *testing.T) {
 	t.Parallel()
 	for file, w := range workflows(t) {
@@ -112,6 +127,10 @@ func TestAWorkflowMayReadAndIsAlone(t *testing.T) {
 		}
 	}
 }
+
+// coldCompile is what the targets take to compile with nothing in the caches, on a runner of two cores; it is in no
+// target's deadline.
+const coldCompile = 15 * time.Minute
 
 // A job that ends before its targets' own deadlines would be killed without a message and without its clean-up.
 func TestAJobOutlivesItsTargets(t *testing.T) {
@@ -128,7 +147,7 @@ func TestAJobOutlivesItsTargets(t *testing.T) {
 				"e2e":   s.ClusterTimeout + s.DeployTimeout + s.SuiteTimeout,
 				"clean": s.CleanTimeout, "doctor": settings.DoctorTimeout, "sweep": settings.SweepTimeout,
 			}
-			var sum time.Duration
+			sum := coldCompile
 			for _, step := range j.Steps {
 				if match := mageRun.FindStringSubmatch(strings.TrimSpace(step.Run)); match != nil {
 					sum += own[match[1]]
