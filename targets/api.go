@@ -8,6 +8,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/listing"
+	"github.com/cedana/cedana-e2e/targets/platform"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/sweep"
@@ -22,12 +23,12 @@ func ask(ctx context.Context, within time.Duration, do func(context.Context, *co
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("no answer within %s", within))
 	defer cancel()
-	api, err := existingPropagator(ctx, s)
+	found, err := platform.New(con, s).Propagator.Find(ctx)
 	if err != nil {
 		return err
 	}
-	defer api.Close()
-	return do(ctx, con, api, s)
+	defer found.API.Close()
+	return do(ctx, con, found.API, s)
 }
 
 // ListCheckpoints prints the checkpoints that the propagator has.

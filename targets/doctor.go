@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -12,8 +11,7 @@ import (
 	"syscall"
 
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/local/engine"
-	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/platform"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -30,17 +28,15 @@ func Doctor(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, settings.DoctorTimeout, fmt.Errorf("no result within %s", settings.DoctorTimeout))
 	defer cancel()
-	findings := []engine.Finding{
+	findings := []platform.Finding{
 		{Name: "environment", OK: true, Detail: fmt.Sprintf("no bad variable; backend %s, cluster %s", s.Backend, s.ClusterName)},
-		platform(),
+		machine(),
 		disk(s.Home),
 		inotify(),
-		nodeImage(s),
 	}
-	findings = append(findings, engine.Check(ctx, engineOptions(s, con))...)
-	if s.Backend == settings.BackendLive && s.URL != "" && s.Token.Set() {
-		findings = append(findings, live(ctx, s))
-	}
+	chosen := platform.New(con, s)
+	findings = append(findings, chosen.Clusters.Check(ctx)...)
+	findings = append(findings, chosen.Propagator.Check(ctx)...)
 	bad := 0
 	for _, f := range findings {
 		if f.OK {
@@ -56,14 +52,14 @@ func Doctor(ctx context.Context) error {
 	return nil
 }
 
-func platform() engine.Finding {
-	f := engine.Finding{Name: "platform", Detail: runtime.GOOS + "/" + runtime.GOARCH, Remedy: "run on Linux, amd64 or arm64: CRIU exists nowhere else"}
+func machine() platform.Finding {
+	f := platform.Finding{Name: "platform", Detail: runtime.GOOS + "/" + runtime.GOARCH, Remedy: "run on Linux, amd64 or arm64: CRIU exists nowhere else"}
 	f.OK = runtime.GOOS == "linux" && (runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64")
 	return f
 }
 
-func disk(home string) engine.Finding {
-	f := engine.Finding{Name: "disk space", Remedy: fmt.Sprintf("free %d GiB, or set E2E_HOME to a directory on another disk", freeSpace>>30)}
+func disk(home string) platform.Finding {
+	f := platform.Finding{Name: "disk space", Remedy: fmt.Sprintf("free %d GiB, or set E2E_HOME to a directory on another disk", freeSpace>>30)}
 	// The directory may not be there yet; the disk is its nearest parent's.
 	dir := home
 	for {
@@ -90,8 +86,8 @@ const inotifyWanted = 128
 
 const inotifyLimit = "/proc/sys/fs/inotify/max_user_instances"
 
-func inotify() engine.Finding {
-	f := engine.Finding{Name: "inotify instances", Remedy: "sysctl -w fs.inotify.max_user_instances=1024"}
+func inotify() platform.Finding {
+	f := platform.Finding{Name: "inotify instances", Remedy: "sysctl -w fs.inotify.max_user_instances=1024"}
 	text, err := os.ReadFile(inotifyLimit)
 	if err != nil {
 		f.Detail = err.Error()
@@ -100,33 +96,5 @@ func inotify() engine.Finding {
 	limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	f.OK = err == nil && limit >= inotifyWanted
 	f.Detail = fmt.Sprintf("at most %d a user; more than five nodes at once want more", limit)
-	return f
-}
-
-func nodeImage(s *settings.Settings) engine.Finding {
-	f := engine.Finding{Name: "node image", OK: true, Remedy: "run on Debian or Ubuntu the first time, or copy the directory " + s.Images() + " from a machine where it was made"}
-	if made, _ := filepath.Glob(filepath.Join(s.Images(), "*")); len(made) > 0 {
-		f.Detail = "made before, in " + s.Images()
-		return f
-	}
-	if apt, err := exec.LookPath("apt-get"); err == nil {
-		f.Detail = "will be made of Debian's packages, with " + apt
-		return f
-	}
-	f.OK, f.Detail = false, "cannot be made here: that takes apt-get"
-	return f
-}
-
-func live(ctx context.Context, s *settings.Settings) engine.Finding {
-	f := engine.Finding{Name: "propagator", Remedy: "check CEDANA_URL and CEDANA_AUTH_TOKEN"}
-	api, err := propagator.New(s.URL, s.Token)
-	if err == nil {
-		var user string
-		if user, err = api.Preflight(ctx); err == nil {
-			f.OK, f.Detail = true, fmt.Sprintf("%s knows this token as user %s", s.URL, user)
-			return f
-		}
-	}
-	f.Detail = err.Error()
 	return f
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cedana/cedana-e2e/targets/deploy"
 	"github.com/cedana/cedana-e2e/targets/local/livetest"
 	"github.com/cedana/cedana-e2e/targets/local/standin/server"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -143,8 +144,10 @@ func TestTheRightLoginPassesThePreflight(t *testing.T) {
 		said := captured(t)
 		r, err := begin(t.Context())
 		require.NoError(t, err)
-		require.NoError(t, r.preflight(t.Context()))
-		require.NotNil(t, r.checked)
+		given, err := r.check(t.Context())
+		require.NoError(t, err)
+		require.NotNil(t, given.propagator)
+		require.NotNil(t, given.chart)
 		text := said()
 		require.Contains(t, text, "user ")
 		require.NotContains(t, text, canary)
@@ -173,10 +176,10 @@ func TestWithoutTheRightToRegisterACluster(t *testing.T) {
 		said := captured(t)
 		r, err := begin(t.Context())
 		require.NoError(t, err)
-		require.NoError(t, r.preflight(t.Context()))
-		require.Error(t, r.identify(t.Context()))
-		require.NotNil(t, r.noCluster)
-		o := r.suiteOptions()
+		_, err = r.ready(t.Context(), func() { t.Error("the tests are compiled") })
+		var none *deploy.NoClusterError
+		require.ErrorAs(t, err, &none)
+		o := r.withoutCluster(none)
 		require.Contains(t, o.NoCluster, fmt.Sprint(code))
 		require.Contains(t, o.NoCluster, "none called cedana-e2e is registered either (none is registered)")
 		require.Empty(t, o.ClusterID)

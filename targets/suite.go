@@ -2,130 +2,72 @@ package targets
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
+	"sync"
 
-	"github.com/cedana/cedana-e2e/targets/cluster"
-	"github.com/cedana/cedana-e2e/targets/cluster/docker"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/cedana/cedana-e2e/targets/deploy"
-	"github.com/cedana/cedana-e2e/targets/local/backend"
-	"github.com/cedana/cedana-e2e/targets/local/engine"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
-// propagatorLines is how much of the local propagator's log is kept.
-const propagatorLines = 20000
-
-// suite runs the tests against what cluster and deploy have made.
-func (r *run) suite(ctx context.Context) error {
-	options, err := r.compiledSuite()
-	if err != nil {
-		return err
-	}
-	return suite.Run(ctx, r.con, r.settings, options)
+// compilation compiles the tests beside other stages.
+type compilation struct {
+	// begin begins it, and does nothing when that was done.
+	begin func()
+	// program waits for the tests.
+	program func() (*suite.Compiled, error)
+	// end ends it, for a run that fails before the tests.
+	end func()
 }
 
-// collect keeps what is needed to understand a failed set-up, as far as there is anything. A user who pressed Ctrl-C
-// does not want to wait for it.
-func (r *run) collect(ctx context.Context, failure error) error {
-	if failure == nil || r.made == nil || context.Cause(ctx) == context.Canceled {
-		return failure
+func (r *run) tests(ctx context.Context) compilation {
+	ctx, cancel := context.WithCancel(ctx)
+	var work errgroup.Group
+	var compiled *suite.Compiled
+	return compilation{
+		begin: sync.OnceFunc(func() {
+			work.Go(func() (err error) {
+				compiled, err = suite.Compile(ctx, r.con, r.settings, ".")
+				return err
+			})
+		}),
+		program: func() (*suite.Compiled, error) {
+			err := work.Wait()
+			return compiled, err
+		},
+		end: func() {
+			cancel()
+			_ = work.Wait() // either it was waited for, or the run has failed already
+		},
 	}
-	return errors.Join(failure, suite.Collect(context.WithoutCancel(ctx), r.con, r.settings, r.suiteOptions()))
 }
 
-// compiledSuite is suiteOptions with what compileTests has begun, if it has: it waits for that.
-func (r *run) compiledSuite() (suite.Options, error) {
-	if r.compiling != nil {
-		if err := r.compiling.Wait(); err != nil {
-			return suite.Options{}, err
-		}
+// suiteOptions are for a suite that runs against what is there, as far as it is.
+func (r *run) suiteOptions(there *there) suite.Options {
+	c := there.cluster
+	o := suite.Options{Kubeconfig: c.Kubeconfig, Context: c.Context, Nginx: c.Nginx, Counter: c.Counter, Phases: r.phases}
+	if there.identity != nil {
+		o.ClusterID, o.Registered = there.identity.ID, there.identity.Registered
 	}
-	options := r.suiteOptions()
-	options.Compiled = r.tests
-	return options, nil
-}
-
-func (r *run) suiteOptions() suite.Options {
-	o := suite.Options{
-		URL: r.url, Token: r.token, ClusterID: r.clusterID, Registered: r.identity != nil && r.identity.Registered,
-		Nginx: r.pods.Nginx.Ref, Counter: r.pods.Counter.Ref, Phases: r.phases,
+	if to := there.propagator; to != nil {
+		o.URL, o.Token = to.URL, to.Token
 	}
-	if r.noCluster != nil {
-		o.NoCluster = r.noCluster.Error()
-		return o
+	o.Sources = append(c.Logs[:len(c.Logs):len(c.Logs)], r.platform.Cedana.Logs(c, o.Token)...)
+	if there.propagator != nil {
+		o.Sources = append(o.Sources, there.propagator.Logs...)
 	}
-	o.Kubeconfig, o.Context, o.Sources = r.made.Kubeconfig, r.made.Context, r.sources()
 	return o
 }
 
-// sources are what only this package can get of a run.
-func (r *run) sources() []suite.Source {
-	var sources []suite.Source
-	if r.settings.Existing == nil {
-		sources = append(sources, suite.Source{Name: "the nodes' logs", Collect: func(ctx context.Context, dir string) error {
-			return r.made.Logs(ctx, filepath.Join(dir, "nodes"))
-		}})
-	}
-	if !r.settings.SkipHelm {
-		sources = append(sources, suite.Source{Name: "the Helm release", Collect: func(ctx context.Context, dir string) (err error) {
-			file, err := os.Create(filepath.Join(dir, "helm.txt"))
-			if err != nil {
-				return fmt.Errorf("write the release's description: %w", err)
-			}
-			defer func() { err = errors.Join(err, file.Close()) }()
-			return deploy.Describe(ctx, r.settings, deploy.Options{Kubeconfig: r.made.Kubeconfig, Context: r.made.Context, Token: r.token}, file)
-		}})
-	}
-	if r.container == "" {
-		return sources
-	}
-	return append(sources, suite.Source{Name: "the propagator's log", Collect: func(ctx context.Context, dir string) error {
-		text, err := docker.Tail(ctx, r.docker, r.container, propagatorLines)
-		if writeErr := os.WriteFile(filepath.Join(dir, "propagator.log"), []byte(text), 0o644); writeErr != nil {
-			err = errors.Join(err, fmt.Errorf("write the propagator's log: %w", writeErr))
-		}
-		return err
-	}})
+// withTests is suiteOptions with the compiled tests.
+func (r *run) withTests(there *there, tests compilation) (suite.Options, error) {
+	o := r.suiteOptions(there)
+	var err error
+	o.Compiled, err = tests.program()
+	return o, err
 }
 
-// Logs collects what the cluster of these settings has to tell into the artifacts directory, and prints where. It
-// changes nothing in the cluster.
-func Logs(ctx context.Context) error {
-	r, err := begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer r.end()
-	if r.settings.Existing != nil {
-		r.made = &cluster.Cluster{Name: r.settings.ClusterName, Kubeconfig: r.settings.Existing.Kubeconfig, Context: r.settings.Existing.Context}
-		return r.keepLogs(ctx)
-	}
-	e, err := engine.Find(ctx, engineOptions(r.settings, r.con))
-	if err != nil {
-		return fmt.Errorf("find the engine of cluster %s: %w", r.settings.ClusterName, err)
-	}
-	r.engine = e
-	if r.docker, err = e.Client(); err != nil {
-		return err
-	}
-	if r.made, err = cluster.Find(ctx, r.settings, e.Host); err != nil {
-		return err
-	}
-	if local, err := backend.Find(ctx, r.settings); err == nil {
-		r.container, r.token = local.Container, local.Token
-	} else if !errors.Is(err, backend.ErrNotFound) {
-		return err
-	}
-	return r.keepLogs(ctx)
-}
-
-func (r *run) keepLogs(ctx context.Context) error {
-	if err := suite.Collect(ctx, r.con, r.settings, r.suiteOptions()); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintln(r.con.Data(), filepath.Join(r.settings.Artifacts, suite.FailureDir))
-	return err
+// withoutCluster is for a suite that has no cluster to run in.
+func (r *run) withoutCluster(why *deploy.NoClusterError) suite.Options {
+	return suite.Options{NoCluster: why.Error(), Phases: r.phases}
 }

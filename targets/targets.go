@@ -1,52 +1,102 @@
-// Package targets is what the Mage targets do: it ties the packages below it together and holds no logic of its own.
+// Package targets is what the Mage targets do: each is a short sequence of stages, and a stage takes what the one before
+// has returned.
 package targets
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/cedana/cedana-e2e/targets/deploy"
+	"github.com/cedana/cedana-e2e/targets/platform"
+	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
 // E2E makes the cluster, deploys and runs the suite; what is there already is reused.
 func E2E(ctx context.Context) error {
-	r, err := beginAlone(ctx, "e2e")
+	r, unlock, err := beginAlone(ctx, "e2e")
 	if err != nil {
 		return err
 	}
-	defer r.end()
-	r.runsTests = true
-	err = r.ready(ctx)
-	if r.noCluster != nil {
-		r.con.Warn("%v", r.noCluster)
+	defer unlock()
+	tests := r.tests(ctx)
+	defer tests.end()
+
+	there, err := r.ready(ctx, tests.begin)
+	var none *deploy.NoClusterError
+	if errors.As(err, &none) {
+		r.con.Warn("%v", none)
 		r.con.Warn("nothing is made or deployed: the tests that need no pods run, the others are skipped")
-	} else if err != nil {
+		return suite.Run(ctx, r.con, r.settings, r.withoutCluster(none))
+	}
+	if err != nil {
 		return err
 	}
-	return r.suite(ctx)
+	options, err := r.withTests(there, tests)
+	if err != nil {
+		return err
+	}
+	return suite.Run(ctx, r.con, r.settings, options)
 }
 
 // Cluster makes the cluster usable and prints its kubeconfig file to stdout.
 func Cluster(ctx context.Context) error {
-	r, err := beginAlone(ctx, "cluster")
+	r, unlock, err := beginAlone(ctx, "cluster")
 	if err != nil {
 		return err
 	}
-	defer r.end()
-	if err := r.preflight(ctx); err != nil {
+	defer unlock()
+	if _, err := r.check(ctx); err != nil {
 		return err
 	}
-	if err := r.cluster(ctx); err != nil {
+	cluster, err := r.makeCluster(ctx, nil)
+	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(r.con.Data(), r.made.Kubeconfig)
+	_, err = fmt.Fprintln(r.con.Data(), cluster.Kubeconfig)
 	return err
 }
 
 // Deploy makes the cluster usable and Cedana ready in it.
 func Deploy(ctx context.Context) error {
-	r, err := beginAlone(ctx, "deploy")
+	r, unlock, err := beginAlone(ctx, "deploy")
 	if err != nil {
 		return err
 	}
-	defer r.end()
-	return r.ready(ctx)
+	defer unlock()
+	_, err = r.ready(ctx, func() {})
+	return err
+}
+
+// Sensitivity makes the cluster, deploys, and breaks the stand-in on purpose to see whether the suite notices.
+func Sensitivity(ctx context.Context) error {
+	r, unlock, err := beginAlone(ctx, "sensitivity")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	standIn, ok := r.platform.Propagator.(platform.Breakable)
+	if !ok {
+		return errors.New("break the stand-in on purpose: the backend is live, and only the local one may be broken: unset CEDANA_AUTH_TOKEN, or set E2E_BACKEND=local")
+	}
+	standIn.Mend()
+	tests := r.tests(ctx)
+	defer tests.end()
+
+	there, err := r.ready(ctx, tests.begin)
+	if err != nil {
+		return err
+	}
+	options, err := r.withTests(there, tests)
+	if err != nil {
+		return err
+	}
+	program, err := suite.Load(ctx, r.con, r.settings, options)
+	if err != nil {
+		return err
+	}
+	return standIn.TryFaults(ctx, there.cluster, there.propagator, program, func(ctx context.Context, to *platform.Connection) error {
+		_, err := r.platform.Cedana.Install(ctx, there.cluster, to, nil, there.identity)
+		return err
+	})
 }

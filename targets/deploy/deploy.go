@@ -107,13 +107,9 @@ func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 }
 
 func run(ctx context.Context, con *console.Console, s *settings.Settings, opts Options, mask mask.Mask) (Result, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.DeployTimeout,
-		fmt.Errorf("no success within E2E_DEPLOY_TIMEOUT=%s", s.DeployTimeout))
+	ctx, cancel := within(ctx, s)
 	defer cancel()
 
-	if s.SkipHelm {
-		return checkInstalled(ctx, con, s, opts, mask)
-	}
 	checked := opts.Checked
 	if checked == nil {
 		var err error
@@ -168,6 +164,11 @@ func run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 		return result, err
 	}
 	return result, con.Run(ctx, "wait until Cedana's pods are ready", g.wait)
+}
+
+// within bounds a deployment.
+func within(ctx context.Context, s *settings.Settings) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.DeployTimeout, fmt.Errorf("no success within E2E_DEPLOY_TIMEOUT=%s", s.DeployTimeout))
 }
 
 // checkTimeout bounds Check: a chart is small, and a registry that does not answer is known sooner.

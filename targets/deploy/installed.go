@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,26 +96,33 @@ func installed(ctx context.Context, client kubernetes.Interface, namespace strin
 	return i, errors.Join(missing...)
 }
 
-// checkInstalled is Run for SKIP_HELM=1: it waits until what is installed is ready, and changes nothing.
-func checkInstalled(ctx context.Context, con *console.Console, s *settings.Settings, opts Options, mask mask.Mask) (Result, error) {
+// UseInstalled is Run for what is installed already: it waits until that is ready, and changes nothing. The cluster's id
+// is the settings', else the one that Cedana was installed with.
+func UseInstalled(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (*Identity, error) {
+	opts = opts.withDefaults(s)
+	mask := mask.New(opts.Token, opts.RegistryPassword)
+	ctx, cancel := within(ctx, s)
+	defer cancel()
+	identity, err := useInstalled(ctx, con, s, opts, mask)
+	return identity, mask.Error(err)
+}
+
+func useInstalled(ctx context.Context, con *console.Console, s *settings.Settings, opts Options, mask mask.Mask) (*Identity, error) {
 	cluster, err := open(ctx, s, opts)
 	if err != nil {
-		return Result{}, err
+		return nil, err
 	}
 	found, err := installed(ctx, cluster.client, s.CedanaNamespace)
 	if err != nil {
-		return Result{}, err
+		return nil, err
 	}
-	result := Result{Identity: Identity{ID: found.ClusterID}, Outcome: Unchanged}
-	if s.ClusterID != "" {
-		result.ID = s.ClusterID
-	}
-	con.Ok("Cedana is installed as release %s; cluster %s", found.instance, result.ID)
+	identity := &Identity{ID: cmp.Or(s.ClusterID, found.ClusterID)}
+	con.Ok("Cedana is installed as release %s; cluster %s", found.instance, identity.ID)
 	g := gate{client: cluster.client, namespace: s.CedanaNamespace, instance: found.instance, mask: mask, poll: pollInterval}
 	if g.workloads, err = installedWorkloads(ctx, cluster.client, s.CedanaNamespace, found.instance); err != nil {
-		return result, err
+		return nil, err
 	}
-	return result, con.Run(ctx, "wait until Cedana's pods are ready", g.wait)
+	return identity, con.Run(ctx, "wait until Cedana's pods are ready", g.wait)
 }
 
 func installedWorkloads(ctx context.Context, client kubernetes.Interface, namespace, instance string) ([]workload, error) {

@@ -59,7 +59,7 @@ func (e *NoClusterError) Unwrap() error { return e.Err }
 // none to be had the error is a [*NoClusterError]. It takes at most the settings' DeployTimeout.
 func Register(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (Identity, error) {
 	opts = opts.withDefaults(s)
-	ctx, cancel := context.WithTimeoutCause(ctx, s.DeployTimeout, fmt.Errorf("no success within E2E_DEPLOY_TIMEOUT=%s", s.DeployTimeout))
+	ctx, cancel := within(ctx, s)
 	defer cancel()
 	identity, err := registerStep(ctx, con, s, opts)
 	return identity, mask.New(opts.Token).Error(err)

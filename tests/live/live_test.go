@@ -33,11 +33,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
-	"github.com/cedana/cedana-e2e/targets"
 	"github.com/cedana/cedana-e2e/targets/build/gobuild"
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/local"
 	"github.com/cedana/cedana-e2e/targets/local/image"
 	"github.com/cedana/cedana-e2e/targets/local/livetest"
 	"github.com/cedana/cedana-e2e/targets/local/workload"
@@ -148,7 +148,7 @@ func (r *rig) live() (authority *livetest.Authority, url string, c *chart.Chart)
 	r.Helper()
 	authority, err := livetest.NewAuthority()
 	require.NoError(r, err)
-	standIn, err := image.NewStore(r.home, console.New(os.Stderr, os.Stdout)).Static(r.Context(), targets.StandIn)
+	standIn, err := image.NewStore(r.home, console.New(os.Stderr, os.Stdout)).Static(r.Context(), local.StandIn)
 	require.NoError(r, err)
 	url = r.servePropagator(authority)
 	repository, tag, _ := strings.Cut(standIn.Ref, ":")
@@ -426,7 +426,7 @@ func (r *rig) servePropagator(authority *livetest.Authority) string {
 	for name, data := range map[string][]byte{"tls.crt": cert, "tls.key": key, "token": []byte(r.canaries["token"])} {
 		require.NoError(r, os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}
-	program, err := image.NewStore(r.home, console.New(os.Stderr, os.Stdout)).Program(r.Context(), targets.StandIn.Program)
+	program, err := image.NewStore(r.home, console.New(os.Stderr, os.Stdout)).Program(r.Context(), local.StandIn.Program)
 	require.NoError(r, err)
 	cmd := exec.CommandContext(context.WithoutCancel(r.Context()), program.Path, "propagator", "--listen", address, "--data", filepath.Join(dir, "data"),
 		"--token-file", filepath.Join(dir, "token"), "--tls-cert", filepath.Join(dir, "tls.crt"), "--tls-key", filepath.Join(dir, "tls.key"))

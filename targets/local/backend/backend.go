@@ -64,8 +64,9 @@ type Propagator struct {
 	URL          string
 	InClusterURL string
 	Token        settings.Secret
-	// Container is its name, for logs.
+	// Container is its name and Host the engine's that it runs in, for logs.
 	Container string
+	Host      string
 }
 
 // Name is the name of the propagator's container and of its volume.
@@ -100,7 +101,7 @@ func Ensure(ctx context.Context, con *console.Console, s *settings.Settings, o O
 	if err != nil {
 		return nil, err
 	}
-	p := &Propagator{Token: token, Container: Name(s.ClusterName)}
+	p := &Propagator{Token: token, Container: Name(s.ClusterName), Host: engine.DaemonHost()}
 	err = con.Run(ctx, "start the local propagator", func(ctx context.Context, step *console.Step) error {
 		b := &backend{engine: engine, settings: s, options: o, token: token, step: step}
 		if err := b.ensure(ctx, p); err != nil {

@@ -44,7 +44,7 @@ func Find(ctx context.Context, s *settings.Settings) (*Propagator, error) {
 		if have.State == nil || !have.State.Running {
 			continue
 		}
-		p := &Propagator{Token: st.Token.Secret, Container: name}
+		p := &Propagator{Token: st.Token.Secret, Container: name, Host: host}
 		if p.URL, p.InClusterURL, err = addresses(have, "k3d-"+s.ClusterName); err != nil {
 			return nil, err
 		}

@@ -1,0 +1,85 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/cedana/cedana-e2e/targets/cluster/state"
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/deploy"
+	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/suite"
+)
+
+// helm installs Cedana's chart, or the stand-in's.
+type helm struct {
+	con      *console.Console
+	settings *settings.Settings
+}
+
+func (h *helm) Check(ctx context.Context, planned deploy.Options) (*deploy.Checked, error) {
+	return deploy.Check(ctx, h.con, h.settings, planned)
+}
+
+// Register does nothing where the propagator comes after the cluster: Install registers it then.
+func (h *helm) Register(ctx context.Context, greeted *Connection) (*deploy.Identity, error) {
+	if greeted == nil {
+		return nil, nil
+	}
+	o, err := h.options(greeted)
+	if err != nil {
+		return nil, err
+	}
+	identity, err := deploy.Register(ctx, h.con, h.settings, o)
+	if err != nil {
+		return nil, err
+	}
+	return &identity, nil
+}
+
+func (h *helm) Install(ctx context.Context, c *Cluster, to *Connection, checked *deploy.Checked, identity *deploy.Identity) (*deploy.Identity, error) {
+	o, err := h.options(to)
+	if err != nil {
+		return nil, err
+	}
+	o.Kubeconfig, o.Context, o.Checked, o.Identity = c.Kubeconfig, c.Context, checked, identity
+	result, err := deploy.Run(ctx, h.con, h.settings, o)
+	if err != nil {
+		return nil, err
+	}
+	return &result.Identity, nil
+}
+
+// options are what the chart is told of the propagator, and what registers the cluster there: the id that an earlier run
+// has registered, and where to remember a new one.
+func (h *helm) options(to *Connection) (deploy.Options, error) {
+	s, o := h.settings, to.chart
+	var err error
+	if o.ClusterID, err = registered(s, to.URL); err != nil {
+		return o, err
+	}
+	o.Propagator = to.API
+	o.Registered = func(id, name string) error {
+		return state.Update(s.ClusterDir(), func(st *state.State) {
+			st.Cluster, st.RunID = s.ClusterName, s.RunID
+			st.Register(state.Registration{URL: to.URL, ID: id, Name: name})
+		})
+	}
+	return o, nil
+}
+
+func (h *helm) Logs(c *Cluster, token settings.Secret) []suite.Source {
+	return []suite.Source{{Name: "the Helm release", Collect: func(ctx context.Context, dir string) (err error) {
+		file, err := os.Create(filepath.Join(dir, "helm.txt"))
+		if err != nil {
+			return fmt.Errorf("write the release's description: %w", err)
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		o := c.target()
+		o.Token = token
+		return deploy.Describe(ctx, h.settings, o, file)
+	}}}
+}

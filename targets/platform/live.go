@@ -1,0 +1,107 @@
+package platform
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/cedana/cedana-e2e/targets/cluster/state"
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/deploy"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// live is a propagator of Cedana's.
+type live struct {
+	con      *console.Console
+	settings *settings.Settings
+}
+
+// Greet does nothing where Cedana in the cluster is what knows the address or the token (SKIP_HELM=1).
+func (l *live) Greet(ctx context.Context) (*Connection, error) {
+	if l.settings.URL == "" || !l.settings.Token.Set() {
+		return nil, nil
+	}
+	return l.greet(ctx, l.settings.URL, l.settings.Token)
+}
+
+// greet asks the propagator who we are.
+func (l *live) greet(ctx context.Context, url string, token settings.Secret) (*Connection, error) {
+	var c *Connection
+	err := l.con.Run(ctx, "check the propagator at "+url, func(ctx context.Context, step *console.Step) error {
+		api, err := propagator.New(url, token)
+		if err != nil {
+			return err
+		}
+		user, err := api.Preflight(ctx)
+		if err != nil {
+			return err
+		}
+		step.Note("user %s", user)
+		c = &Connection{API: api, URL: api.BaseURL(), Token: token, chart: deploy.Options{Token: token}}
+		return nil
+	})
+	return c, err
+}
+
+// Connect takes the propagator that was greeted. Where there is none, what the environment does not say of it is what
+// Cedana was installed with.
+func (l *live) Connect(ctx context.Context, c *Cluster, greeted *Connection) (*Connection, error) {
+	if greeted != nil {
+		return greeted, nil
+	}
+	found, err := deploy.FindInstalled(ctx, l.settings, c.target())
+	if err != nil {
+		return nil, err
+	}
+	return l.greet(ctx, cmp.Or(l.settings.URL, found.URL), cmp.Or(l.settings.Token, found.Token))
+}
+
+func (l *live) Find(context.Context) (*Connection, error) {
+	if l.settings.URL == "" || !l.settings.Token.Set() {
+		return nil, fmt.Errorf("find the live propagator: %w: set CEDANA_URL and CEDANA_AUTH_TOKEN", ErrNoPropagator)
+	}
+	api, err := propagator.New(l.settings.URL, l.settings.Token)
+	if err != nil {
+		return nil, err
+	}
+	return &Connection{API: api, URL: api.BaseURL(), Token: l.settings.Token}, nil
+}
+
+// Planned has the cluster's id where an earlier run has registered it.
+func (l *live) Planned() (deploy.Options, error) {
+	id, err := registered(l.settings, l.settings.URL)
+	return deploy.Options{ClusterID: cmp.Or(id, inTheRun)}, err
+}
+
+func (l *live) Check(ctx context.Context) []Finding {
+	if l.settings.URL == "" || !l.settings.Token.Set() {
+		return nil
+	}
+	f := Finding{Name: "propagator", Remedy: "check CEDANA_URL and CEDANA_AUTH_TOKEN"}
+	api, err := propagator.New(l.settings.URL, l.settings.Token)
+	if err == nil {
+		var user string
+		if user, err = api.Preflight(ctx); err == nil {
+			f.OK, f.Detail = true, fmt.Sprintf("%s knows this token as user %s", l.settings.URL, user)
+			return []Finding{f}
+		}
+	}
+	f.Detail = err.Error()
+	return []Finding{f}
+}
+
+// registered is the id under which an earlier run has registered the cluster at a propagator, empty if none has.
+func registered(s *settings.Settings, url string) (string, error) {
+	st, err := state.Load(s.ClusterDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look for a registered cluster: %w", err)
+	}
+	return st.RegisteredAt(url), nil
+}

@@ -1,0 +1,126 @@
+// Package platform is what differs between the places that a run can be in: a k3d cluster or one that exists, the local
+// propagator or a live one, Cedana installed by this run or before it. Nothing outside this package asks which it is.
+//
+// The three are chosen apart ([New]), because every combination but one makes sense: the local propagator wants a k3d
+// cluster, which the settings check.
+package platform
+
+import (
+	"context"
+	"errors"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/deploy"
+	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/suite"
+)
+
+// Platform is where a run takes the three things from that it needs.
+type Platform struct {
+	Clusters   Clusters
+	Propagator Propagator
+	Cedana     Cedana
+}
+
+// Clusters is where the cluster comes from.
+type Clusters interface {
+	// Make makes the cluster usable. linking may be nil; it is called when compiling leaves a processor idle.
+	Make(ctx context.Context, linking func()) (*Cluster, error)
+	// Find looks up a cluster that an earlier run used, and changes nothing.
+	Find(ctx context.Context) (*Cluster, error)
+	// Check says whether this machine has what Make needs.
+	Check(ctx context.Context) []Finding
+}
+
+// Propagator is where the propagator comes from.
+type Propagator interface {
+	// Greet speaks to the propagator before there is a cluster. It returns nil where there is none yet.
+	Greet(ctx context.Context) (*Connection, error)
+	// Connect speaks to the propagator once there is a cluster. greeted is what Greet has returned.
+	Connect(ctx context.Context, c *Cluster, greeted *Connection) (*Connection, error)
+	// Find returns the propagator that an earlier run used, and changes nothing. The error is [ErrNoPropagator] where
+	// there is none.
+	Find(ctx context.Context) (*Connection, error)
+	// Planned are a deployment's options as far as they are known before a run; what only a run knows has a placeholder.
+	Planned() (deploy.Options, error)
+	// Check says whether the propagator can be used.
+	Check(ctx context.Context) []Finding
+}
+
+// inTheRun stands for a value that only a run knows, because it is made or chosen in it.
+const inTheRun = "known-in-the-run"
+
+// ErrNoPropagator is returned where no propagator can be found.
+var ErrNoPropagator = errors.New("no propagator")
+
+// Cedana is how Cedana comes into the cluster.
+type Cedana interface {
+	// Check finds out whether there is such a chart and whether it knows the values. It returns nil where no chart is
+	// wanted.
+	Check(ctx context.Context, planned deploy.Options) (*deploy.Checked, error)
+	// Register gives the cluster an identity before it is made. It returns nil where that is not possible or not wanted.
+	// Where there is no cluster to be had, and no right to register one, the error is a [*deploy.NoClusterError].
+	Register(ctx context.Context, greeted *Connection) (*deploy.Identity, error)
+	// Install returns when Cedana is ready. checked and identity are what Check and Register have returned.
+	Install(ctx context.Context, c *Cluster, to *Connection, checked *deploy.Checked, identity *deploy.Identity) (*deploy.Identity, error)
+	// Logs are what is to be kept of the installation after a failure.
+	Logs(c *Cluster, token settings.Secret) []suite.Source
+}
+
+// Cluster is a usable cluster.
+type Cluster struct {
+	Kubeconfig, Context string
+	// Nginx and Counter are the images of the pods under test. Counter is empty where there is none.
+	Nginx, Counter string
+	// Logs are what is to be kept of the cluster after a failure.
+	Logs []suite.Source
+
+	// made is how the cluster was made, for the local propagator beside it; nil for one that exists.
+	made *made
+}
+
+func (c *Cluster) target() deploy.Options {
+	return deploy.Options{Kubeconfig: c.Kubeconfig, Context: c.Context}
+}
+
+// Connection is a propagator that answers.
+type Connection struct {
+	API   *propagator.Client
+	URL   string
+	Token settings.Secret
+	// Logs are what is to be kept of it after a failure.
+	Logs []suite.Source
+
+	// chart is what the chart has to be told of it.
+	chart deploy.Options
+}
+
+// Finding is one line of `mage doctor`.
+type Finding struct {
+	Name   string
+	OK     bool
+	Detail string
+	// Remedy is what to do where it is not OK.
+	Remedy string
+}
+
+// New chooses by the settings.
+func New(con *console.Console, s *settings.Settings) Platform {
+	var p Platform
+	switch s.Backend {
+	case settings.BackendLocal:
+		p.Propagator = newStandIn(con, s)
+	default:
+		p.Propagator = &live{con: con, settings: s}
+	}
+	p.Clusters = &k3d{con: con, settings: s, standIn: s.Backend == settings.BackendLocal}
+	if s.Existing != nil {
+		p.Clusters = &existing{con: con, settings: s}
+	}
+	p.Cedana = &helm{con: con, settings: s}
+	if s.SkipHelm {
+		p.Cedana = &installed{con: con, settings: s}
+	}
+	return p
+}
