@@ -17,8 +17,8 @@ import (
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
-// specLabel is on every node: a hash of all that a cluster is made with beside image and size, so that a cluster
-// made with other settings, or by another version of this project, is not taken for the wanted one.
+// specLabel is on every node: a hash of all that a cluster is made with beside image, size and runc root, so that
+// a cluster made by another version of this project is not taken for the wanted one.
 const specLabel = "ai.cedana.e2e.spec"
 
 // existing is what the engine has of one cluster.
@@ -122,13 +122,15 @@ type wanted struct {
 	agents int
 	exact  bool
 	spec   string
+	// runcRoot is checked by itself, so that a run can say that it is why.
+	runcRoot string
 }
 
 func want(s *settings.Settings, o Options) wanted {
 	// Marshalling strings cannot fail.
-	text, _ := json.Marshal([]any{arguments(), s.RuncRoot})
+	text, _ := json.Marshal(arguments())
 	sum := sha256.Sum256(text)
-	return wanted{image: o.Image, agents: s.Agents, exact: s.AgentsChosen, spec: hex.EncodeToString(sum[:6])}
+	return wanted{image: o.Image, agents: s.Agents, exact: s.AgentsChosen, spec: hex.EncodeToString(sum[:6]), runcRoot: s.RuncRoot}
 }
 
 // action is what is to be done about an existing cluster.
@@ -166,7 +168,9 @@ func judge(have existing, want wanted) (todo action, why string) {
 		case n.Image != want.image:
 			return recreate, fmt.Sprintf("%s runs image %s, %s is wanted", n.Name, n.Image, want.image)
 		case n.Labels[specLabel] != want.spec:
-			return recreate, "it was made with other settings, or by another version of this project"
+			return recreate, "it was made by another version of this project"
+		case n.Labels[runcRootLabel] != want.runcRoot:
+			return recreate, fmt.Sprintf("its containerd keeps runc's state in %s, RUNC_ROOT wants %s", n.Labels[runcRootLabel], want.runcRoot)
 		case n.State == "created":
 			// Never started: the files that k3d puts into a node before its start may be missing.
 			return recreate, fmt.Sprintf("an earlier run left it half made: %s was never started", n.Name)

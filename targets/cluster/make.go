@@ -169,7 +169,7 @@ func (m *maker) create(ctx context.Context, step *console.Step) error {
 			return err
 		}
 		step.Set("making the node containers")
-		if err := createNodes(ctx, rt, cfg, gateway.String()); err != nil {
+		if err := m.createNodes(ctx, rt, cfg, gateway.String()); err != nil {
 			return err
 		}
 		step.Set("starting the nodes")
@@ -193,7 +193,8 @@ func (m *maker) config(ctx context.Context, rt runtimes.Runtime, port int) (*con
 	simple.Options.K3dOptions.Wait = true
 	simple.Options.K3dOptions.DisableLoadbalancer = true
 	labels := m.settings.DockerLabels()
-	labels[specLabel] = want(m.settings, m.options).spec
+	wanted := want(m.settings, m.options)
+	labels[specLabel], labels[runcRootLabel] = wanted.spec, wanted.runcRoot
 	for key, value := range labels {
 		simple.Options.Runtime.Labels = append(simple.Options.Runtime.Labels,
 			conf.LabelWithNodeFilters{Label: key + "=" + value, NodeFilters: []string{"all"}})

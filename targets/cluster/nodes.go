@@ -22,7 +22,7 @@ import (
 // createNodes makes the node containers as k3d's ClusterCreate does for one server without a load balancer, but
 // without its sleep of a second before each server, which is for servers that meet (pkg/client/cluster.go of v5.9.0).
 // The labels are those that k3d's own commands expect to find.
-func createNodes(ctx context.Context, rt runtimes.Runtime, cfg *conf.ClusterConfig, gateway string) error {
+func (m *maker) createNodes(ctx context.Context, rt runtimes.Runtime, cfg *conf.ClusterConfig, gateway string) error {
 	c := &cfg.Cluster
 	c.Token = k3dclient.GenerateClusterToken()
 	url := fmt.Sprintf("https://%s:%s", k3dclient.GenerateNodeName(c.Name, k3d.ServerRole, 0), k3d.DefaultAPIPort)
@@ -40,6 +40,9 @@ func createNodes(ctx context.Context, rt runtimes.Runtime, cfg *conf.ClusterConf
 		n.ExtraHosts = append(n.ExtraHosts, k3d.DefaultK3dInternalHostRecord+":"+gateway)
 		n.Networks = []string{c.Network.Name}
 		n.Restart = true
+		if err := m.configureRuncRoot(rt, n); err != nil {
+			return err
+		}
 		switch n.Role {
 		case k3d.ServerRole:
 			n.ServerOpts.KubeAPI = c.KubeAPI
@@ -84,6 +87,9 @@ func (m *maker) addAgents(ctx context.Context, rt runtimes.Runtime, have existin
 		n.Networks = []string{networkName(m.settings.ClusterName)}
 		n.Volumes = append(n.Volumes, imageVolume(m.settings.ClusterName)+":"+k3d.DefaultImageVolumeMountPath)
 		n.Restart = true
+		if err := m.configureRuncRoot(rt, n); err != nil {
+			return err
+		}
 		agents.Go(func() error {
 			if err := k3dclient.NodeCreate(ctx, rt, n, k3d.NodeCreateOpts{}); err != nil {
 				return err

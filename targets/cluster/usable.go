@@ -1,20 +1,17 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/console"
 )
 
@@ -114,35 +111,6 @@ func nodesReady(ctx context.Context, api kubernetes.Interface, names []string) (
 		}
 	}
 	return len(missing) == 0, strings.Join(missing, "; "), nil
-}
-
-// runtimeCheck is run on the node by a shell: $1 is the runc root. Containerd makes it with the node's first
-// container, so on a node that has none yet its absence says nothing.
-const runtimeCheck = `
-test -e /etc/containerd/config.toml || { echo "there is no /etc/containerd/config.toml"; exit 1; }
-grep -Eq "runtimes\.[\"']?cedana[\"']?\]" /etc/containerd/config.toml || { echo "containerd has no runtime cedana in /etc/containerd/config.toml"; exit 1; }
-test -d "$1" && exit 0
-test -z "$(ctr -n k8s.io containers ls -q 2>&1)" && exit 0
-echo "there is no directory $1 although containers run: containerd's runc root is another one"; exit 1
-`
-
-func (m *maker) runtimesReady(ctx context.Context, step *console.Step, nodes []string) error {
-	all, ctx := errgroup.WithContext(ctx)
-	for _, node := range nodes {
-		all.Go(func() error {
-			what := fmt.Sprintf("containerd on %s to have the runtime cedana and the runc root %s", node, m.settings.RuncRoot)
-			// What is wrong here is wrong for good, except that CoreDNS, whose container makes the directory, answers
-			// on other nodes before its task on this one is listed.
-			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-			defer cancel()
-			return until(ctx, step, what, func(ctx context.Context) (bool, string, error) {
-				var out bytes.Buffer
-				err := docker.Exec(ctx, m.engine, node, nil, &out, "sh", "-c", runtimeCheck, "sh", m.settings.RuncRoot)
-				return err == nil, strings.TrimSpace(out.String() + " " + text(err)), nil
-			})
-		})
-	}
-	return all.Wait()
 }
 
 const (

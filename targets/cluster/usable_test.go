@@ -9,10 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -178,49 +176,6 @@ func TestDNSQueryAsksForTheName(t *testing.T) {
 	require.NoError(t, m.Unpack(query[2:]))
 	assert.Equal(t, lookupName, m.Questions[0].Name.String())
 	assert.Equal(t, dnsmessage.TypeA, m.Questions[0].Type)
-}
-
-// TestRuntimeCheck runs the shell text that is meant for a node here, against a node's files in a directory.
-func TestRuntimeCheck(t *testing.T) {
-	t.Parallel()
-	const good = "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.cedana]\n"
-	for name, c := range map[string]struct {
-		config     string
-		runcRoot   bool
-		containers string
-		says       string
-	}{
-		"all there":                    {config: good, runcRoot: true, containers: "c1"},
-		"no container yet":             {config: good},
-		"quoted, as k3s writes it":     {config: "[plugins.\"x\".containerd.runtimes.\"cedana\"]\n"},
-		"no config":                    {says: "there is no"},
-		"no runtime cedana":            {config: "[plugins.x.containerd.runtimes.runc]\n# cedana\n", runcRoot: true, says: "no runtime cedana"},
-		"only options of the runtime":  {config: "[plugins.x.containerd.runtimes.cedana.options]\n", runcRoot: true, says: "no runtime cedana"},
-		"containers, but another root": {config: good, containers: "c1", says: "runc root is another one"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			if c.config != "" {
-				require.NoError(t, os.WriteFile(filepath.Join(dir, "config.toml"), []byte(c.config), 0o644))
-			}
-			root := filepath.Join(dir, "runc")
-			if c.runcRoot {
-				require.NoError(t, os.Mkdir(root, 0o755))
-			}
-			require.NoError(t, os.WriteFile(filepath.Join(dir, "ctr"), []byte("#!/bin/sh\necho '"+c.containers+"' | grep . || true\n"), 0o755))
-			script := strings.ReplaceAll(runtimeCheck, "/etc/containerd/config.toml", filepath.Join(dir, "config.toml"))
-			cmd := exec.CommandContext(t.Context(), "sh", "-c", script, "sh", root)
-			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
-			out, err := cmd.CombinedOutput()
-			if c.says == "" {
-				require.NoError(t, err, string(out))
-				return
-			}
-			require.Error(t, err)
-			assert.Contains(t, string(out), c.says)
-		})
-	}
 }
 
 // Until the service has an endpoint, connections to it are refused.

@@ -191,6 +191,10 @@ func runLayers(s *settings.Settings, opts Options, clusterID string) []Layer {
 	}
 	image(helperImage, opts.Helper)
 	image(managerImage, opts.Manager)
+	if s.Backend == settings.BackendLocal && s.HelmChart == "" {
+		// The stand-in's own chart alone has this key; Cedana's learns the root from the requests.
+		add("RUNC_ROOT", "hostConfig.runcRoot", s.RuncRoot)
+	}
 	add(sourceOf(opts.URLInCluster == "", "CEDANA_URL"), "config.url", urlInCluster(s, opts))
 	add(sourceOf(s.ClusterID != "", "CLUSTER_ID"), "config.clusterId", clusterID)
 	add(sourceOf(s.Token.Set(), "CEDANA_AUTH_TOKEN"), "config.authToken", opts.Token.Reveal())

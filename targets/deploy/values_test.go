@@ -20,7 +20,8 @@ func testSettings(t *testing.T) *settings.Settings {
 	t.Helper()
 	return &settings.Settings{
 		Backend: settings.BackendLocal, Token: "", CedanaNamespace: "cedana-system", ClusterName: "unit",
-		RunID: "1a2b3c4d", Home: t.TempDir(), DeployTimeout: wholeRun,
+		RuncRoot: "/run/e2e-other/runc/k8s.io",
+		RunID:    "1a2b3c4d", Home: t.TempDir(), DeployTimeout: wholeRun,
 	}
 }
 
@@ -62,6 +63,7 @@ func TestLaterLayersWinAndSayWhereTheyCameFrom(t *testing.T) {
 	require.Equal(t, Value{"config.checkpointStreams", int64(4), "CEDANA_CHECKPOINT_STREAMS"}, at(t, values, "config.checkpointStreams"))
 	require.Equal(t, Value{"config.url", "http://propagator:1324/v1", "run"}, at(t, values, "config.url"))
 	require.Equal(t, Value{"config.clusterId", "id-1", "run"}, at(t, values, "config.clusterId"))
+	require.Equal(t, Value{"hostConfig.runcRoot", s.RuncRoot, "RUNC_ROOT"}, at(t, values, "hostConfig.runcRoot"))
 	require.Equal(t, Value{"config.authToken", "***", "run"}, at(t, values, "config.authToken"))
 }
 

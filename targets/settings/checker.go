@@ -89,6 +89,23 @@ func (c *Checker) Absolute(name, value, example string) string {
 	return filepath.Clean(value)
 }
 
+// RuncRoot wants an absolute path whose last part is containerd's namespace for Kubernetes: a runtime's option Root is
+// a directory to which containerd adds the namespace.
+func (c *Checker) RuncRoot(name, value, example string) string {
+	root := filepath.Clean(value)
+	switch {
+	case !filepath.IsAbs(value):
+		c.Add(name, fmt.Sprintf("%q is not an absolute path", value), example)
+	case filepath.Base(root) != containerdNamespace || filepath.Dir(root) == "/":
+		c.Add(name, fmt.Sprintf("%q is not a directory with containerd's namespace for Kubernetes, %s, in it: containerd keeps runc's state in ROOT/%s",
+			value, containerdNamespace, containerdNamespace), example)
+	}
+	return root
+}
+
+// containerdNamespace is where containerd's CRI plugin has all that is Kubernetes'.
+const containerdNamespace = "k8s.io"
+
 // Path makes a path absolute.
 func (c *Checker) Path(name, value, example string) string {
 	abs, err := filepath.Abs(value)

@@ -140,6 +140,28 @@ func TestEveryProblemIsInOneReport(t *testing.T) {
 	}
 }
 
+func TestARuncRootThatContainerdCannotHaveIsAProblem(t *testing.T) {
+	t.Parallel()
+	for value, reason := range map[string]string{
+		"run/containerd/runc/k8s.io": "is not an absolute path",
+		"/run/containerd/runc":       "containerd's namespace",
+		"/run/containerd/runc/moby":  "containerd's namespace",
+		"/k8s.io":                    "containerd's namespace",
+		"/":                          "containerd's namespace",
+	} {
+		_, err := read(t, map[string]string{"RUNC_ROOT": value})
+		var problems Problems
+		require.ErrorAs(t, err, &problems, value)
+		require.Len(t, problems, 1, value)
+		require.Equal(t, "RUNC_ROOT", problems[0].Name)
+		require.Contains(t, problems[0].Reason, reason)
+		require.Equal(t, "/run/containerd/runc/k8s.io", problems[0].Example)
+	}
+	s, err := read(t, map[string]string{"RUNC_ROOT": "/run/e2e-other/runc/k8s.io/"})
+	require.NoError(t, err)
+	require.Equal(t, "/run/e2e-other/runc/k8s.io", s.RuncRoot)
+}
+
 func TestLiveWithoutATokenIsAProblem(t *testing.T) {
 	t.Parallel()
 	_, err := read(t, map[string]string{"E2E_BACKEND": "live", "CEDANA_URL": "nonsense://x"})

@@ -29,7 +29,8 @@ type TestVariables struct {
 type TestSettings struct {
 	// CedanaNamespace is where Cedana runs; Namespace is the prefix of every test's own namespace.
 	CedanaNamespace, Namespace string
-	RuncRoot                   string
+	// RuncRoot is where containerd keeps runc's state on every node: its runc root plus its namespace.
+	RuncRoot string
 	// PodTimeout bounds a pod's start and its deletion, each; the others one checkpoint and one restore.
 	PodTimeout, CheckpointTimeout, RestoreTimeout time.Duration
 	// Suite is the group of tests to run.
@@ -51,7 +52,7 @@ func (v TestVariables) Check(c *Checker) TestSettings {
 	return TestSettings{
 		CedanaNamespace:   c.Match("CEDANA_NAMESPACE", v.CedanaNamespace, dnsLabel, 63, "cedana-system"),
 		Namespace:         c.Match("NAMESPACE", v.Namespace, dnsLabel, maxNamespacePrefix, "cedana-e2e"),
-		RuncRoot:          c.Absolute("RUNC_ROOT", v.RuncRoot, "/run/containerd/runc/k8s.io"),
+		RuncRoot:          c.RuncRoot("RUNC_ROOT", v.RuncRoot, "/run/containerd/runc/k8s.io"),
 		PodTimeout:        c.Duration("E2E_POD_TIMEOUT", v.PodTimeout, "60s"),
 		CheckpointTimeout: c.Duration("E2E_CHECKPOINT_TIMEOUT", v.CheckpointTimeout, "60s"),
 		RestoreTimeout:    c.Duration("E2E_RESTORE_TIMEOUT", v.RestoreTimeout, "120s"),

@@ -197,6 +197,17 @@ func TestPodsRestartWhenConfigurationChanges(t *testing.T) {
 	}
 }
 
+func TestTheHelperIsToldTheRuncRoot(t *testing.T) {
+	t.Parallel()
+	objects, err := render(t, map[string]any{"hostConfig": map[string]any{"runcRoot": "/run/e2e-other/runc/k8s.io"}})
+	require.NoError(t, err)
+	require.Equal(t, "/run/e2e-other/runc/k8s.io", object[corev1.ConfigMap](t, objects, "ConfigMap/cedana-config").Data["runc-root"])
+	env := object[appsv1.DaemonSet](t, objects, "DaemonSet/cedana-helper").Spec.Template.Spec.Containers[0].Env
+	i := slices.IndexFunc(env, func(e corev1.EnvVar) bool { return e.Name == "CEDANA_RUNC_ROOT" })
+	require.GreaterOrEqual(t, i, 0)
+	require.Equal(t, "runc-root", env[i].ValueFrom.ConfigMapKeyRef.Key)
+}
+
 func TestOwnSecretIsUsedAndNoneMade(t *testing.T) {
 	t.Parallel()
 	objects, err := render(t, map[string]any{"config": map[string]any{"preExistingSecret": "mine", "authToken": ""}})

@@ -1,6 +1,7 @@
 package helper
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,12 +57,15 @@ func (h *Helper) checkpoint(ctx context.Context, w *work.Work) (_ []work.Contain
 			err = errors.Join(err, fmt.Errorf("remove working files: %w", removeErr))
 		}
 	}()
-	root := request.RuncRoot
+	root := cmp.Or(request.RuncRoot, h.runcRoot)
 	if w.Regression.Is(fault.AnyRuncRoot, slog.Default()) {
-		root = "/run/containerd/runc/k8s.io"
+		root = h.runcRoot
 	}
 	containers, err := findContainers(root, request.PodUID, pod)
 	if err != nil {
+		if root != h.runcRoot {
+			err = fmt.Errorf("%w: this node's is %s", err, h.runcRoot)
+		}
 		return nil, 0, err
 	}
 	all, frozen, err := h.dumpPod(ctx, w.ID, root, dir, request.PodUID, pod, containers)

@@ -59,7 +59,7 @@ func (s runcState) label(key string) string {
 func findContainers(root, uid string, pod *corev1.Pod) ([]container, error) {
 	entries, err := os.ReadDir(root)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("runc root %s does not exist on this node: containerd's is /run/containerd/runc/NAMESPACE, see RUNC_ROOT", root)
+		return nil, fmt.Errorf("runc root %s does not exist on this node (RUNC_ROOT)", root)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read runc root: %w", err)

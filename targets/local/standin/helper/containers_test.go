@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 )
 
 const uid = "6f9c2c3e-0000-4000-8000-000000000001"
@@ -63,6 +65,26 @@ func TestContainersAreFoundByTheirPodsUID(t *testing.T) {
 	require.Equal(t, "image=with=signs", found[0].Image)
 	require.Equal(t, "/bundles/3", found[0].Bundle)
 	require.Equal(t, freezer{Dir: "/cg/3"}, found[0].Freezer)
+}
+
+func TestARuncRootThatThisNodeHasNotKeepsItFromBeingReady(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	require.NoError(t, checkRuncRoot(root))
+	require.ErrorContains(t, checkRuncRoot(filepath.Join(root, "not-there")), "RUNC_ROOT")
+}
+
+func TestACheckpointIsLookedForInTheNodesOwnRuncRootUnlessItNamesOne(t *testing.T) {
+	t.Parallel()
+	own, other := t.TempDir(), t.TempDir()
+	h := &Helper{runcRoot: own, workDir: t.TempDir()}
+	take := func(root string) error {
+		_, _, err := h.checkpoint(t.Context(), &work.Work{Checkpoint: &work.Checkpoint{PodUID: uid, RuncRoot: root}})
+		return err
+	}
+	require.ErrorContains(t, take(""), "runc root "+own+" has no running container")
+	require.ErrorContains(t, take(other), "runc root "+other+" has no running container")
+	require.ErrorContains(t, take(other), "this node's is "+own)
 }
 
 func TestARuncRootWithoutThePodIsNamedWithIt(t *testing.T) {

@@ -32,6 +32,8 @@ type Environment struct {
 	Address     string `env:"CEDANA_ADDRESS,default=0.0.0.0:8080"`
 	Compression string `env:"CEDANA_CHECKPOINT_COMPRESSION,default=none"`
 	LogLevel    string `env:"CEDANA_LOG_LEVEL,default=info"`
+	// RuncRoot is where containerd on this node keeps runc's state: its runc root plus its namespace.
+	RuncRoot string `env:"CEDANA_RUNC_ROOT,default=/run/containerd/runc/k8s.io"`
 	// HostRoot is where the node's root is mounted in the helper's container.
 	HostRoot string `env:"CEDANA_HOST_ROOT,default=/host"`
 }
@@ -48,6 +50,8 @@ type Helper struct {
 	compression archive.Compression
 	store       Store
 	tools       tools
+	// runcRoot is where a checkpoint that names no root is looked for.
+	runcRoot string
 	// problem is why this node cannot checkpoint; nil when it can.
 	problem error
 
@@ -114,7 +118,7 @@ func run(ctx context.Context, env Environment) error {
 	}
 	h := &Helper{
 		config:      layout.Config{URL: env.URL, Token: env.Token.Reveal(), ClusterID: env.ClusterID, Node: env.Node, CAFile: os.Getenv(layout.CAVariable)},
-		compression: compression, store: queue, workDir: layout.WorkDir, frozenDir: layout.FrozenDir,
+		compression: compression, store: queue, runcRoot: env.RuncRoot, workDir: layout.WorkDir, frozenDir: layout.FrozenDir,
 	}
 	if err := h.prepare(ctx); err != nil {
 		return err
@@ -163,6 +167,9 @@ func (h *Helper) prepare(ctx context.Context) error {
 	if err == nil {
 		err = configureCRIU(layout.CRIUConfig)
 	}
+	if err == nil {
+		err = checkRuncRoot(h.runcRoot)
+	}
 	h.problem = err
 	if err == nil {
 		if warmErr := h.tools.warm(ctx); warmErr != nil {
@@ -172,6 +179,14 @@ func (h *Helper) prepare(ctx context.Context) error {
 	}
 	slog.Info("node prepared", "node", h.config.Node, "runc", h.tools.Runc, "runc_version", h.tools.RuncVersion,
 		"criu", h.tools.CRIU, "criu_version", h.tools.CRIUVersion, "kernel", h.tools.Kernel)
+	return nil
+}
+
+// checkRuncRoot wants the runc root on this node. The helper's own container is one, so containerd has made it by now.
+func checkRuncRoot(root string) error {
+	if _, err := os.Stat(root); err != nil {
+		return fmt.Errorf("find the state of the helper's own container: %w: containerd's runc root is another one (RUNC_ROOT)", err)
+	}
 	return nil
 }
 

@@ -102,8 +102,8 @@ type Checkpoint struct {
 	PodName   string `json:"pod_name"`
 	Namespace string `json:"namespace"`
 	NodeName  string `json:"node_name"`
-	// RuncRoot is the runc root to look for the containers in.
-	RuncRoot string `json:"runc_root"`
+	// RuncRoot is the runc root to look for the containers in; empty for the node's own.
+	RuncRoot string `json:"runc_root,omitempty"`
 	Kind     string `json:"kind"`
 	// Pod is the pod as last synced (v1.Pod JSON): the container order and the volumes come from it.
 	Pod json.RawMessage `json:"pod"`

@@ -36,6 +36,9 @@ type containerdConfig struct {
 	RestrictOOMScore bool
 	// SystemdCgroup is always false; k3s's templates know it.
 	SystemdCgroup bool
+	// DropIns is a pattern of files that containerd merges into this one. k3s has the same since 2026: it is the one way
+	// to give an option to a runtime that the base template defines, since TOML refuses a table that is there twice.
+	DropIns string
 	// Cedana is false when the user's own template defines that runtime.
 	Cedana bool
 }
@@ -50,6 +53,7 @@ func newContainerdConfig(snapshotter string, h host) containerdConfig {
 		CNIConfigDir:     cniConfigDir,
 		CertsDir:         containerdConfigDir + "/certs.d",
 		RestrictOOMScore: !h.adjustOOM,
+		DropIns:          containerdConfigDir + "/config-v3.toml.d/*.toml",
 	}
 }
 

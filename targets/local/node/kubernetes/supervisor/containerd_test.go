@@ -30,6 +30,7 @@ func TestContainerdHasBothRuntimes(t *testing.T) {
 	out := rendered(t, "", host{adjustOOM: true})
 	for _, want := range []string{
 		"version = 3",
+		`imports = ["/var/lib/rancher/k3s/agent/etc/containerd/config-v3.toml.d/*.toml"]`,
 		"containerd.runtimes.runc]",
 		cedanaTable,
 		`runtime_path = "/usr/local/bin/cedana-shim-runc-v2"`,
