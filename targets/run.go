@@ -9,6 +9,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/contract"
 	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/platform"
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -20,6 +21,8 @@ type run struct {
 	con      *console.Console
 	settings *settings.Settings
 	platform platform.Platform
+	// contract checks what is said to the propagator against an OpenAPI document; nil without one.
+	contract *contract.Check
 	// phases are the stages so far with the time that each took.
 	phases []suite.Phase
 }
@@ -27,12 +30,13 @@ type run struct {
 // begin reads the settings; nothing is created before all of them are good.
 func begin(ctx context.Context) (*run, error) {
 	s, err := settings.Load(ctx)
+	check, err := loadContract(os.Getenv("E2E_OPENAPI"), err)
 	if err != nil {
 		return nil, err
 	}
 	con := console.Standard()
 	con.Step("backend %s, cluster %s, run %s", s.Backend, s.ClusterName, s.RunID)
-	return &run{con: con, settings: s, platform: platform.New(con, s)}, nil
+	return &run{con: con, settings: s, platform: platform.New(con, s, observed(check)...), contract: check}, nil
 }
 
 // beginAlone is begin for a target that changes the cluster. Of two with one cluster, the second waits until the first

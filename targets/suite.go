@@ -45,7 +45,7 @@ func (r *run) tests(ctx context.Context) compilation {
 // suiteOptions are for a suite that runs against what is there, as far as it is.
 func (r *run) suiteOptions(there *there) suite.Options {
 	c := there.cluster
-	o := suite.Options{Kubeconfig: c.Kubeconfig, Context: c.Context, Nginx: c.Nginx, Counter: c.Counter, Phases: r.phases}
+	o := suite.Options{Kubeconfig: c.Kubeconfig, Context: c.Context, Nginx: c.Nginx, Counter: c.Counter, Phases: r.phases, Contract: r.contract}
 	if there.identity != nil {
 		o.ClusterID, o.Registered = there.identity.ID, there.identity.Registered
 	}
@@ -69,5 +69,5 @@ func (r *run) withTests(there *there, tests compilation) (suite.Options, error) 
 
 // withoutCluster is for a suite that has no cluster to run in.
 func (r *run) withoutCluster(why *deploy.NoClusterError) suite.Options {
-	return suite.Options{NoCluster: why.Error(), Phases: r.phases}
+	return suite.Options{NoCluster: why.Error(), Phases: r.phases, Contract: r.contract}
 }

@@ -18,6 +18,7 @@ import (
 type live struct {
 	con      *console.Console
 	settings *settings.Settings
+	client   []propagator.Option
 }
 
 // Greet does nothing where Cedana in the cluster is what knows the address or the token (SKIP_HELM=1).
@@ -32,7 +33,7 @@ func (l *live) Greet(ctx context.Context) (*Connection, error) {
 func (l *live) greet(ctx context.Context, url string, token settings.Secret) (*Connection, error) {
 	var c *Connection
 	err := l.con.Run(ctx, "check the propagator at "+url, func(ctx context.Context, step *console.Step) error {
-		api, err := propagator.New(url, token)
+		api, err := propagator.New(url, token, l.client...)
 		if err != nil {
 			return err
 		}
@@ -64,7 +65,7 @@ func (l *live) Find(context.Context) (*Connection, error) {
 	if l.settings.URL == "" || !l.settings.Token.Set() {
 		return nil, fmt.Errorf("find the live propagator: %w: set CEDANA_URL and CEDANA_AUTH_TOKEN", ErrNoPropagator)
 	}
-	api, err := propagator.New(l.settings.URL, l.settings.Token)
+	api, err := propagator.New(l.settings.URL, l.settings.Token, l.client...)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func (l *live) Check(ctx context.Context) []Finding {
 		return nil
 	}
 	f := Finding{Name: "propagator", Remedy: "check CEDANA_URL and CEDANA_AUTH_TOKEN"}
-	api, err := propagator.New(l.settings.URL, l.settings.Token)
+	api, err := propagator.New(l.settings.URL, l.settings.Token, l.client...)
 	if err == nil {
 		var user string
 		if user, err = api.Preflight(ctx); err == nil {

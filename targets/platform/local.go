@@ -98,12 +98,13 @@ func (k *k3d) Check(ctx context.Context) []Finding {
 type standIn struct {
 	con      *console.Console
 	settings *settings.Settings
+	client   []propagator.Option
 	// fault is what it breaks on purpose; empty means nothing.
 	fault fault.Name
 }
 
-func newStandIn(con *console.Console, s *settings.Settings) *standIn {
-	return &standIn{con: con, settings: s, fault: s.Regression}
+func newStandIn(con *console.Console, s *settings.Settings, client []propagator.Option) *standIn {
+	return &standIn{con: con, settings: s, client: client, fault: s.Regression}
 }
 
 // Greet returns nil: the local propagator is in the cluster's network and comes after it.
@@ -126,7 +127,7 @@ func (p *standIn) Connect(ctx context.Context, c *Cluster, _ *Connection) (*Conn
 	if err != nil {
 		return nil, err
 	}
-	to, err := ofStandIn(running)
+	to, err := p.connection(running)
 	if err != nil {
 		return nil, err
 	}
@@ -136,8 +137,8 @@ func (p *standIn) Connect(ctx context.Context, c *Cluster, _ *Connection) (*Conn
 	return to, nil
 }
 
-func ofStandIn(running *backend.Propagator) (*Connection, error) {
-	api, err := propagator.New(running.URL, running.Token)
+func (p *standIn) connection(running *backend.Propagator) (*Connection, error) {
+	api, err := propagator.New(running.URL, running.Token, p.client...)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +159,7 @@ func (p *standIn) Find(ctx context.Context) (*Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	to, err := ofStandIn(running)
+	to, err := p.connection(running)
 	if err != nil {
 		return nil, err
 	}

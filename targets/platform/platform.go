@@ -105,14 +105,14 @@ type Finding struct {
 	Remedy string
 }
 
-// New chooses by the settings.
-func New(con *console.Console, s *settings.Settings) Platform {
+// New chooses by the settings. The options are for its clients of the propagator.
+func New(con *console.Console, s *settings.Settings, client ...propagator.Option) Platform {
 	var p Platform
 	switch s.Backend {
 	case settings.BackendLocal:
-		p.Propagator = newStandIn(con, s)
+		p.Propagator = newStandIn(con, s, client)
 	default:
-		p.Propagator = &live{con: con, settings: s}
+		p.Propagator = &live{con: con, settings: s, client: client}
 	}
 	p.Clusters = &k3d{con: con, settings: s, standIn: s.Backend == settings.BackendLocal}
 	if s.Existing != nil {

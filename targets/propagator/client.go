@@ -30,6 +30,7 @@ type Client struct {
 	http  *http.Client
 	// transport carries http's requests after the token was put on those for base.
 	transport http.RoundTripper
+	observe   func(http.RoundTripper) http.RoundTripper
 
 	requestTimeout  time.Duration
 	totalTimeout    time.Duration
@@ -69,6 +70,11 @@ func WithPrefix(prefix string) Option {
 // transport that logs headers would see it.
 func WithTransport(rt http.RoundTripper) Option {
 	return func(c *Client) error { c.transport = rt; return nil }
+}
+
+// WithObserver puts a transport around the one that the client uses, to look at what goes through it. It sees the token.
+func WithObserver(around func(next http.RoundTripper) http.RoundTripper) Option {
+	return func(c *Client) error { c.observe = around; return nil }
 }
 
 // WithRequestTimeout limits one attempt, its answer's body included.
@@ -158,6 +164,9 @@ func New(baseURL string, token settings.Secret, opts ...Option) (*Client, error)
 	}
 	if c.transport == nil {
 		c.transport = newTransport()
+	}
+	if c.observe != nil {
+		c.transport = c.observe(c.transport)
 	}
 	c.http = &http.Client{Transport: tokenTransport{c}, CheckRedirect: checkRedirect}
 	return c, nil

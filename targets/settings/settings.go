@@ -89,13 +89,18 @@ type Settings struct {
 	Regression  fault.Name
 	Regressions string
 
-	// Run is a `go test -run` pattern; Parallel is how many tests run side by side.
+	// Suite is the group of tests; Run is a `go test -run` pattern; Parallel is how many tests run side by side.
+	Suite    Group
 	Run      string
 	Parallel int
 	// Keep leaves test namespaces of failed tests in place.
 	Keep bool
 
 	Artifacts string
+	// OpenAPI is the file of the document that the API's exchanges are checked against, empty for none. OpenAPIStrict
+	// makes drift from it a failure on the live backend too.
+	OpenAPI       string
+	OpenAPIStrict bool
 	// Format of lists: table or json.
 	Format string
 	// Type (of actions) and Status narrow lists; empty does not.
@@ -147,6 +152,8 @@ type environment struct {
 	Regressions      string `env:"E2E_REGRESSIONS"`
 	Run              string `env:"E2E_RUN"`
 	Parallel         string `env:"E2E_PARALLEL, default=8"`
+	OpenAPI          string `env:"E2E_OPENAPI"`
+	OpenAPIStrict    string `env:"E2E_OPENAPI_STRICT, default=0"`
 	Format           string `env:"FORMAT, default=table"`
 	Type             string `env:"TYPE"`
 	Status           string `env:"STATUS"`
@@ -193,10 +200,12 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		CheckpointTimeout: shared.CheckpointTimeout,
 		RestoreTimeout:    shared.RestoreTimeout,
 		Regressions:       c.Pattern("E2E_REGRESSIONS", e.Regressions, "restored|lost"),
+		Suite:             shared.Suite,
 		Run:               c.Pattern("E2E_RUN", e.Run, "TestRestore"),
 		Parallel:          c.Number("E2E_PARALLEL", e.Parallel, 1, 64),
 		Keep:              shared.Keep,
 		Artifacts:         shared.Artifacts,
+		OpenAPIStrict:     c.Boolean("E2E_OPENAPI_STRICT", e.OpenAPIStrict),
 		Format:            c.OneOf("FORMAT", e.Format, "table", "json"),
 		Type:              c.Word("TYPE", e.Type, "checkpoint_pod"),
 		Status:            c.Word("STATUS", e.Status, "ready"),
@@ -208,6 +217,9 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Settings, error) {
 		RunID:             shared.RunID,
 	}
 	_, s.ClusterChosen = NonEmpty(lookuper).Lookup("CLUSTER_NAME")
+	if e.OpenAPI != "" {
+		s.OpenAPI = c.Path("E2E_OPENAPI", e.OpenAPI, "openapi.json")
+	}
 	s.Home = c.home(e.Home)
 	if s.ClusterID == chooseCluster {
 		s.ClusterID, s.ChooseCluster = "", true

@@ -175,6 +175,7 @@ func environment(s *settings.Settings, opts Options) []string {
 		"RUNC_ROOT=" + s.RuncRoot,
 		"E2E_RUN_ID=" + s.RunID,
 		"E2E_ARTIFACTS=" + filepath.Join(s.Artifacts, testsDir),
+		"E2E_OPENAPI=" + s.OpenAPI,
 		"E2E_KEEP=" + flag(s.Keep),
 		"E2E_IMAGE_NGINX=" + opts.Nginx,
 		"E2E_IMAGE_COUNTER=" + opts.Counter,

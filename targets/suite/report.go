@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/contract"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -28,6 +29,8 @@ type Report struct {
 	Tests []*Test
 	// Measured are the tables of what the tests have measured.
 	Measured []Measurement
+	// Contract is what was checked against an OpenAPI document, nil without one.
+	Contract *contract.Report
 	byName   map[string]*Test
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/artifacts"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/contract"
 	"github.com/cedana/cedana-e2e/targets/mask"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
@@ -39,6 +40,8 @@ type Options struct {
 	Sources []Source
 	// Phases are what was done before the tests, for the summary.
 	Phases []Phase
+	// Contract checks the exchanges of the API, the tests' too; nil does not.
+	Contract *contract.Check
 	// Getenv reads GITHUB_ACTIONS and GITHUB_STEP_SUMMARY. Default: os.Getenv.
 	Getenv func(name string) string
 }
@@ -83,6 +86,8 @@ const (
 	testsDir = "cases"
 	// FailureDir is where Collect writes.
 	FailureDir = "failure"
+	// contractFile has what the API's exchanges say about the OpenAPI document.
+	contractFile = "openapi.json"
 )
 
 // collectTimeout bounds the collection of artifacts after a failure.
@@ -120,6 +125,9 @@ func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 	var measuredErr error
 	report.Measured, measuredErr = measurements(filepath.Join(s.Artifacts, testsDir, artifacts.MeasuredDir))
 	verdict = errors.Join(verdict, measuredErr)
+	if opts.Contract != nil {
+		verdict = errors.Join(verdict, report.checkContract(con, s, opts.Contract, runErr == nil))
+	}
 
 	// What follows is done for an interrupted run too, which mage lets live for 5 s more.
 	after := context.WithoutCancel(ctx)
@@ -138,7 +146,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 // prepareArtifacts makes the directory and removes what an earlier run left of what this one writes. Anything else
 // in it stays: the directory is the user's.
 func prepareArtifacts(dir string) error {
-	for _, name := range []string{junitFile, eventsFile, summaryFile, testsDir, FailureDir} {
+	for _, name := range []string{junitFile, eventsFile, summaryFile, contractFile, testsDir, FailureDir} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("remove artifacts of an earlier run: %w", err)
 		}

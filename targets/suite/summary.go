@@ -72,6 +72,11 @@ func (r *Report) text(to io.Writer, m mask.Mask) error {
 	for _, one := range r.Measured {
 		fmt.Fprintf(to, "\nMEASURED: %s\n%s", one.Name, m.Text(one.Table))
 	}
+	if r.Contract != nil {
+		if err := r.Contract.Text(to); err != nil {
+			return err
+		}
+	}
 	_, err := fmt.Fprintf(to, "\n%s\n%s\n", r.Counts(), r.meaning())
 	return err
 }
@@ -96,6 +101,9 @@ func (r *Report) markdown(m mask.Mask, verdict error) string {
 	}
 	for _, one := range r.Measured {
 		fmt.Fprintf(&b, "\nMeasured: %s\n\n```\n%s```\n", one.Name, m.Text(one.Table))
+	}
+	if r.Contract != nil {
+		b.WriteString(r.Contract.Markdown())
 	}
 	return b.String() + "\n"
 }

@@ -27,12 +27,20 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := keepExchanges(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
+	os.Exit(code)
 }
 
 func prepare(ctx context.Context) error {
 	var err error
 	if env, err = environment.Load(ctx); err != nil {
+		return err
+	}
+	if err := checkExchanges(); err != nil {
 		return err
 	}
 	if env.NoCluster != "" {

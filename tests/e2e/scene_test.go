@@ -272,7 +272,7 @@ func (s *scene) note(format string, args ...any) {
 }
 
 // transport is what every test's client shares.
-var transport = http.DefaultTransport.(*http.Transport).Clone()
+var transport http.RoundTripper = http.DefaultTransport.(*http.Transport).Clone()
 
 // counterImage is the image of the pods that know what they have in memory. In an existing cluster there may be none.
 func (s *scene) counterImage() string {

@@ -35,6 +35,9 @@ type Environment struct {
 	// there before (E2E_CLUSTER=existing).
 	ClusterName string
 
+	// OpenAPI is the file of the document that the exchanges are checked against; empty for none.
+	OpenAPI string
+
 	// ImageCounter may be empty in an existing cluster alone, which cannot be given an image.
 	ImageNginx, ImageCounter string
 }
@@ -67,6 +70,7 @@ type variables struct {
 	ClusterName  string `env:"CLUSTER_NAME"`
 	ImageNginx   string `env:"E2E_IMAGE_NGINX"`
 	ImageCounter string `env:"E2E_IMAGE_COUNTER"`
+	OpenAPI      string `env:"E2E_OPENAPI"`
 }
 
 // Remedy is the command that sets all of this.
@@ -88,7 +92,7 @@ func load(ctx context.Context, lookuper envconfig.Lookuper) (*Environment, error
 		Registered:   c.Boolean("E2E_REGISTERED", v.Registered),
 		NoCluster:    v.NoCluster,
 		ClusterID:    v.ClusterID, Kubeconfig: v.Kubeconfig, KubeContext: v.KubeContext,
-		ImageNginx: v.ImageNginx, ImageCounter: v.ImageCounter,
+		ImageNginx: v.ImageNginx, ImageCounter: v.ImageCounter, OpenAPI: v.OpenAPI,
 	}
 	c.Required("E2E_RUN_ID", v.RunID, "1a2b3c4d")
 	if c.Required("CEDANA_URL", v.URL, settings.DefaultURL) != "" {

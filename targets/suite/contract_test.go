@@ -1,0 +1,115 @@
+package suite
+
+import (
+	"encoding/xml"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/contract"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+const document = `{"openapi": "3.1.0", "info": {"title": "small", "version": "1"}, "paths": {"/v2/user": {"get": {"responses": {"200": {"description": "id"}}}}}}`
+
+const junit = `<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="cedana-e2e" tests="2" failures="1" errors="0" time="1.0">
+	<testsuite tests="2" failures="1" name="tests/e2e"><testcase classname="e2e" name="TestA &amp; B"></testcase></testsuite>
+</testsuites>
+`
+
+// checked is a run of the suite settings that has seen this drift, with one row in the table of expected drift.
+func checked(t *testing.T, s settings.Settings, ended bool, seen []contract.Counted) (report *Report, junitText string, err error) {
+	t.Helper()
+	s.Artifacts = t.TempDir()
+	tests := filepath.Join(s.Artifacts, testsDir)
+	require.NoError(t, os.MkdirAll(tests, 0o755))
+	file := filepath.Join(s.Artifacts, "document.json")
+	require.NoError(t, os.WriteFile(file, []byte(document), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(s.Artifacts, junitFile), []byte(junit), 0o600))
+	d, err := contract.Load(file)
+	require.NoError(t, err)
+	record := contract.Record{Exchanges: 1, Operations: map[string]int{"GET /v2/user": 1}, Drift: seen}
+	require.NoError(t, record.Write(filepath.Join(tests, contract.RecordFile)))
+	r := &Report{}
+	err = r.checkContract(console.New(io.Discard, io.Discard), &s, &contract.Check{
+		Document: d, Ledger: contract.NewLedger(d), Expected: []contract.Expected{{Drift: known.Drift, Why: "a reason"}},
+	}, ended)
+	out, readErr := os.ReadFile(filepath.Join(s.Artifacts, junitFile))
+	require.NoError(t, readErr)
+	require.FileExists(t, filepath.Join(s.Artifacts, contractFile))
+	return r, string(out), err
+}
+
+var (
+	known = contract.Counted{Drift: contract.Drift{Operation: "GET /v2/user", Where: contract.InQuery, Name: "a", Document: "not declared", Seen: "sent"}, Count: 1}
+	other = contract.Counted{Drift: contract.Drift{Operation: "GET /v2/user", Where: contract.InQuery, Name: "b", Document: "not declared", Seen: "sent"}, Count: 3}
+)
+
+func TestTheContractsOutcome(t *testing.T) {
+	t.Parallel()
+	local, live := settings.Settings{Backend: settings.BackendLocal}, settings.Settings{Backend: settings.BackendLive}
+	strict, full, some := live, local, local
+	strict.OpenAPIStrict = true
+	full.Suite, some.Suite, some.Run = settings.Full, settings.Full, "TestA"
+	for name, c := range map[string]struct {
+		settings settings.Settings
+		ended    bool
+		seen     []contract.Counted
+		want     Outcome
+	}{
+		"explained drift":                    {local, true, []contract.Counted{known}, passed},
+		"drift that nothing explains":        {local, true, []contract.Counted{known, other}, failed},
+		"the same on the live backend":       {live, true, []contract.Counted{known, other}, skipped},
+		"and strict":                         {strict, true, []contract.Counted{known, other}, failed},
+		"a stale row in a full run":          {full, true, nil, failed},
+		"a stale row in a run of some tests": {some, true, nil, passed},
+		"a stale row in another group":       {local, true, nil, passed},
+		"a stale row in a run that failed":   {full, false, nil, passed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, junit, err := checked(t, c.settings, c.ended, c.seen)
+			require.Len(t, r.Tests, 1)
+			require.Equal(t, contractTest, r.Tests[0].Name)
+			require.Equal(t, c.want, r.Tests[0].Outcome)
+			require.Equal(t, c.want == failed, err != nil, "%v", err)
+			var root struct {
+				Tests    int `xml:"tests,attr"`
+				Failures int `xml:"failures,attr"`
+				Suites   []struct {
+					Cases []struct {
+						Name    string    `xml:"name,attr"`
+						Failure *struct{} `xml:"failure"`
+						Skipped *struct{} `xml:"skipped"`
+					} `xml:"testcase"`
+				} `xml:"testsuite"`
+			}
+			require.NoError(t, xml.Unmarshal([]byte(junit), &root))
+			require.Equal(t, 3, root.Tests)
+			require.Len(t, root.Suites, 2)
+			require.Equal(t, "TestA & B", root.Suites[0].Cases[0].Name)
+			added := root.Suites[1].Cases[0]
+			require.Equal(t, contractTest, added.Name)
+			require.Equal(t, c.want == failed, added.Failure != nil)
+			require.Equal(t, c.want == skipped, added.Skipped != nil)
+			require.Equal(t, map[bool]int{true: 2, false: 1}[c.want == failed], root.Failures)
+		})
+	}
+}
+
+func TestATestProgramThatPassedWithoutARecordIsAnError(t *testing.T) {
+	t.Parallel()
+	s := settings.Settings{Backend: settings.BackendLocal, Artifacts: t.TempDir()}
+	file := filepath.Join(s.Artifacts, "document.json")
+	require.NoError(t, os.WriteFile(file, []byte(document), 0o600))
+	d, err := contract.Load(file)
+	require.NoError(t, err)
+	check := &contract.Check{Document: d, Ledger: contract.NewLedger(d)}
+	require.ErrorIs(t, (&Report{}).checkContract(console.New(io.Discard, io.Discard), &s, check, true), contract.ErrNoRecord)
+	require.ErrorContains(t, (&Report{}).checkContract(console.New(io.Discard, io.Discard), &s, check, false), "not one exchange was seen")
+}
