@@ -68,6 +68,7 @@ func TestPodProbes(t *testing.T) {
 	read := func(path string) string { return "/read?path=" + path }
 	p := s.running(s.create(pods.Counter(s.counterImage(), pods.Probes(pods.CounterPort, read(started), read(ready), read(alive)))))
 	// Nothing is at those paths in the image: a pod that is started afresh never gets Ready.
+	s.answers(p, pods.CounterPort)
 	for _, path := range []string{ready, alive, started} {
 		s.write(p, pods.CounterPort, path, "yes")
 	}
@@ -99,6 +100,16 @@ func (s *scene) running(p *corev1.Pod) *corev1.Pod {
 			!slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Running == nil })
 	})
 	return s.pods.Get(p.UID)
+}
+
+// answers waits until a counter listens: a pod that runs and is not Ready may not yet.
+func (s *scene) answers(p *corev1.Pod, port int) {
+	s.Helper()
+	err := wait.For(s.ctx, fmt.Sprintf("pod %s/%s to answer on port %d", p.Namespace, p.Name, port), env.PodTimeout, func(ctx context.Context) (bool, string, error) {
+		_, err := s.tryGet(ctx, p, port, "/state", nil)
+		return err == nil, fmt.Sprintf("%v; %s", err, pods.Describe(s.pods.Get(p.UID))), nil
+	})
+	s.must(err, "ask pod %s", p.Name)
 }
 
 // until waits until a pod is as wanted.

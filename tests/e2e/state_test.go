@@ -21,9 +21,9 @@ import (
 	"github.com/cedana/cedana-e2e/tests/wait"
 )
 
-// once is how long the timers that fire once are set for: long enough that the checkpoint is taken before, short enough
-// that the restored pod is still looked at when they fire.
-const once = 8 * time.Second
+// shortest is how long the timers that fire once are set for at first. A checkpoint on a machine with much to do may
+// take longer, so it is taken again with longer ones until they have not fired.
+const shortest = 8 * time.Second
 
 // One pod has every kind of state, one checkpoint is taken of it, and one restored pod has it all. A subtest is a kind:
 // one that is lost does not keep the others from being looked at.
@@ -44,8 +44,7 @@ func TestRestoreState(t *testing.T) {
 		s.that(k.Error == "", "the state of kind "+name+" is whole before the checkpoint", k.Error)
 	}
 	limits := s.cgroup(p)
-	s.get(p, pods.CounterPort, "/arm", map[string]string{"after": once.String()})
-	c := s.checkpoint(p)
+	c, once := s.checkpointArmed(p)
 	s.after(p, m)
 	for name, k := range m.last.Kinds {
 		s.that(k.Error == "", "the state of kind "+name+" of the source is whole after the checkpoint", k.Error)
@@ -60,7 +59,7 @@ func TestRestoreState(t *testing.T) {
 		return // another process: the state that it has says nothing
 	}
 	s.settle(r)
-	fired := s.fired(r.Pod)
+	fired := s.fired(r.Pod, once)
 	for _, name := range slices.Sorted(maps.Keys(m.before.Kinds)) {
 		s.sub(name, func(s *scene) {
 			if lost := now.Kinds[name].Error; name == "timerfd" && lost != "" && strings.HasPrefix(info(c.rows[0]).CRIU, "4.") {
@@ -161,8 +160,23 @@ func (s *scene) kept(name string, before, restored, later report.State) {
 	}
 }
 
+// checkpointArmed takes a checkpoint while the timers that fire once are set and have not fired, and returns for how long
+// they were set.
+func (s *scene) checkpointArmed(p *corev1.Pod) (*checkpoint, time.Duration) {
+	s.Helper()
+	for once := shortest; ; once *= 2 {
+		s.get(p, pods.CounterPort, "/arm", map[string]string{"after": once.String()})
+		c := s.checkpoint(p)
+		early := slices.ContainsFunc(slices.Collect(maps.Values(s.state(p, pods.CounterPort).Kinds["timers"].Once)), func(at uint64) bool { return at > 0 })
+		if !early {
+			return c, once
+		}
+		s.that(once <= env.CheckpointTimeout, "a checkpoint is ready before timers fire that were set for longer than E2E_CHECKPOINT_TIMEOUT", once)
+	}
+}
+
 // fired waits until the timers that fire once have all done so, and returns the state then.
-func (s *scene) fired(p *corev1.Pod) report.State {
+func (s *scene) fired(p *corev1.Pod, once time.Duration) report.State {
 	s.Helper()
 	var now report.State
 	err := wait.For(s.ctx, fmt.Sprintf("the timers of pod %s that fire once to do so", p.Name), once+soon, func(context.Context) (bool, string, error) {

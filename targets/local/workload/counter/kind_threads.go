@@ -14,6 +14,10 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
 )
 
+// The process's first thread is kept for the main goroutine: its name, priority and id are those of the process, so no
+// goroutine that changes its own thread may get it.
+func init() { runtime.LockOSThread() }
+
 // thread is a goroutine that has a thread of its own, and does there what it is told.
 type thread struct {
 	id   int

@@ -36,6 +36,7 @@ type timers struct {
 	last             [2]uint64
 	stillSince       [2]uint64
 	onceGo, onceSent atomic.Uint64
+	onceTimer        *time.Timer
 	onceRead         uint64
 }
 
@@ -104,10 +105,19 @@ func setTimer(id int32, spec *unix.ItimerSpec) error {
 	return nil
 }
 
-// arm sets the timers that fire once.
+// arm sets the timers that fire once, also anew: what they did before is forgotten.
 func (t *timers) arm(after time.Duration) error {
 	once := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(after))}
-	time.AfterFunc(after, func() { t.onceGo.CompareAndSwap(0, max(t.count.Load(), 1)) })
+	if t.onceTimer != nil {
+		t.onceTimer.Stop()
+	}
+	if _, err := expirations(t.onceFD); err != nil {
+		return err
+	}
+	t.onceRead = 0
+	t.onceSent.Store(0)
+	t.onceGo.Store(0)
+	t.onceTimer = time.AfterFunc(after, func() { t.onceGo.CompareAndSwap(0, max(t.count.Load(), 1)) })
 	if err := setTimer(t.onceID, &once); err != nil {
 		return err
 	}

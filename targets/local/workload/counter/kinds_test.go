@@ -462,6 +462,16 @@ func TestATimerfdThatHasStoppedIsTold(t *testing.T) {
 	m.lost("timerfd", "the timerfd does not fire any more")
 }
 
+// Its name and priority are the process's, which kind "process" looks at.
+func TestTheFirstThreadIsNobodysOwn(t *testing.T) {
+	t.Parallel()
+	for range 64 {
+		if th := startThread(); th.id == os.Getpid() {
+			t.Fatal("a goroutine has got the process's first thread for itself")
+		}
+	}
+}
+
 func TestTimersThatFireOnceTellWhen(t *testing.T) {
 	t.Parallel()
 	m, _ := with[*timers](t, "timers")
@@ -469,17 +479,27 @@ func TestTimersThatFireOnceTellWhen(t *testing.T) {
 		require.Zero(t, at)
 	}
 	require.Len(t, m.state().Kinds["timers"].Once, 3)
-	code, body := m.get("/arm?after=50ms")
-	require.Equal(t, 200, code, body)
-	require.Eventually(t, func() bool {
-		m.ticks(1)
-		for _, at := range m.state().Kinds["timers"].Once {
-			if at == 0 {
-				return false
+	fire := func() {
+		code, body := m.get("/arm?after=50ms")
+		require.Equal(t, 200, code, body)
+		require.Eventually(t, func() bool {
+			m.ticks(1)
+			for _, at := range m.state().Kinds["timers"].Once {
+				if at == 0 {
+					return false
+				}
 			}
-		}
-		return true
-	}, 20*time.Second, 20*time.Millisecond)
+			return true
+		}, 20*time.Second, 20*time.Millisecond)
+	}
+	fire()
+	code, body := m.get("/arm?after=1h")
+	require.Equal(t, 200, code, body)
+	m.ticks(1)
+	for name, at := range m.state().Kinds["timers"].Once {
+		require.Zero(t, at, "%s is set anew, and has not fired", name)
+	}
+	fire()
 	code, _ = newMade(t, config{}).get("/arm?after=50ms")
 	require.Equal(t, 500, code)
 }
