@@ -31,7 +31,7 @@ func Actions(ctx context.Context, con *console.Console, api ActionLister, s *set
 		columns:  actionColumns,
 		when:     func(a action) time.Time { return timeOf(a.ActionTimestamp) },
 		id:       func(a action) string { return a.ActionID },
-		stranger: func(a action) bool { return a.ClusterID == "" },
+		stranger: func(a action) bool { return a.ClusterID() == "" },
 	}.print(con, s, raw)
 }
 
@@ -61,7 +61,7 @@ var actionColumns = []column[action]{
 	{"TYPE", func(a action) string { return string(a.Type) }},
 	{"STATUS", func(a action) string { return a.Status }},
 	{"CHECKPOINT", func(a action) string { return a.CheckpointID }},
-	{"CLUSTER", func(a action) string { return a.ClusterID }},
+	{"CLUSTER", func(a action) string { return a.ClusterID() }},
 	{"NODE", func(a action) string { return a.NodeName }},
 	{"POD", func(a action) string { return pod(a.details.Namespace, a.details.PodName) }},
 	{"TOOK", func(a action) string {

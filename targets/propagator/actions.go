@@ -117,7 +117,7 @@ func (f ActionFilter) call() call {
 
 func (f ActionFilter) drops(row Action) bool {
 	return f.Type != "" && row.Type != f.Type ||
-		f.ClusterID != "" && row.ClusterID != "" && row.ClusterID != f.ClusterID ||
+		f.ClusterID != "" && row.ClusterID() != "" && row.ClusterID() != f.ClusterID ||
 		f.Status != "" && row.Status != f.Status
 }
 
@@ -164,7 +164,16 @@ type actionDetails struct {
 	Error          string `json:"error"`
 	PodName        string `json:"pod_name"`
 	Namespace      string `json:"namespace"`
+	ClusterID      string `json:"cluster_id"`
 	SourceActionID string `json:"source_action_id"`
+}
+
+// ClusterID is the cluster of an action; empty where the server does not say.
+func (a Action) ClusterID() string {
+	if a.Cluster != "" {
+		return a.Cluster
+	}
+	return a.details().ClusterID
 }
 
 func (a Action) details() actionDetails {

@@ -69,18 +69,22 @@ type CheckpointPodRequest struct {
 	ClusterID string         `json:"cluster_id,omitempty"`
 	Kind      CheckpointKind `json:"kind,omitempty"`
 	Reason    string         `json:"reason,omitempty"`
-	// RuncRoot is not in the published schema; Cedana's own suite sends it and so do we.
+	// RuncRoot is not in the published schema, but Cedana's own suite sends it. Empty means the node's own.
 	RuncRoot  string               `json:"runc_root,omitempty"`
 	Overrides *CheckpointOverrides `json:"overrides,omitempty"`
 }
 
 // CheckpointOverrides replaces the cluster's checkpoint settings for one request.
 type CheckpointOverrides struct {
-	CriuOpts     string `json:"criu_opts,omitempty"`
-	Directory    string `json:"directory,omitempty"`
-	Compression  string `json:"compression,omitempty"`
-	Streams      int32  `json:"streams,omitempty"`
-	Asynchronous bool   `json:"asynchronous,omitempty"`
+	// CriuOpts is a JSON object, as text, of CRIU's own options.
+	CriuOpts    string `json:"criu_opts,omitempty"`
+	Directory   string `json:"directory,omitempty"`
+	Compression string `json:"compression,omitempty"`
+	Streams     int32  `json:"streams,omitempty"`
+	// Asynchronous tells of the dump (StatusCheckpointCreated) before its upload.
+	Asynchronous bool `json:"asynchronous,omitempty"`
+	// Incremental asks for what changed since the last checkpoint alone; only the newer API has it.
+	Incremental bool `json:"incremental,omitempty"`
 }
 
 // RestorePodRequest is the body of POST /restore/pod.
@@ -122,8 +126,14 @@ type Action struct {
 	// TotalDuration is in nanoseconds, TotalIO in bytes.
 	TotalDuration int64 `json:"total_duration,omitempty"`
 	TotalIO       int64 `json:"total_io,omitempty"`
-	// ClusterID is not in the published schema; a server that does not send it leaves it empty.
-	ClusterID string `json:"cluster_id,omitempty"`
+	// Cluster is not in the published schema: some servers send it, others say it in the details. ClusterID is either.
+	Cluster string `json:"cluster_id,omitempty"`
+	// CheckpointName is what the container calls its checkpoints (CEDANA_CHECKPOINT). It, Delta, ParentCheckpointID and
+	// WorkloadKind, the kind of the pod's owner, are in the newer API alone.
+	CheckpointName     string `json:"checkpoint_name,omitempty"`
+	Delta              *bool  `json:"delta,omitempty"`
+	ParentCheckpointID string `json:"parent_checkpoint_id,omitempty"`
+	WorkloadKind       string `json:"workload_kind,omitempty"`
 }
 
 // Checkpoint is one row of GET /checkpoints.
@@ -136,6 +146,32 @@ type Checkpoint struct {
 	Checksum string           `json:"checksum,omitempty"`
 	// Info is free-form: CheckpointInfo as far as the server gives it.
 	Info json.RawMessage `json:"info"`
+	// Delta says that this is but what changed since ParentCheckpointID; the newer API has both, and requires Delta.
+	Delta              *bool  `json:"delta,omitempty"`
+	ParentCheckpointID string `json:"parent_checkpoint_id,omitempty"`
+}
+
+// ActionDetails is the body of GET /actions/{id}, which only the newer API has.
+type ActionDetails struct {
+	ActionID                     string          `json:"action_id"`
+	Type                         ActionType      `json:"type"`
+	Status                       string          `json:"status"`
+	Details                      json.RawMessage `json:"details"`
+	ActionTimestamp              *time.Time      `json:"action_timestamp,omitempty"`
+	CheckpointCompletedTimestamp *time.Time      `json:"checkpoint_completed_timestamp,omitempty"`
+	CheckpointID                 string          `json:"checkpoint_id,omitempty"`
+	CheckpointInfo               json.RawMessage `json:"checkpoint_info,omitempty"`
+	CheckpointName               string          `json:"checkpoint_name,omitempty"`
+	// CheckpointSize is in bytes.
+	CheckpointSize int64  `json:"checkpoint_size,omitempty"`
+	GPU            string `json:"gpu,omitempty"`
+	NodeName       string `json:"node_name,omitempty"`
+	Platform       string `json:"platform,omitempty"`
+	Reason         string `json:"reason,omitempty"`
+	RestorePath    string `json:"restore_path,omitempty"`
+	// TotalDuration is in nanoseconds, TotalIO in bytes.
+	TotalDuration int64 `json:"total_duration,omitempty"`
+	TotalIO       int64 `json:"total_io,omitempty"`
 }
 
 // CheckpointInfo is what the local server puts in Checkpoint.Info; every field may be absent elsewhere.
@@ -210,7 +246,7 @@ type CreateClusterRequest struct {
 // ClusterSyncRequest is the body of POST /cluster/sync: the manager reports a resource of its cluster.
 type ClusterSyncRequest struct {
 	ClusterID string `json:"cluster_id"`
-	// Resource is the raw Kubernetes object with a "type" of Pod, Node, Job or None beside its own fields.
+	// Resource is the raw Kubernetes object with a "type" beside its own fields: Pod, PodGone, Node, Job, None or another.
 	Resource json.RawMessage `json:"resource"`
 	Metadata json.RawMessage `json:"metadata,omitempty"`
 }

@@ -83,7 +83,7 @@ func TestLists(t *testing.T) {
 	s.must(err, "list the actions of an unknown cluster")
 	for _, row := range none {
 		// Not every propagator says of each action in which cluster it was.
-		equal(s, "the cluster of an action in the list of an unknown cluster", "", row.ClusterID)
+		equal(s, "the cluster of an action in the list of an unknown cluster", "", row.ClusterID())
 	}
 }
 
@@ -105,7 +105,7 @@ func TestActionFilters(t *testing.T) {
 			"the actions of "+name+" have "+c.action, fmt.Sprintf("%d others", len(rows)))
 		for _, row := range rows {
 			s.that((filter.Type == "" || row.Type == filter.Type) && (filter.Status == "" || row.Status == filter.Status) &&
-				(filter.ClusterID == "" || row.ClusterID == "" || row.ClusterID == filter.ClusterID),
+				(filter.ClusterID == "" || row.ClusterID() == "" || row.ClusterID() == filter.ClusterID),
 				"the actions of "+name+" have no other", fmt.Sprintf("%+v", row))
 		}
 	}

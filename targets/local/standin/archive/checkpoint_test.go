@@ -52,17 +52,13 @@ func TestArchiveIsReadByCheckpointctlsLibrary(t *testing.T) {
 
 func TestArchiveComesBackWhole(t *testing.T) {
 	t.Parallel()
-	for _, compression := range []Compression{CompressionNone, CompressionGzip} {
+	for _, compression := range []Compression{CompressionNone, CompressionGzip, CompressionZlib, CompressionLZ4, CompressionZstd} {
 		packed, err := sample(t).Pack()
 		require.NoError(t, err)
 		var b bytes.Buffer
 		stream := packed.Open()
-		if compression == CompressionGzip {
-			require.NoError(t, Gzip(&b, stream))
-		} else {
-			_, err = io.Copy(&b, stream)
-			require.NoError(t, err)
-		}
+		require.NoError(t, compression.Compress(&b, stream))
+		require.Equal(t, compression != CompressionNone, int64(b.Len()) < packed.Size(), "%s: %d of %d bytes", compression, b.Len(), packed.Size())
 		require.NoError(t, stream.Close())
 		c, err := Unpack(t.TempDir(), &b)
 		require.NoError(t, err, compression)
@@ -146,12 +142,12 @@ func TestUnpackRefusesWhatIsNoCheckpoint(t *testing.T) {
 
 func TestCompressionsThereAre(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]Compression{"": CompressionNone, "none": CompressionNone, "tar": CompressionNone, "gzip": CompressionGzip} {
+	for text, want := range map[string]Compression{"": CompressionNone, "none": CompressionNone, "tar": CompressionNone, "gzip": CompressionGzip, "zlib": CompressionZlib, "lz4": CompressionLZ4, "zstd": CompressionZstd} {
 		got, err := ParseCompression(text)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	for _, text := range []string{"lz4", "zlib", "GZIP"} {
+	for _, text := range []string{"bzip2", "LZ4", "GZIP"} {
 		_, err := ParseCompression(text)
 		require.ErrorContains(t, err, text)
 	}
@@ -160,7 +156,7 @@ func TestCompressionsThereAre(t *testing.T) {
 func TestCompressedFileKnowsItsSizeAndSumAndGoes(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "c.tar.gz")
-	c, err := CompressToFile(path, strings.NewReader(strings.Repeat("x", 10000)))
+	c, err := CompressionGzip.ToFile(path, strings.NewReader(strings.Repeat("x", 10000)))
 	require.NoError(t, err)
 	data, err := io.ReadAll(c)
 	require.NoError(t, err)

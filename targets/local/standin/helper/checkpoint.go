@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -39,8 +40,9 @@ func (h *Helper) checkpoint(ctx context.Context, w *work.Work) (_ []work.Contain
 	if h.problem != nil {
 		return nil, 0, fmt.Errorf("node %s cannot checkpoint: %w", h.config.Node, h.problem)
 	}
-	if kind := propagator.CheckpointKind(request.Kind); kind != "" && kind != propagator.KindSimple {
-		return nil, 0, fmt.Errorf("checkpoint kind %q is not supported by the local backend: want %q", kind, propagator.KindSimple)
+	how, err := h.options(request)
+	if err != nil {
+		return nil, 0, err
 	}
 	pod, err := decodePod(request)
 	if err != nil {
@@ -75,11 +77,16 @@ func (h *Helper) checkpoint(ctx context.Context, w *work.Work) (_ []work.Contain
 	if err := misbehave(ctx, w, all); err != nil {
 		return nil, 0, err
 	}
+	if how.tellOfDump {
+		if err := h.store.Dumped(ctx, w.ActionID); err != nil {
+			return nil, 0, fmt.Errorf("tell of the dump: %w", err)
+		}
+	}
 	results := make([]work.ContainerCheckpoint, len(all))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, d := range all {
 		group.Go(func() (err error) {
-			results[i], err = h.upload(ctx, w, pod, d, frozen)
+			results[i], err = h.upload(ctx, w, how, pod, d, frozen)
 			return err
 		})
 	}
@@ -106,10 +113,10 @@ func decodePod(request *work.Checkpoint) (*corev1.Pod, error) {
 // upload describes one container's checkpoint, packs it and hands it to the propagator, which then has all that a
 // restore on any node needs. What the API has calls of their own for (POST /checkpoints and the like) goes with the
 // result: each such call would cost the propagator a write to its disk, and the caller that time.
-func (h *Helper) upload(ctx context.Context, w *work.Work, pod *corev1.Pod, d *dumped, frozen time.Duration) (work.ContainerCheckpoint, error) {
+func (h *Helper) upload(ctx context.Context, w *work.Work, how options, pod *corev1.Pod, d *dumped, frozen time.Duration) (work.ContainerCheckpoint, error) {
 	result := work.ContainerCheckpoint{
 		Container: d.Name, GPU: "none", Platform: "linux/" + h.tools.Arch,
-		Path: fmt.Sprintf("checkpoints/%s/%s%s", w.ActionID, d.Name, h.compression.Extension()),
+		Path: path.Join(how.directory, w.ActionID, d.Name+how.compression.Extension()),
 	}
 	if err := describe(d, pod); err != nil {
 		return result, fmt.Errorf("describe checkpoint of container %s: %w", d.Name, err)
@@ -119,7 +126,7 @@ func (h *Helper) upload(ctx context.Context, w *work.Work, pod *corev1.Pod, d *d
 		return result, err
 	}
 	begin := time.Now()
-	if result.SHA256, result.Size, err = h.send(ctx, result.Path, d, packed); err != nil {
+	if result.SHA256, result.Size, err = h.send(ctx, how.compression, result.Path, d, packed); err != nil {
 		return result, fmt.Errorf("upload checkpoint of container %s: %w", d.Name, err)
 	}
 	result.Info, err = json.Marshal(h.info(d, frozen, time.Since(begin)))
@@ -129,14 +136,14 @@ func (h *Helper) upload(ctx context.Context, w *work.Work, pod *corev1.Pod, d *d
 	return result, nil
 }
 
-func (h *Helper) send(ctx context.Context, path string, d *dumped, packed *archive.Packed) (sum string, size int64, err error) {
+func (h *Helper) send(ctx context.Context, compression archive.Compression, path string, d *dumped, packed *archive.Packed) (sum string, size int64, err error) {
 	stream := packed.Open()
 	defer stream.Close()
-	if h.compression == archive.CompressionNone {
+	if compression == archive.CompressionNone {
 		err := h.store.Put(ctx, path, stream, packed.Size())
 		return stream.SHA256(), packed.Size(), err
 	}
-	compressed, err := archive.CompressToFile(d.checkpoint.Dir+h.compression.Extension(), stream)
+	compressed, err := compression.ToFile(d.checkpoint.Dir+compression.Extension(), stream)
 	if err != nil {
 		return "", 0, err
 	}

@@ -42,6 +42,8 @@ type Environment struct {
 type Store interface {
 	// Put stores size bytes; a reader that can seek is sent again after a failed attempt.
 	Put(ctx context.Context, path string, content io.ReadSeeker, size int64) error
+	// Dumped tells that the pod of a checkpoint action is dumped and runs on.
+	Dumped(ctx context.Context, actionID string) error
 }
 
 // Helper does the work of one node.
@@ -111,6 +113,9 @@ func run(ctx context.Context, env Environment) error {
 	compression, err := archive.ParseCompression(env.Compression)
 	if err != nil {
 		return fmt.Errorf("read CEDANA_CHECKPOINT_COMPRESSION: %w", err)
+	}
+	if !filepath.IsAbs(env.RuncRoot) {
+		return fmt.Errorf("read CEDANA_RUNC_ROOT: %q, want an absolute path, such as /run/containerd/runc/k8s.io", env.RuncRoot)
 	}
 	queue, err := worker.New(env.URL, env.Token, work.RoleHelper, env.ClusterID, env.Node)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"sort"
-	"time"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -35,7 +34,8 @@ func wireAction(a store.Action) (propagator.Action, error) {
 	row := propagator.Action{
 		ActionID: a.ID, CheckpointID: a.CheckpointID, Status: string(a.Status), Type: a.Type, Details: raw,
 		GPU: gpu, Platform: a.Platform, ActionTimestamp: &a.Created, NodeName: a.NodeName, Reason: a.Reason,
-		TotalDuration: a.Duration, TotalIO: a.IO, ClusterID: a.ClusterID,
+		TotalDuration: a.Duration, TotalIO: a.IO,
+		CheckpointName: a.CheckpointName, Delta: new(bool), WorkloadKind: a.WorkloadKind,
 	}
 	if a.Type == propagator.ActionCheckpointPod && a.Status == propagator.StatusReady {
 		row.CheckpointCompletedTimestamp = a.Ended
@@ -71,20 +71,12 @@ func (s *Server) listActions(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
+		if !newer(r) {
+			olderAction(&row)
+		}
 		rows = append(rows, row)
 	}
 	return writeJSON(w, rows)
-}
-
-// actionView is GET /actions/{id}: the newer API's details beside the row's own fields.
-type actionView struct {
-	propagator.Action
-	CheckpointInfo json.RawMessage `json:"checkpoint_info,omitempty"`
-	CheckpointName string          `json:"checkpoint_name,omitempty"`
-	CheckpointSize int64           `json:"checkpoint_size,omitempty"`
-	RestorePath    string          `json:"restore_path,omitempty"`
-	Profiling      json.RawMessage `json:"profiling,omitempty"`
-	Ended          *time.Time      `json:"completed_at,omitempty"`
 }
 
 func (s *Server) getAction(w http.ResponseWriter, r *http.Request) error {
@@ -100,7 +92,12 @@ func (s *Server) getAction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	view := actionView{Action: row, Profiling: a.Profiling, Ended: a.Ended}
+	view := propagator.ActionDetails{
+		ActionID: row.ActionID, Type: row.Type, Status: row.Status, Details: row.Details,
+		ActionTimestamp: row.ActionTimestamp, CheckpointCompletedTimestamp: row.CheckpointCompletedTimestamp,
+		CheckpointID: row.CheckpointID, GPU: row.GPU, NodeName: row.NodeName, Platform: row.Platform, Reason: row.Reason,
+		TotalDuration: row.TotalDuration, TotalIO: row.TotalIO,
+	}
 	for _, c := range a.Containers {
 		view.CheckpointSize += c.Size
 	}

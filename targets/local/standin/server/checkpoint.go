@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -18,28 +19,37 @@ const notCheckpointable = "Failed to find checkpointable resource"
 const reasonMaintenance = "maintenance"
 
 func (s *Server) checkpointPod(w http.ResponseWriter, r *http.Request) error {
-	var req propagator.CheckpointPodRequest
-	if err := readJSON(w, r, &req); err != nil {
+	var body struct {
+		propagator.CheckpointPodRequest
+		Overrides json.RawMessage `json:"overrides"`
+	}
+	if err := readJSON(w, r, &body); err != nil {
 		return err
 	}
+	req := body.CheckpointPodRequest
 	if err := checkCheckpointRequest(&req); err != nil {
+		return err
+	}
+	overrides, err := checkpointOverrides(body.Overrides)
+	if err != nil {
 		return err
 	}
 	a := store.Action{
 		ID: uuid.NewString(), Type: propagator.ActionCheckpointPod, Status: propagator.StatusInitialized,
-		Reason: req.Reason, Created: s.now(), Kind: req.Kind, RuncRoot: req.RuncRoot,
+		Reason: req.Reason, Created: s.now(), Kind: req.Kind, RuncRoot: req.RuncRoot, Overrides: overrides,
 	}
-	if req.Overrides != nil {
-		raw, err := json.Marshal(req.Overrides)
-		if err != nil {
-			return err
-		}
-		a.Overrides = raw
-	}
-	err := s.begin(&a, func(tx *store.Tx) (json.RawMessage, error) {
+	err = s.begin(&a, func(tx *store.Tx) (json.RawMessage, error) {
 		pod, err := findPod(tx, req)
+		if err != nil {
+			return nil, err
+		}
 		a.ClusterID, a.PodUID, a.PodName, a.Namespace, a.NodeName = pod.ClusterID, pod.UID, pod.Name, pod.Namespace, pod.NodeName
-		return pod.Object, err
+		if a.WorkloadKind, a.CheckpointName, err = describePod(pod.Object); err != nil {
+			return nil, err
+		}
+		row := newRow(uuid.NewString(), a.Created)
+		row.ActionID, row.ClusterID, a.CheckpointID = a.ID, a.ClusterID, row.ID
+		return pod.Object, tx.Checkpoints.Put(row.ID, row)
 	})
 	if err != nil {
 		return err
@@ -49,12 +59,14 @@ func (s *Server) checkpointPod(w http.ResponseWriter, r *http.Request) error {
 
 // checkCheckpointRequest refuses what is malformed and fills in what may be left out.
 func checkCheckpointRequest(req *propagator.CheckpointPodRequest) error {
-	switch req.Kind {
-	case "":
+	if req.Kind == "" {
 		req.Kind = propagator.KindSimple
-	case propagator.KindSimple, propagator.KindRootfs, propagator.KindRootfsOnly:
-	default:
-		return badRequest("Invalid kind %.64q: want simple, rootfs or rootfsonly", req.Kind)
+	}
+	if err := checkKind(req.Kind); err != nil {
+		return err
+	}
+	if req.RuncRoot != "" && !path.IsAbs(req.RuncRoot) {
+		return badRequest("Invalid runc_root %.200q: want an absolute path, such as /run/containerd/runc/k8s.io, or none for the node's own", req.RuncRoot)
 	}
 	switch req.Reason {
 	case "":

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -47,22 +48,26 @@ func (s *Server) listCheckpoints(w http.ResponseWriter, r *http.Request) error {
 	sort.Slice(found, func(i, j int) bool { return found[i].Created.After(found[j].Created) })
 	rows := make([]propagator.Checkpoint, 0, len(found))
 	for _, c := range found {
-		rows = append(rows, c.Checkpoint)
+		row := c.Checkpoint
+		if row.Delta = new(bool); !newer(r) {
+			olderCheckpoint(&row)
+		}
+		rows = append(rows, row)
 	}
 	return writeJSON(w, rows)
 }
 
-func (s *Server) newRow(id string) store.Checkpoint {
+func newRow(id string, created time.Time) store.Checkpoint {
 	return store.Checkpoint{
 		Checkpoint: propagator.Checkpoint{
 			ID: id, Status: propagator.CheckpointInitializing, GPU: noGPU, Info: json.RawMessage("{}"),
 		},
-		Created: s.now(),
+		Created: created,
 	}
 }
 
 func (s *Server) newCheckpoint(w http.ResponseWriter, _ *http.Request) error {
-	row := s.newRow(uuid.NewString())
+	row := newRow(uuid.NewString(), s.now())
 	if err := s.store.Update(func(tx *store.Tx) error { return tx.Checkpoints.Put(row.ID, row) }); err != nil {
 		return err
 	}

@@ -87,6 +87,11 @@ func (s *Server) listClusters(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if !newer(r) {
+		for i := range rows {
+			olderCluster(&rows[i])
+		}
+	}
 	return writeJSON(w, rows)
 }
 
@@ -129,6 +134,15 @@ func (s *Server) deleteCluster(w http.ResponseWriter, r *http.Request) error {
 		}
 		for _, n := range nodes {
 			if err := tx.Nodes.Delete(store.NodeKey(id, n.Name)); err != nil {
+				return err
+			}
+		}
+		others, err := tx.Resources.Where(store.ResourceKey(id, "", ""), nil)
+		if err != nil {
+			return err
+		}
+		for _, o := range others {
+			if err := tx.Resources.Delete(store.ResourceKey(id, o.Type, o.ID)); err != nil {
 				return err
 			}
 		}
@@ -203,8 +217,11 @@ func needCluster(tx *store.Tx, id string) error {
 
 // resource is what is read of a synced object.
 type resource struct {
-	Type     string `json:"type"`
-	Metadata struct {
+	Type string `json:"type"`
+	// Name and Namespace are those of a pod that is gone, of which there is nothing else to tell.
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	Metadata  struct {
 		Name      string `json:"name"`
 		Namespace string `json:"namespace"`
 		UID       string `json:"uid"`
@@ -254,12 +271,17 @@ func (s *Server) syncCluster(w http.ResponseWriter, r *http.Request) error {
 		switch res.Type {
 		case "Pod":
 			return syncPod(tx, id, res, req.Resource, meta.Deleted)
+		case "PodGone":
+			if res.Metadata.Name == "" {
+				res.Metadata.Name, res.Metadata.Namespace = res.Name, res.Namespace
+			}
+			return syncPod(tx, id, res, req.Resource, true)
 		case "Node":
 			return syncNode(tx, id, res, req.Resource, meta.Deleted)
-		case "", "None", "Job":
+		case "", "None":
 			return nil
 		default:
-			return badRequest("Invalid resource type %.64q: want Pod, Node, Job or None", res.Type)
+			return syncOther(tx, id, res, req.Resource, meta.Deleted)
 		}
 	})
 	if err != nil {
@@ -269,7 +291,7 @@ func (s *Server) syncCluster(w http.ResponseWriter, r *http.Request) error {
 	if answer == "" {
 		answer = id
 	}
-	return writeText(w, answer)
+	return writeSynced(w, r, answer)
 }
 
 func syncPod(tx *store.Tx, cluster string, res resource, raw json.RawMessage, deleted bool) error {
@@ -319,6 +341,33 @@ func syncNode(tx *store.Tx, cluster string, res resource, raw json.RawMessage, d
 	}
 	return tx.Nodes.Put(key, store.Node{ClusterID: cluster, Name: res.Metadata.Name, UID: res.Metadata.UID, Object: object})
 }
+
+// syncOther keeps what is of no use here, jobs and types that are newer than this, as it was told last. One without an id
+// of any kind is the only one of its type.
+func syncOther(tx *store.Tx, cluster string, res resource, raw json.RawMessage, deleted bool) error {
+	id := res.Metadata.UID
+	if id == "" {
+		id = strings.Trim(res.Metadata.Namespace+"/"+res.Metadata.Name, "/")
+	}
+	if len(res.Type) > maxType || len(id) > maxResourceID {
+		return badRequest("bad resource: its type or its name is too long")
+	}
+	key := store.ResourceKey(cluster, res.Type, id)
+	if deleted {
+		return tx.Resources.Delete(key)
+	}
+	object, err := withoutType(raw)
+	if err != nil {
+		return err
+	}
+	return tx.Resources.Put(key, store.Resource{ClusterID: cluster, Type: res.Type, ID: id, Object: object})
+}
+
+// What Kubernetes allows is well below these.
+const (
+	maxType       = 256
+	maxResourceID = 1024
+)
 
 // withoutType takes the sync's own tag out of a Kubernetes object.
 func withoutType(raw json.RawMessage) (json.RawMessage, error) {

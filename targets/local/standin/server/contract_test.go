@@ -48,7 +48,11 @@ func TestEveryEndpointWantsTheToken(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, 401, code, "%s token: %v", name, request)
 			assert.Equal(t, "application/json", got.Get("Content-Type"))
-			assert.JSONEq(t, `{"message":"invalid or missing API key","code":"401"}`, body)
+			want := `{"message":"invalid or missing API key","code":"401"}`
+			if strings.HasPrefix(request[1], "/v1/") {
+				want = `{"message":"invalid or missing API key"}` // the newer version has nothing else
+			}
+			assert.JSONEq(t, want, body)
 		}
 	}
 }
@@ -67,15 +71,16 @@ func TestBothVersionsAnswerAlike(t *testing.T) {
 	r := start(t, nil)
 	for pattern := range r.server.api() {
 		method, path, _ := strings.Cut(pattern, " ")
-		if path == "/checkpoints" && method == "POST" {
-			continue // a new id each
+		if path == "/checkpoints" && method == "POST" || strings.HasPrefix(path, "/files/{path") {
+			continue // a new id each, a signature each
 		}
 		path = pathVariable.ReplaceAllString(path, unknown)
 		code1, header1, body1 := r.send(method, "/v1"+path, nil)
 		code2, header2, body2 := r.send(method, "/v2"+path, nil)
 		assert.Equal(t, code1, code2, pattern)
 		assert.Equal(t, header1.Get("Content-Type"), header2.Get("Content-Type"), pattern)
-		assert.Equal(t, body1, strings.ReplaceAll(body2, "/v2/", "/v1/"), pattern)
+		withoutCode := regexp.MustCompile(`,"code":"\d+"}$`).ReplaceAllString(body2, "}")
+		assert.Equal(t, body1, strings.ReplaceAll(withoutCode, "/v2/", "/v1/"), pattern)
 		if method != "PUT" { // PUT /restores/{first}/{second} knows but two words
 			assert.NotContains(t, body1, "no such endpoint", pattern)
 		}
@@ -118,7 +123,7 @@ func TestContract(t *testing.T) {
 		{"register half", "POST", "/cluster", `{"cluster_name":`, 400, object, "bad request body"},
 		{"register too much", "POST", "/cluster", `{"cluster_name":"` + strings.Repeat("x", maxBody) + `"}`, 413, object, "larger than"},
 		{"clusters", "GET", "/cluster", nil, 200, object, `"name":"contract"`},
-		{"clusters of kind", "GET", "/cluster?kind=kubernetes", nil, 200, object, `"kind":"kubernetes"`},
+		{"clusters of kind", "GET", "/cluster?kind=kubernetes", nil, 200, object, `"name":"contract"`},
 		{"clusters of bad kind", "GET", "/cluster?kind=nomad", nil, 400, object, "Invalid kind"},
 		{"count", "GET", "/cluster/count?kind=kubernetes", nil, 200, object, `"total_count":2`},
 		{"pods", "GET", "/cluster/" + cluster + "/pods", nil, 200, object, `{"namespace":"ns","name":"app"}`},
@@ -127,12 +132,12 @@ func TestContract(t *testing.T) {
 		{"delete again", "DELETE", "/cluster/" + doomed, nil, 404, object, "Cluster not found"},
 		{"delete bad id", "DELETE", "/cluster/contract", nil, 400, object, "not a UUID"},
 
-		{"sync", "POST", "/cluster/sync", m{"cluster_id": cluster, "resource": podObject("uid-1", "app", "Running", node)}, 200, text, "uid-1"},
-		{"sync node", "POST", "/cluster/sync", m{"cluster_id": cluster, "resource": m{"type": "Node", "metadata": m{"name": node, "uid": "n"}}}, 200, text, "n"},
-		{"sync nothing", "POST", "/cluster/sync", m{"cluster_id": cluster, "resource": m{"type": "None"}}, 200, text, cluster},
+		{"sync", "POST", "/cluster/sync", m{"cluster_id": cluster, "resource": podObject("uid-1", "app", "Running", node)}, 200, object, "uid-1"},
+		{"sync node", "POST", "/cluster/sync", m{"cluster_id": cluster, "resource": m{"type": "Node", "metadata": m{"name": node, "uid": "n"}}}, 200, object, "resource n is registered"},
+		{"sync nothing", "POST", "/cluster/sync", m{"cluster_id": cluster, "resource": m{"type": "None"}}, 200, object, cluster},
 		{"sync of unknown cluster", "POST", "/cluster/sync", m{"cluster_id": unknown, "resource": m{"type": "None"}}, 404, object, "Cluster not found"},
 		{"sync of bad cluster", "POST", "/cluster/sync", m{"cluster_id": "x"}, 400, object, "not a UUID"},
-		{"sync of bad type", "POST", "/cluster/sync", m{"cluster_id": cluster, "resource": m{"type": "Gadget"}}, 400, object, "Invalid resource type"},
+		{"sync of a type that is not known", "POST", "/cluster/sync", m{"cluster_id": cluster, "resource": m{"type": "Gadget"}}, 200, object, "registered"},
 		{"sync of a nameless pod", "POST", "/cluster/sync", m{"cluster_id": cluster, "resource": m{"type": "Pod"}}, 400, object, "metadata.uid"},
 		{"sync of no object", "POST", "/cluster/sync", m{"cluster_id": cluster, "resource": 7}, 400, object, "bad resource"},
 
@@ -209,8 +214,8 @@ func TestContract(t *testing.T) {
 
 		{"discover", "GET", "/discover/rabbitmq", nil, 404, object, "no service"},
 		{"secrets", "GET", "/secrets", nil, 404, object, "no image secret"},
-		{"download url", "GET", "/files/a/b", nil, 200, text, r.url + "/internal/v1/blobs/a/b"},
-		{"upload url", "PUT", "/files/a/b", nil, 200, text, r.url + "/internal/v1/blobs/a/b"},
+		{"download url", "GET", "/files/a/b", nil, 200, text, r.url + "/internal/v1/blobs/a/b?expires="},
+		{"upload url", "PUT", "/files/a/b", nil, 200, text, r.url + "/internal/v1/blobs/a/b?expires="},
 		{"bad file", "GET", "/files/a//b", nil, 400, object, "Invalid path"},
 		{"files", "GET", "/files/dir/checkpoints", nil, 200, object, ready + ".tar"},
 

@@ -14,13 +14,14 @@ import (
 
 const blobPrefix = "/internal/v1/blobs/"
 
-// fileURL answers with the address to get or put a file at: this server itself, by the name it was called by.
+// fileURL answers with the address to get or put a file at: this server itself, by the name it was called by. The
+// address works by itself, for a while.
 func (s *Server) fileURL(w http.ResponseWriter, r *http.Request) error {
 	path := r.PathValue("path")
 	if path == "." || !fs.ValidPath(path) {
 		return badRequest("Invalid path %.200q: %v", path, archives.ErrBadPath)
 	}
-	u := url.URL{Scheme: "http", Host: r.Host, Path: blobPrefix + path}
+	u := url.URL{Scheme: "http", Host: r.Host, Path: blobPrefix + path, RawQuery: s.sign(r.Method, blobPrefix+path).Encode()}
 	if r.TLS != nil {
 		u.Scheme = "https"
 	}

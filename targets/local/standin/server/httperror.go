@@ -30,8 +30,8 @@ func notFound(format string, args ...any) error {
 	return &httpError{http.StatusNotFound, fmt.Sprintf(format, args...)}
 }
 
-// writeError answers with the API's error body; whatever is no httpError is an internal error.
-func writeError(w http.ResponseWriter, err error) int {
+// writeError answers with the error body of the API's version; whatever is no httpError is an internal error.
+func writeError(w http.ResponseWriter, r *http.Request, err error) int {
 	code, message := http.StatusInternalServerError, err.Error()
 	var known *httpError
 	var tooLarge *http.MaxBytesError
@@ -41,12 +41,15 @@ func writeError(w http.ResponseWriter, err error) int {
 	case errors.As(err, &tooLarge):
 		code, message = http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)
 	}
-	text := strconv.Itoa(code)
+	body := propagator.ErrorBody{Message: message}
+	if text := strconv.Itoa(code); !newer(r) {
+		body.Code = &text
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	body, err := json.Marshal(propagator.ErrorBody{Message: message, Code: &text})
+	raw, err := json.Marshal(body)
 	if err == nil {
-		_, err = w.Write(body)
+		_, err = w.Write(raw)
 	}
 	_ = err // the other side is gone: there is nobody left to tell
 	return code

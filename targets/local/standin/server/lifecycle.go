@@ -2,8 +2,11 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
@@ -40,14 +43,14 @@ func (s *Server) unit(a store.Action, spec json.RawMessage) (work.Work, worker, 
 	if a.Type == propagator.ActionRestorePod {
 		w.Kind = work.KindRestore
 		w.Restore = &work.Restore{
-			CheckpointActionID: a.SourceActionID, Pod: spec, PodName: a.WantedPodName, CriuOpts: a.CriuOpts,
+			CheckpointActionID: a.SourceActionID, Pod: spec, PodName: a.WantedPodName,
 		}
 		return w, worker{role: work.RoleManager, cluster: a.ClusterID}, ""
 	}
 	w.Kind = work.KindCheckpoint
 	w.Checkpoint = &work.Checkpoint{
 		PodUID: a.PodUID, PodName: a.PodName, Namespace: a.Namespace, NodeName: a.NodeName,
-		RuncRoot: a.RuncRoot, Kind: string(a.Kind), Pod: spec, Overrides: a.Overrides,
+		RuncRoot: a.RuncRoot, CheckpointID: a.CheckpointID, Pod: spec, Overrides: a.Overrides,
 	}
 	return w, worker{role: work.RoleHelper, cluster: a.ClusterID, node: a.NodeName}, a.PodUID
 }
@@ -55,6 +58,9 @@ func (s *Server) unit(a store.Action, spec json.RawMessage) (work.Work, worker, 
 // resume puts up again what was not handed out before a restart, and gives what was handed out a new lease: its worker
 // may well be alive.
 func (s *Server) resume() error {
+	if err := s.store.Update(giveCheckpointIDs); err != nil {
+		return fmt.Errorf("give checkpoint ids to earlier actions: %w", err)
+	}
 	return s.store.View(func(tx *store.Tx) error {
 		open, err := tx.Actions.Where("", func(a store.Action) bool { return !a.HasEnded() })
 		if err != nil {
@@ -75,6 +81,27 @@ func (s *Server) resume() error {
 		}
 		return nil
 	})
+}
+
+// giveCheckpointIDs makes up for what earlier programs wrote: an action had no checkpoint before it was ready, and none at
+// all if it failed.
+func giveCheckpointIDs(tx *store.Tx) error {
+	without, err := tx.Actions.Where("", func(a store.Action) bool { return a.CheckpointID == "" })
+	if err != nil {
+		return err
+	}
+	for _, a := range without {
+		a.CheckpointID = uuid.NewString()
+		row := newRow(a.CheckpointID, a.Created)
+		row.ActionID, row.ClusterID = a.ID, a.ClusterID
+		if a.HasEnded() {
+			row.Status, row.Deprecated = propagator.CheckpointDeprecated, a.Ended
+		}
+		if err := errors.Join(tx.Checkpoints.Put(row.ID, row), tx.Actions.Put(a.ID, a)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // errEnded is a step that comes after the action's end.

@@ -18,10 +18,14 @@ import (
 var podNamePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 
 func (s *Server) restorePod(w http.ResponseWriter, r *http.Request) error {
-	var req propagator.RestorePodRequest
-	if err := readJSON(w, r, &req); err != nil {
+	var body struct {
+		propagator.RestorePodRequest
+		Overrides json.RawMessage `json:"overrides"`
+	}
+	if err := readJSON(w, r, &body); err != nil {
 		return err
 	}
+	req := body.RestorePodRequest
 	source, err := parseID(req.ActionID, "action_id or request parameters")
 	if err != nil {
 		return err
@@ -40,12 +44,11 @@ func (s *Server) restorePod(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if o := req.Overrides; o != nil {
-		if o.PodName != "" && !podNamePattern.MatchString(o.PodName) {
-			return badRequest("Invalid overrides.pod_name %.64q: not a name that a pod can have", o.PodName)
-		}
-		a.WantedPodName, a.CriuOpts = o.PodName, o.CriuOpts
+	overrides, err := restoreOverrides(body.Overrides)
+	if err != nil {
+		return err
 	}
+	a.WantedPodName = overrides.PodName
 	err = s.begin(&a, func(tx *store.Tx) (json.RawMessage, error) {
 		from, err := s.restorable(tx, source)
 		if err != nil {
@@ -61,6 +64,7 @@ func (s *Server) restorePod(w http.ResponseWriter, r *http.Request) error {
 		}
 		a.PodUID, a.PodName, a.Namespace = from.PodUID, from.PodName, from.Namespace
 		a.CheckpointID, a.GPU, a.Platform = from.CheckpointID, from.GPU, from.Platform
+		a.CheckpointName, a.WorkloadKind = from.CheckpointName, from.WorkloadKind
 		pod, _, err := tx.Specs.Get(source)
 		return pod, err
 	})

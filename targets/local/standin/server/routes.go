@@ -97,7 +97,7 @@ func (s *Server) answer(h handler) http.Handler {
 		case errors.Is(err, errGone) || r.Context().Err() != nil:
 			s.log.Debug("answer not delivered", "path", r.URL.Path, "error", err)
 		default:
-			if writeError(w, err) == http.StatusInternalServerError {
+			if writeError(w, r, err) == http.StatusInternalServerError {
 				s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 			}
 		}
@@ -106,8 +106,8 @@ func (s *Server) answer(h handler) http.Handler {
 
 const requestIDHeader = "X-Request-Id"
 
-// middleware gives each request an id, checks the token before anything else is looked at, logs, and turns what the
-// mux answers by itself (404, 405) and panics into the API's error bodies.
+// middleware gives each request an id, checks the token before anything else is looked at, makes the body plain, logs,
+// and turns what the mux answers by itself (404, 405) and panics into the API's error bodies.
 func (s *Server) middleware(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(requestIDHeader)
@@ -124,7 +124,7 @@ func (s *Server) middleware(mux *http.ServeMux) http.Handler {
 				}
 				s.log.Error("panic", "path", r.URL.Path, "request", id, "panic", p, "stack", string(debug.Stack()))
 				if rec.code == 0 {
-					writeError(rec, fmt.Errorf("internal error"))
+					writeError(rec, r, fmt.Errorf("internal error"))
 				}
 			}
 			level := slog.LevelInfo
@@ -134,18 +134,23 @@ func (s *Server) middleware(mux *http.ServeMux) http.Handler {
 			s.log.Log(r.Context(), level, "request", "method", r.Method, "path", r.URL.Path, "code", rec.code,
 				"took", s.now().Sub(start), "request", id)
 		}()
-		if r.URL.Path != healthPath && !s.authorized(r) {
+		if r.URL.Path != healthPath && !s.authorized(r) && !s.signed(r) {
 			rec.Header().Set("WWW-Authenticate", "Bearer")
-			writeError(rec, &httpError{http.StatusUnauthorized, "invalid or missing API key"})
+			writeError(rec, r, &httpError{http.StatusUnauthorized, "invalid or missing API key"})
 			return
 		}
 		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
 			// The mux would redirect, and a client would make a GET of its POST.
-			writeError(rec, badRequest("Invalid path %.200q: want %.200q", r.URL.Path, clean))
+			writeError(rec, r, badRequest("Invalid path %.200q: want %.200q", r.URL.Path, clean))
 			return
 		}
 		if _, pattern := mux.Handler(r); pattern == "" {
 			refuse(rec, mux, r)
+			return
+		}
+		if err := decodeBody(r); err != nil {
+			rec.Header().Set("Accept-Encoding", "gzip")
+			writeError(rec, r, err)
 			return
 		}
 		mux.ServeHTTP(rec, r)
@@ -165,10 +170,10 @@ func refuse(w http.ResponseWriter, mux *http.ServeMux, r *http.Request) {
 	mux.ServeHTTP(probe, r)
 	if probe.code == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", probe.header.Get("Allow"))
-		writeError(w, &httpError{probe.code, "method " + r.Method + " is not allowed here"})
+		writeError(w, r, &httpError{probe.code, "method " + r.Method + " is not allowed here"})
 		return
 	}
-	writeError(w, notFound("no such endpoint: %s %s", r.Method, r.URL.Path))
+	writeError(w, r, notFound("no such endpoint: %s %s", r.Method, r.URL.Path))
 }
 
 type headerOnly struct {

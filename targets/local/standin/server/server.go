@@ -38,6 +38,8 @@ type Config struct {
 	// StatusHold is how long the status of an unfinished action is held back for it to finish (500 ms), so that a
 	// poller hears of the end at once.
 	StatusHold time.Duration
+	// URLLife is how long the URLs work that are handed out for files (15 min).
+	URLLife time.Duration
 	// Tick is how often deadlines are looked at (250 ms), Sweep how often archives are (1 min).
 	Tick  time.Duration
 	Sweep time.Duration
@@ -55,7 +57,7 @@ func (c *Config) defaults() {
 		value time.Duration
 	}{
 		{&c.Pickup, 15 * time.Second}, {&c.Lease, work.LeaseDuration}, {&c.ActionTimeout, 10 * time.Minute},
-		{&c.Retention, 10 * time.Minute}, {&c.StatusHold, 500 * time.Millisecond},
+		{&c.Retention, 10 * time.Minute}, {&c.StatusHold, 500 * time.Millisecond}, {&c.URLLife, 15 * time.Minute},
 		{&c.Tick, 250 * time.Millisecond}, {&c.Sweep, time.Minute},
 	} {
 		if *d.field == 0 {
@@ -72,6 +74,7 @@ type Server struct {
 	cfg      Config
 	log      *slog.Logger
 	tokenSum [sha256.Size]byte
+	urlKey   []byte
 	store    *store.Store
 	archives Archives
 	queue    *queue
@@ -106,7 +109,7 @@ func Open(cfg Config) (*Server, error) {
 		return nil, errors.Join(err, records.Close())
 	}
 	s := &Server{
-		cfg: cfg, log: cfg.Log, tokenSum: sha256.Sum256([]byte(cfg.Token.Reveal())),
+		cfg: cfg, log: cfg.Log, tokenSum: sha256.Sum256([]byte(cfg.Token.Reveal())), urlKey: signingKey(cfg.Token.Reveal()),
 		store: records, archives: Stored(blobs), queue: newQueue(cfg.Lease, time.Now), now: time.Now,
 	}
 	s.cfg.Token = "" // only its sum is needed from here on

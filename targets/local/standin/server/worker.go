@@ -172,8 +172,15 @@ func (s *Server) checkArchives(containers []work.ContainerCheckpoint) string {
 // readyRows makes the rows of a checkpoint's containers ready, and puts them in the action.
 func (s *Server) readyRows(tx *store.Tx, a *store.Action, containers []work.ContainerCheckpoint) error {
 	a.Containers = nil
-	for _, c := range containers {
-		row := s.newRow(c.CheckpointID)
+	for i, c := range containers {
+		if i == 0 {
+			// It is in every answer about the action since its first.
+			if c.CheckpointID != "" && c.CheckpointID != a.CheckpointID {
+				return badRequest("checkpoint_id of the first container %s is %.64s, want the action's own %s", c.Container, c.CheckpointID, a.CheckpointID)
+			}
+			c.CheckpointID = a.CheckpointID
+		}
+		row := newRow(c.CheckpointID, s.now())
 		switch {
 		case c.CheckpointID == "":
 			row.ID = uuid.NewString()
@@ -220,8 +227,8 @@ func (s *Server) readyRows(tx *store.Tx, a *store.Action, containers []work.Cont
 			return err
 		}
 		c.CheckpointID, c.GPU, c.Platform, c.Info = row.ID, "", "", nil
-		if len(a.Containers) == 0 {
-			a.CheckpointID, a.GPU, a.Platform = row.ID, row.GPU, row.Platform
+		if i == 0 {
+			a.GPU, a.Platform = row.GPU, row.Platform
 		}
 		a.Containers = append(a.Containers, c)
 	}

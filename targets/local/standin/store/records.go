@@ -37,6 +37,24 @@ type Node struct {
 // NodeKey sorts a cluster's nodes together.
 func NodeKey(clusterID, name string) string { return clusterID + "/" + name }
 
+// Resource is what a cluster's manager reported of a type that is neither Pod nor Node; its key is ResourceKey.
+type Resource struct {
+	ClusterID string `json:"cluster_id"`
+	Type      string `json:"type"`
+	// ID is the uid, or namespace and name of what has none.
+	ID     string          `json:"id"`
+	Object json.RawMessage `json:"object"`
+}
+
+// ResourceKey sorts a cluster's resources together, and those of a type; with an empty type, and an empty id, it is the
+// prefix of all.
+func ResourceKey(clusterID, resourceType, id string) string {
+	if resourceType == "" {
+		return clusterID + "/"
+	}
+	return clusterID + "/" + resourceType + "/" + id
+}
+
 // Action is a checkpoint or a restore; its key is the id. The pod that it is about is in Specs under the same key.
 type Action struct {
 	ID        string                     `json:"id"`
@@ -55,24 +73,26 @@ type Action struct {
 	// NodeName is where the pod was checkpointed, or where it was restored.
 	NodeName string `json:"node_name,omitempty"`
 
-	// CheckpointID is the first container's.
-	CheckpointID string          `json:"checkpoint_id,omitempty"`
-	GPU          string          `json:"gpu,omitempty"`
-	Platform     string          `json:"platform,omitempty"`
-	Duration     int64           `json:"duration,omitempty"`
-	IO           int64           `json:"io,omitempty"`
-	Profiling    json.RawMessage `json:"profiling,omitempty"`
+	// CheckpointID is the first container's; of a restore, that of the checkpoint it restores.
+	CheckpointID string `json:"checkpoint_id,omitempty"`
+	// CheckpointName is what the source pod calls its checkpoints, WorkloadKind the kind of its owner; empty for none.
+	CheckpointName string          `json:"checkpoint_name,omitempty"`
+	WorkloadKind   string          `json:"workload_kind,omitempty"`
+	GPU            string          `json:"gpu,omitempty"`
+	Platform       string          `json:"platform,omitempty"`
+	Duration       int64           `json:"duration,omitempty"`
+	IO             int64           `json:"io,omitempty"`
+	Profiling      json.RawMessage `json:"profiling,omitempty"`
 
 	// Of a checkpoint.
-	Kind       propagator.CheckpointKind  `json:"kind,omitempty"`
-	RuncRoot   string                     `json:"runc_root,omitempty"`
-	Overrides  json.RawMessage            `json:"overrides,omitempty"`
-	Containers []work.ContainerCheckpoint `json:"containers,omitempty"`
+	Kind       propagator.CheckpointKind       `json:"kind,omitempty"`
+	RuncRoot   string                          `json:"runc_root,omitempty"`
+	Overrides  *propagator.CheckpointOverrides `json:"overrides,omitempty"`
+	Containers []work.ContainerCheckpoint      `json:"containers,omitempty"`
 
 	// Of a restore.
 	SourceActionID string `json:"source_action_id,omitempty"`
 	WantedPodName  string `json:"wanted_pod_name,omitempty"`
-	CriuOpts       string `json:"criu_opts,omitempty"`
 	RestoredPod    string `json:"restored_pod,omitempty"`
 }
 

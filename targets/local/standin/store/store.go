@@ -18,7 +18,7 @@ const lockWait = 2 * time.Second
 
 const schema = "1"
 
-var buckets = []string{"clusters", "pods", "nodes", "actions", "specs", "checkpoints"}
+var buckets = []string{"clusters", "pods", "nodes", "resources", "actions", "specs", "checkpoints"}
 
 // Store is the open file.
 type Store struct {
@@ -27,6 +27,7 @@ type Store struct {
 	clusters    parsed[Cluster]
 	pods        parsed[Pod]
 	nodes       parsed[Node]
+	resources   parsed[Resource]
 	actions     parsed[Action]
 	specs       parsed[json.RawMessage]
 	checkpoints parsed[Checkpoint]
@@ -85,6 +86,7 @@ type Tx struct {
 	Clusters    Table[Cluster]
 	Pods        Table[Pod]
 	Nodes       Table[Node]
+	Resources   Table[Resource]
 	Actions     Table[Action]
 	Specs       Table[json.RawMessage]
 	Checkpoints Table[Checkpoint]
@@ -95,6 +97,7 @@ func (s *Store) tx(tx *bolt.Tx) *Tx {
 		Clusters:    Table[Cluster]{tx.Bucket([]byte("clusters")), &s.clusters},
 		Pods:        Table[Pod]{tx.Bucket([]byte("pods")), &s.pods},
 		Nodes:       Table[Node]{tx.Bucket([]byte("nodes")), &s.nodes},
+		Resources:   Table[Resource]{tx.Bucket([]byte("resources")), &s.resources},
 		Actions:     Table[Action]{tx.Bucket([]byte("actions")), &s.actions},
 		Specs:       Table[json.RawMessage]{tx.Bucket([]byte("specs")), &s.specs},
 		Checkpoints: Table[Checkpoint]{tx.Bucket([]byte("checkpoints")), &s.checkpoints},

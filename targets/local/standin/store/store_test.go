@@ -144,7 +144,7 @@ func BenchmarkAListOfManyActions(b *testing.B) {
 	require.NoError(b, s.Update(func(tx *Tx) error {
 		for i := range 1000 {
 			id := fmt.Sprintf("action-%04d", i)
-			if err := tx.Actions.Put(id, Action{ID: id, Type: propagator.ActionCheckpointPod, Status: propagator.StatusReady, Profiling: details, Overrides: details}); err != nil {
+			if err := tx.Actions.Put(id, Action{ID: id, Type: propagator.ActionCheckpointPod, Status: propagator.StatusReady, Profiling: details}); err != nil {
 				return err
 			}
 		}

@@ -26,7 +26,7 @@
 // "action_id".
 //
 // POST /v2/cluster/sync has in its resource the raw object with a "type" of Pod or Node beside its own fields, and says
-// that one is gone with the metadata SyncDeleted. A pod with a deletionTimestamp is still there until then.
+// that one is gone with the metadata SyncMetadata.Deleted. A pod with a deletionTimestamp is still there until then.
 package work
 
 import (
@@ -34,6 +34,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/propagator"
 )
 
 // LeaseDuration is how long a worker may hold work without a sign of life.
@@ -104,11 +105,12 @@ type Checkpoint struct {
 	NodeName  string `json:"node_name"`
 	// RuncRoot is the runc root to look for the containers in; empty for the node's own.
 	RuncRoot string `json:"runc_root,omitempty"`
-	Kind     string `json:"kind"`
+	// CheckpointID is the row of the first container, which is there already.
+	CheckpointID string `json:"checkpoint_id"`
 	// Pod is the pod as last synced (v1.Pod JSON): the container order and the volumes come from it.
 	Pod json.RawMessage `json:"pod"`
-	// Overrides are the request's own (propagator.CheckpointOverrides); absent when it has none.
-	Overrides json.RawMessage `json:"overrides,omitempty"`
+	// Overrides are the request's own, which the propagator has checked; absent when it has none.
+	Overrides *propagator.CheckpointOverrides `json:"overrides,omitempty"`
 }
 
 // Restore asks the manager of a cluster for a pod restored from a checkpoint.
@@ -118,8 +120,6 @@ type Restore struct {
 	Pod json.RawMessage `json:"pod"`
 	// PodName is the wanted name; empty for the manager's choice (original name + "-restored").
 	PodName string `json:"pod_name,omitempty"`
-	// CriuOpts is JSON text from the request's overrides.
-	CriuOpts string `json:"criu_opts,omitempty"`
 }
 
 // Result ends a unit of work. Error empty means success.
@@ -138,7 +138,8 @@ type Result struct {
 // ContainerCheckpoint is one container's part of a pod checkpoint.
 type ContainerCheckpoint struct {
 	Container string `json:"container"`
-	// CheckpointID is the row from POST /checkpoints; empty, the propagator makes one.
+	// CheckpointID is the row from POST /checkpoints, or for the first container Checkpoint.CheckpointID; empty, the
+	// propagator takes that for the first and makes one for any other.
 	CheckpointID string `json:"checkpoint_id"`
 	// Path is where the archive is in the blob store.
 	Path string `json:"path"`

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
+	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -86,6 +87,13 @@ func (c *Client) Result(ctx context.Context, id string, r work.Result) error {
 // Renew keeps the lease of a unit of work.
 func (c *Client) Renew(ctx context.Context, id string) error {
 	return c.small(ctx, http.MethodPost, prefix+"/work/"+url.PathEscape(id)+"/renew", nil, nil)
+}
+
+// Dumped tells that the pod of a checkpoint action is dumped and runs on, while its archives are still on their way.
+func (c *Client) Dumped(ctx context.Context, actionID string) error {
+	return c.small(ctx, http.MethodPost, "/v1/actions/upload", propagator.CheckpointStatusWithPodSpec{
+		ActionID: actionID, Status: string(propagator.StatusCheckpointCreated),
+	}, nil)
 }
 
 // Manifest lists the archives of a finished checkpoint.
