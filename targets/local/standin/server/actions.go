@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"sort"
+	"time"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -54,29 +54,26 @@ func (s *Server) listActions(w http.ResponseWriter, r *http.Request) error {
 		cluster = id
 	}
 	kind, status := query.Get("type"), query.Get("status")
-	var found []store.Action
+	var rows []store.Rendered[store.Action]
 	err := s.store.View(func(tx *store.Tx) (err error) {
-		found, err = tx.Actions.Where("", func(a store.Action) bool {
+		rows, err = tx.Actions.Render(version(r), func(a store.Action) bool {
 			return matches(kind, string(a.Type)) && matches(cluster, a.ClusterID) && matches(status, string(a.Status))
+		}, func(a store.Action) ([]byte, error) {
+			row, err := wireAction(a)
+			if err != nil {
+				return nil, err
+			}
+			if !newer(r) {
+				olderAction(&row)
+			}
+			return json.Marshal(row)
 		})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	sort.Slice(found, func(i, j int) bool { return found[i].Created.After(found[j].Created) })
-	rows := make([]propagator.Action, 0, len(found))
-	for _, a := range found {
-		row, err := wireAction(a)
-		if err != nil {
-			return err
-		}
-		if !newer(r) {
-			olderAction(&row)
-		}
-		rows = append(rows, row)
-	}
-	return writeJSON(w, rows)
+	return writeNewestFirst(w, rows, func(a *store.Action) time.Time { return a.Created })
 }
 
 func (s *Server) getAction(w http.ResponseWriter, r *http.Request) error {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sort"
 	"strings"
 	"time"
 
@@ -35,26 +34,23 @@ func (s *Server) listCheckpoints(w http.ResponseWriter, r *http.Request) error {
 		}
 		cluster = id
 	}
-	var found []store.Checkpoint
+	var rows []store.Rendered[store.Checkpoint]
 	err := s.store.View(func(tx *store.Tx) (err error) {
-		found, err = tx.Checkpoints.Where("", func(c store.Checkpoint) bool {
+		rows, err = tx.Checkpoints.Render(version(r), func(c store.Checkpoint) bool {
 			return (wanted == nil || wanted[c.ID]) && matches(cluster, c.ClusterID)
+		}, func(c store.Checkpoint) ([]byte, error) {
+			row := c.Checkpoint
+			if row.Delta = new(bool); !newer(r) {
+				olderCheckpoint(&row)
+			}
+			return json.Marshal(row)
 		})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	sort.Slice(found, func(i, j int) bool { return found[i].Created.After(found[j].Created) })
-	rows := make([]propagator.Checkpoint, 0, len(found))
-	for _, c := range found {
-		row := c.Checkpoint
-		if row.Delta = new(bool); !newer(r) {
-			olderCheckpoint(&row)
-		}
-		rows = append(rows, row)
-	}
-	return writeJSON(w, rows)
+	return writeNewestFirst(w, rows, func(c *store.Checkpoint) time.Time { return c.Created })
 }
 
 func newRow(id string, created time.Time) store.Checkpoint {

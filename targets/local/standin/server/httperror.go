@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"time"
 
+	"github.com/cedana/cedana-e2e/targets/local/standin/store"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
 
@@ -68,6 +71,25 @@ func writeJSON(w http.ResponseWriter, v any) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, err = w.Write(body)
+	return sent(err)
+}
+
+// writeNewestFirst answers with a list of rows that are JSON already.
+func writeNewestFirst[T any](w http.ResponseWriter, rows []store.Rendered[T], created func(*T) time.Time) error {
+	slices.SortStableFunc(rows, func(a, b store.Rendered[T]) int { return created(b.Value).Compare(created(a.Value)) })
+	size := len("[]") + len(rows)
+	for _, row := range rows {
+		size += len(row.Text)
+	}
+	body := append(make([]byte, 0, size), '[')
+	for i, row := range rows {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, row.Text...)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, err := w.Write(append(body, ']'))
 	return sent(err)
 }
 

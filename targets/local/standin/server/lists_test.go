@@ -49,6 +49,21 @@ func get(tb testing.TB, s *Server, path string) int {
 	return answer.Body.Len()
 }
 
+// What has not changed since the last answer is neither read nor rendered again: a list takes less than one allocation an
+// item, whichever version is asked for, and a change costs what has changed.
+func TestALongListCostsNoMoreThanWhatIsNew(t *testing.T) {
+	s, err := Open(Config{Dir: t.TempDir(), Token: canary, Tick: time.Hour})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	fill(t, s, many)
+	for _, path := range []string{"/v1/actions", "/v2/actions", "/v1/checkpoints", "/v2/checkpoints", "/v1/restores", "/v2/actions/from_pod/uid-77", "/v2/checkpoint/path"} {
+		get(t, s, path)
+		fill(t, s, 1)
+		allocations := testing.AllocsPerRun(1, func() { get(t, s, path) })
+		require.Less(t, allocations, float64(many/2), path)
+	}
+}
+
 func BenchmarkListsOfTenThousandActions(b *testing.B) {
 	s, err := Open(Config{Dir: b.TempDir(), Token: canary})
 	require.NoError(b, err)

@@ -13,6 +13,14 @@ import (
 // newer reports whether a request is for the newer version.
 func newer(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/v1/") }
 
+// version is the name of a request's version.
+func version(r *http.Request) string {
+	if newer(r) {
+		return "newer"
+	}
+	return "older"
+}
+
 // olderAction leaves out what only the newer version has.
 func olderAction(a *propagator.Action) {
 	a.CheckpointName, a.Delta, a.ParentCheckpointID, a.WorkloadKind = "", nil, "", ""

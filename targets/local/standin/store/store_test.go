@@ -135,6 +135,41 @@ func TestAListHasWhatIsThereNowAndNotWhatWasReadBefore(t *testing.T) {
 	require.Empty(t, now())
 }
 
+func TestAValueIsRenderedOnceForAsLongAsItIsTheSame(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	put := func(id, name string) {
+		require.NoError(t, s.Update(func(tx *Tx) error { return tx.Clusters.Put(id, Cluster{ID: id, Name: name}) }))
+	}
+	made := 0
+	texts := func(form string) (all []string) {
+		require.NoError(t, s.View(func(tx *Tx) error {
+			rows, err := tx.Clusters.Render(form, func(c Cluster) bool { return c.Name != "hidden" }, func(c Cluster) ([]byte, error) {
+				made++
+				return []byte(form + c.Name), nil
+			})
+			for _, row := range rows {
+				all = append(all, string(row.Text))
+			}
+			return err
+		}))
+		return all
+	}
+	put("1", "a")
+	put("2", "b")
+	put("3", "hidden")
+	require.Equal(t, []string{"+a", "+b"}, texts("+"))
+	require.Equal(t, []string{"+a", "+b"}, texts("+"))
+	require.Equal(t, 2, made)
+	require.Equal(t, []string{"-a", "-b"}, texts("-"))
+	require.Equal(t, 4, made)
+	put("2", "c")
+	require.Equal(t, []string{"+a", "+c"}, texts("+"))
+	require.Equal(t, 5, made)
+}
+
 // A cluster that has seen a hundred runs of the suite has thousands of actions, and tests look at the list all the time.
 func BenchmarkAListOfManyActions(b *testing.B) {
 	s, err := Open(b.TempDir())
