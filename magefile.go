@@ -65,5 +65,5 @@ func Logs(ctx context.Context) error { return launch.Target(ctx, "logs") }
 // Test runs the unit and integration tests with the race detector; it needs no Docker.
 func Test(ctx context.Context) error { return quality.Test(ctx, console.Standard()) }
 
-// Lint runs gofmt, go vet, staticcheck, actionlint and govulncheck.
+// Lint runs gofmt, golangci-lint, actionlint and govulncheck.
 func Lint(ctx context.Context) error { return quality.Lint(ctx, console.Standard()) }

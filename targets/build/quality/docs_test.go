@@ -43,6 +43,29 @@ func TestEveryMessageInTroubleshootingIsInTheCode(t *testing.T) {
 }
 
 var (
+	walk    = regexp.MustCompile(`(?m)^\|---\|---\|---\|\n((?:\| \d+ \|.*\n)+)`)
+	station = regexp.MustCompile("^\\| \\d+ \\| .* \\| `([^`]+)` \\|$")
+)
+
+// A walk through the architecture that leads to a file which has moved leads nowhere.
+func TestEveryStationOfTheArchitectureIsAFile(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../../docs/architecture.md")
+	require.NoError(t, err)
+	walks := walk.FindAllStringSubmatch(string(doc), -1)
+	require.Len(t, walks, 2, "a run, and a checkpoint")
+	for _, walk := range walks {
+		stations := strings.Split(strings.TrimSpace(walk[1]), "\n")
+		require.LessOrEqual(t, len(stations), 12)
+		for _, line := range stations {
+			found := station.FindStringSubmatch(line)
+			require.NotNil(t, found, "a station has a number, what happens, and a file: %s", line)
+			assert.FileExists(t, filepath.Join("../../..", found[1]))
+		}
+	}
+}
+
+var (
 	settingTag    = regexp.MustCompile("`env:\"([A-Z0-9_]+)(?:, default=([^\"]*))?\"`")
 	chartVariable = regexp.MustCompile(`(?m)^\t\{"([A-Z_]+)", "[a-zA-Z.]+", \w+\},$`)
 	tableRow      = regexp.MustCompile("(?m)^\\| (`[A-Z][A-Z0-9_]*`(?:, `[A-Z][A-Z0-9_]*`)*) \\|(.*?)\\| .* \\|$")

@@ -15,8 +15,8 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 )
 
-// Lint runs every linter and reports all that they find: gofmt, go vet and staticcheck for each module and build tag,
-// actionlint for the workflows, govulncheck where its data can be had. It returns an error that names the linters
+// Lint runs every linter and reports all that they find: gofmt, golangci-lint for each module and build tag (go vet,
+// staticcheck and the rules of who may import whom are among what .golangci.yml chooses), actionlint for the workflows, govulncheck where its data can be had. It returns an error that names the linters
 // that found something.
 func Lint(ctx context.Context, con *console.Console) error {
 	var found []error
@@ -27,25 +27,25 @@ func Lint(ctx context.Context, con *console.Console) error {
 		}
 	}
 	lint("gofmt", gofmt)
-	var staticcheck string
-	lint("build staticcheck", func(ctx context.Context, out io.Writer) (err error) {
-		staticcheck, err = tool(ctx, out, "staticcheck")
+	var linter string
+	lint("build golangci-lint", func(ctx context.Context, out io.Writer) (err error) {
+		linter, err = tool(ctx, out, toolsModule, "golangci-lint")
 		return err
 	})
 	for _, m := range modules {
 		for _, tag := range m.tags {
-			suffix := strings.TrimRight(" "+m.dir+" "+tag, " .")
-			lint("go vet"+suffix, func(ctx context.Context, out io.Writer) error {
-				args := append([]string{"go", "vet", "-tags", tag}, gobuild.Flags()...)
-				return command{args: append(args, m.packages...), env: gobuild.Env(), dir: m.dir}.run(ctx, out)
-			})
-			if staticcheck == "" {
+			if linter == "" {
 				continue
 			}
-			lint("staticcheck"+suffix, func(ctx context.Context, out io.Writer) error {
+			lint(strings.TrimRight("golangci-lint "+m.dir+" "+tag, " ."), func(ctx context.Context, out io.Writer) error {
+				config, err := filepath.Abs(".golangci.yml")
+				if err != nil {
+					return err
+				}
 				// It lets go build what it looks at: with other flags than the programs' all would be compiled once more, for minutes.
 				env := append([]string{"GOFLAGS=" + gobuild.GoFlags(os.Getenv("GOFLAGS"))}, gobuild.Env()...)
-				return command{args: append([]string{staticcheck, "-tags", tag}, m.packages...), env: env, dir: m.dir}.run(ctx, out)
+				args := []string{linter, "run", "--config", config, "--build-tags", tag, "--path-prefix", m.dir}
+				return command{args: append(args, m.packages...), env: env, dir: m.dir}.run(ctx, out)
 			})
 		}
 	}
@@ -62,10 +62,15 @@ func Lint(ctx context.Context, con *console.Console) error {
 	return errors.Join(found...)
 }
 
-// tool builds a tool of go.mod and returns the path of its binary, which then can run in another module's directory.
-func tool(ctx context.Context, out io.Writer, name string) (string, error) {
+// toolsModule has golangci-lint in a go.mod of its own: its hundreds of dependencies would decide on versions that the
+// project's programs use too.
+const toolsModule = "targets/build/tools"
+
+// tool builds a tool of the go.mod in dir and returns the path of its binary, which then can run in another directory.
+func tool(ctx context.Context, out io.Writer, dir, name string) (string, error) {
 	var path bytes.Buffer
 	cmd := exec.CommandContext(ctx, "go", "tool", "-n", name)
+	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = &path, out
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("build tool %s: %w", name, err)
