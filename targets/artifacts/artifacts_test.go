@@ -12,7 +12,6 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/cedana/cedana-e2e/targets/settings"
-	"github.com/cedana/cedana-e2e/tests/pods"
 )
 
 func read(t *testing.T, d *Directory, name string) string {
@@ -24,8 +23,8 @@ func read(t *testing.T, d *Directory, name string) string {
 
 func TestANamespacesPodsEventsAndLogsAreKept(t *testing.T) {
 	t.Parallel()
-	p := pods.Counter("counter:1", pods.Env("LEAK", "canary"))
-	p.Namespace = "here"
+	p := counter("here")
+	p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "LEAK", Value: "canary"}}
 	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "counter", RestartCount: 1}}
 	older, newer := event("older", time.Minute), event("newer", time.Hour)
 	d := &Directory{Path: t.TempDir(), Secret: settings.Secret("canary")}
@@ -39,6 +38,13 @@ func TestANamespacesPodsEventsAndLogsAreKept(t *testing.T) {
 	require.NotEmpty(t, read(t, d, "logs/counter.counter.previous.log"))
 }
 
+func counter(namespace string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "counter", Namespace: namespace},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "counter", Image: "counter:1"}}},
+	}
+}
+
 func event(reason string, at time.Duration) *corev1.Event {
 	return &corev1.Event{
 		ObjectMeta:    metav1.ObjectMeta{Name: reason, Namespace: "here"},
@@ -48,8 +54,7 @@ func event(reason string, at time.Duration) *corev1.Event {
 
 func TestNoPreviousLogIsAskedOfAContainerThatNeverRestarted(t *testing.T) {
 	t.Parallel()
-	p := pods.Counter("counter:1")
-	p.Namespace = "cedana-system"
+	p := counter("cedana-system")
 	d := &Directory{Path: t.TempDir()}
 	require.NoError(t, d.Cedana(t.Context(), fake.NewClientset(p), "cedana-system"))
 	require.FileExists(t, filepath.Join(d.Path, "cedana/counter.counter.log"))
