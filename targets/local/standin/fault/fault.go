@@ -1,6 +1,6 @@
 // Package fault names what can be broken in the stand-in on purpose, one thing at a time, to see whether the suite
-// notices. The propagator alone is told the name (E2E_REGRESSION in its container's environment); it hands it on with
-// each unit of work and each manifest. Without it nothing here does anything.
+// notices. The packages below it do the breaking, around programs that know nothing of it. The propagator alone is told
+// the name, in its container's environment; package relay takes it to the others.
 package fault
 
 import (
@@ -163,11 +163,3 @@ func (n Name) Describe() string {
 
 // Warn says in the log that what happens here is wrong on purpose.
 func (n Name) Warn(log *slog.Logger) { log.Warn("MISBEHAVING ON PURPOSE", "fault", n.Describe()) }
-
-// Is reports whether this is the fault to show at this place, and then warns.
-func (n Name) Is(here Name, log *slog.Logger) bool {
-	if n == here {
-		n.Warn(log)
-	}
-	return n == here
-}

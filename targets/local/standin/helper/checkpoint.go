@@ -1,12 +1,10 @@
 package helper
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
@@ -16,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/archive"
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -59,22 +56,10 @@ func (h *Helper) checkpoint(ctx context.Context, w *work.Work) (_ []work.Contain
 			err = errors.Join(err, fmt.Errorf("remove working files: %w", removeErr))
 		}
 	}()
-	root := cmp.Or(request.RuncRoot, h.runcRoot)
-	if w.Regression.Is(fault.AnyRuncRoot, slog.Default()) {
-		root = h.runcRoot
-	}
-	containers, err := findContainers(root, request.PodUID, pod)
+	all, frozen, err := h.dump(ctx, DumpRequest{
+		Work: w.ID, ActionID: w.ActionID, PodUID: request.PodUID, Pod: pod, RuncRoot: request.RuncRoot, Dir: dir,
+	})
 	if err != nil {
-		if root != h.runcRoot {
-			err = fmt.Errorf("%w: this node's is %s", err, h.runcRoot)
-		}
-		return nil, 0, err
-	}
-	all, frozen, err := h.dumpPod(ctx, w.ID, root, dir, request.PodUID, pod, containers)
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := misbehave(ctx, w, all); err != nil {
 		return nil, 0, err
 	}
 	if how.tellOfDump {
@@ -113,7 +98,7 @@ func decodePod(request *work.Checkpoint) (*corev1.Pod, error) {
 // upload describes one container's checkpoint, packs it and hands it to the propagator, which then has all that a
 // restore on any node needs. What the API has calls of their own for (POST /checkpoints and the like) goes with the
 // result: each such call would cost the propagator a write to its disk, and the caller that time.
-func (h *Helper) upload(ctx context.Context, w *work.Work, how options, pod *corev1.Pod, d *dumped, frozen time.Duration) (work.ContainerCheckpoint, error) {
+func (h *Helper) upload(ctx context.Context, w *work.Work, how options, pod *corev1.Pod, d *Dumped, frozen time.Duration) (work.ContainerCheckpoint, error) {
 	result := work.ContainerCheckpoint{
 		Container: d.Name, GPU: "none", Platform: "linux/" + h.tools.Arch,
 		Path: path.Join(how.directory, w.ActionID, d.Name+how.compression.Extension()),
@@ -121,7 +106,7 @@ func (h *Helper) upload(ctx context.Context, w *work.Work, how options, pod *cor
 	if err := describe(d, pod); err != nil {
 		return result, fmt.Errorf("describe checkpoint of container %s: %w", d.Name, err)
 	}
-	packed, err := d.checkpoint.Pack()
+	packed, err := d.Checkpoint.Pack()
 	if err != nil {
 		return result, err
 	}
@@ -136,14 +121,14 @@ func (h *Helper) upload(ctx context.Context, w *work.Work, how options, pod *cor
 	return result, nil
 }
 
-func (h *Helper) send(ctx context.Context, compression archive.Compression, path string, d *dumped, packed *archive.Packed) (sum string, size int64, err error) {
+func (h *Helper) send(ctx context.Context, compression archive.Compression, path string, d *Dumped, packed *archive.Packed) (sum string, size int64, err error) {
 	stream := packed.Open()
 	defer stream.Close()
 	if compression == archive.CompressionNone {
 		err := h.store.Put(ctx, path, stream, packed.Size())
 		return stream.SHA256(), packed.Size(), err
 	}
-	compressed, err := compression.ToFile(d.checkpoint.Dir+compression.Extension(), stream)
+	compressed, err := compression.ToFile(d.Checkpoint.Dir+compression.Extension(), stream)
 	if err != nil {
 		return "", 0, err
 	}
@@ -152,7 +137,7 @@ func (h *Helper) send(ctx context.Context, compression archive.Compression, path
 }
 
 // info is what only this node knows; the propagator adds the rest.
-func (h *Helper) info(d *dumped, frozen, upload time.Duration) propagator.CheckpointInfo {
+func (h *Helper) info(d *Dumped, frozen, upload time.Duration) propagator.CheckpointInfo {
 	return propagator.CheckpointInfo{
 		CRIU: h.tools.CRIUVersion, Runc: h.tools.RuncVersion, Kernel: h.tools.Kernel, Arch: h.tools.Arch,
 		Freeze: frozen.Nanoseconds(),
@@ -164,12 +149,12 @@ func (h *Helper) info(d *dumped, frozen, upload time.Duration) propagator.Checkp
 }
 
 // describe writes the files by which others know what the archive is of.
-func describe(d *dumped, pod *corev1.Pod) error {
+func describe(d *Dumped, pod *corev1.Pod) error {
 	spec, err := os.ReadFile(filepath.Join(d.Bundle, "config.json"))
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(d.checkpoint.Path(archive.SpecDump), spec, 0o600); err != nil {
+	if err := os.WriteFile(d.Checkpoint.Path(archive.SpecDump), spec, 0o600); err != nil {
 		return err
 	}
 	config := archive.ContainerConfig{
@@ -183,5 +168,5 @@ func describe(d *dumped, pod *corev1.Pod) error {
 			}
 		}
 	}
-	return d.checkpoint.WriteJSON(archive.ConfigDump, config)
+	return d.Checkpoint.WriteJSON(archive.ConfigDump, config)
 }

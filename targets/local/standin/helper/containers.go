@@ -23,15 +23,15 @@ const (
 	typeContainer       = "container"
 )
 
-// container is a running container of a pod, as runc knows it.
-type container struct {
+// Container is a running container of a pod, as runc knows it.
+type Container struct {
 	ID      string
 	Name    string
 	Image   string
 	Pid     int
 	Bundle  string
 	Created time.Time
-	Freezer freezer
+	Freezer Freezer
 }
 
 // runcState is the part of runc's state.json that is of use here.
@@ -56,7 +56,7 @@ func (s runcState) label(key string) string {
 }
 
 // findContainers lists the running containers of the pod with that UID in a runc root, in the order of the pod's spec.
-func findContainers(root, uid string, pod *corev1.Pod) ([]container, error) {
+func findContainers(root, uid string, pod *corev1.Pod) ([]Container, error) {
 	entries, err := os.ReadDir(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("runc root %s does not exist on this node (RUNC_ROOT)", root)
@@ -64,7 +64,7 @@ func findContainers(root, uid string, pod *corev1.Pod) ([]container, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read runc root: %w", err)
 	}
-	var found []container
+	var found []Container
 	for _, entry := range entries {
 		c, err := readContainer(root, entry.Name(), uid)
 		if err != nil {
@@ -81,7 +81,7 @@ func findContainers(root, uid string, pod *corev1.Pod) ([]container, error) {
 }
 
 // readContainer returns nil for what is no running container of the pod. A container may go while its root is read.
-func readContainer(root, id, uid string) (*container, error) {
+func readContainer(root, id, uid string) (*Container, error) {
 	data, err := os.ReadFile(filepath.Join(root, id, "state.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -100,7 +100,7 @@ func readContainer(root, id, uid string) (*container, error) {
 	if err != nil {
 		return nil, fmt.Errorf("container %s: %w", s.label(annotationName), err)
 	}
-	return &container{
+	return &Container{
 		ID: id, Name: s.label(annotationName), Image: s.label(annotationImageName), Pid: s.Pid,
 		Bundle: s.label("bundle"), Created: s.Created, Freezer: f,
 	}, nil
@@ -118,16 +118,16 @@ func alive(pid int) bool {
 
 // inSpecOrder sorts containers as the pod's spec has them and misses none: a checkpoint without one of the pod's
 // containers is no checkpoint of the pod.
-func inSpecOrder(found []container, pod *corev1.Pod) ([]container, error) {
+func inSpecOrder(found []Container, pod *corev1.Pod) ([]Container, error) {
 	if pod == nil {
 		sort.Slice(found, func(i, j int) bool { return found[i].Name < found[j].Name })
 		return found, nil
 	}
-	byName := map[string]container{}
+	byName := map[string]Container{}
 	for _, c := range found {
 		byName[c.Name] = c
 	}
-	var ordered []container
+	var ordered []Container
 	for _, name := range longRunning(pod) {
 		c, ok := byName[name]
 		if !ok {

@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 )
 
 const uid = "6f9c2c3e-0000-4000-8000-000000000001"
@@ -64,7 +63,7 @@ func TestContainersAreFoundByTheirPodsUID(t *testing.T) {
 	require.Equal(t, "2", found[1].ID)
 	require.Equal(t, "image=with=signs", found[0].Image)
 	require.Equal(t, "/bundles/3", found[0].Bundle)
-	require.Equal(t, freezer{Dir: "/cg/3"}, found[0].Freezer)
+	require.Equal(t, Freezer{Dir: "/cg/3"}, found[0].Freezer)
 }
 
 func TestARuncRootThatThisNodeHasNotKeepsItFromBeingReady(t *testing.T) {
@@ -79,7 +78,7 @@ func TestACheckpointIsLookedForInTheNodesOwnRuncRootUnlessItNamesOne(t *testing.
 	own, other := t.TempDir(), t.TempDir()
 	h := &Helper{runcRoot: own, workDir: t.TempDir()}
 	take := func(root string) error {
-		_, _, err := h.checkpoint(t.Context(), &work.Work{Checkpoint: &work.Checkpoint{PodUID: uid, RuncRoot: root}})
+		_, _, err := h.dumpPod(t.Context(), DumpRequest{PodUID: uid, RuncRoot: root})
 		return err
 	}
 	require.ErrorContains(t, take(""), "runc root "+own+" has no running container")
@@ -146,7 +145,7 @@ func TestOldAndNewCgroupsHaveAFreezer(t *testing.T) {
 	t.Parallel()
 	f, err := newFreezer(map[string]string{"": "/sys/fs/cgroup/x"})
 	require.NoError(t, err)
-	require.Equal(t, freezer{Dir: "/sys/fs/cgroup/x", V2: true}, f)
+	require.Equal(t, Freezer{Dir: "/sys/fs/cgroup/x", V2: true}, f)
 	_, err = newFreezer(map[string]string{"memory": "/sys/fs/cgroup/memory/x"})
 	require.Error(t, err)
 }

@@ -1,6 +1,7 @@
 package helper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,23 +22,47 @@ import (
 // dumpTimeout ends a dump that does not: the pod stands still for so long.
 const dumpTimeout = 2 * time.Minute
 
-// dumped is a container with its checkpoint on disk.
-type dumped struct {
-	container
-	checkpoint archive.Checkpoint
-	// Dump and Files are how long CRIU and the copying of files took, side by side.
+// Dumped is a container with its checkpoint on disk.
+type Dumped struct {
+	Container
+	Checkpoint archive.Checkpoint
+	// dump and files are how long CRIU and the copying of files took, side by side.
 	dump, files time.Duration
+}
+
+// Dump takes a checkpoint of a pod's containers into the request's directory, in one freeze whose length it returns.
+type Dump func(context.Context, DumpRequest) (all []*Dumped, frozen time.Duration, err error)
+
+// DumpRequest says of what to take a checkpoint.
+type DumpRequest struct {
+	// Work is the id of the unit of work, ActionID that of the action.
+	Work, ActionID string
+	PodUID         string
+	// Pod is the pod as last reported; nil where nothing is known of it but its UID.
+	Pod *corev1.Pod
+	// RuncRoot is the runc root to look for the containers in; empty means the node's.
+	RuncRoot string
+	// Dir is an absolute path; it need not exist.
+	Dir string
 }
 
 // dumpPod freezes all containers, takes memory and files of each in that one freeze, and lets them go on. A container's
 // memory and files of different moments do not fit together: CRIU refuses the restore over a file's size.
-func (h *Helper) dumpPod(ctx context.Context, work, root, dir, uid string, pod *corev1.Pod, containers []container) (_ []*dumped, frozen time.Duration, err error) {
-	volumes := ownedVolumes(pod)
-	var all []*dumped
+func (h *Helper) dumpPod(ctx context.Context, r DumpRequest) (_ []*Dumped, frozen time.Duration, err error) {
+	root := cmp.Or(r.RuncRoot, h.runcRoot)
+	containers, err := findContainers(root, r.PodUID, r.Pod)
+	if err != nil {
+		if root != h.runcRoot {
+			err = fmt.Errorf("%w: this node's is %s", err, h.runcRoot)
+		}
+		return nil, 0, err
+	}
+	volumes := ownedVolumes(r.Pod)
+	var all []*Dumped
 	for _, c := range containers {
-		d := &dumped{container: c, checkpoint: archive.Checkpoint{Dir: filepath.Join(dir, c.Name)}}
+		d := &Dumped{Container: c, Checkpoint: archive.Checkpoint{Dir: filepath.Join(r.Dir, c.Name)}}
 		for _, sub := range []string{archive.ImagesDir, archive.VolumesDir} {
-			if err := os.MkdirAll(d.checkpoint.Path(sub), 0o700); err != nil {
+			if err := os.MkdirAll(d.Checkpoint.Path(sub), 0o700); err != nil {
 				return nil, 0, fmt.Errorf("make checkpoint directory: %w", err)
 			}
 		}
@@ -53,7 +78,7 @@ func (h *Helper) dumpPod(ctx context.Context, work, root, dir, uid string, pod *
 	if err := refuseStopped("/proc", containers); err != nil {
 		return nil, 0, err
 	}
-	still, err := freezePod(ctx, h.frozenDir, work, uid, containers)
+	still, err := freezePod(ctx, h.frozenDir, r.Work, r.PodUID, containers)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -73,7 +98,7 @@ func (h *Helper) dumpPod(ctx context.Context, work, root, dir, uid string, pod *
 		group.Go(func() error {
 			start := time.Now()
 			defer func() { d.files = time.Since(start) }()
-			return copyFiles(d, uid, volumes[d.Name], i == 0)
+			return copyFiles(d, r.PodUID, volumes[d.Name], i == 0)
 		})
 	}
 	return all, 0, group.Wait()
@@ -81,15 +106,15 @@ func (h *Helper) dumpPod(ctx context.Context, work, root, dir, uid string, pod *
 
 // dump has runc and CRIU write a container's processes. The cgroup is frozen before and after: CRIU lets only the
 // processes that it holds by ptrace run, and freezes again what it found frozen.
-func (t tools) dump(ctx context.Context, root string, d *dumped) error {
-	work := d.checkpoint.Dir // for dump.log and stats-dump, which belong at the archive's top
-	args := append([]string{"--root", root, "checkpoint", "--leave-running"}, criu.Arguments(d.checkpoint.Path(archive.ImagesDir), work)...)
+func (t tools) dump(ctx context.Context, root string, d *Dumped) error {
+	work := d.Checkpoint.Dir // for dump.log and stats-dump, which belong at the archive's top
+	args := append([]string{"--root", root, "checkpoint", "--leave-running"}, criu.Arguments(d.Checkpoint.Path(archive.ImagesDir), work)...)
 	cmd := exec.CommandContext(ctx, t.Runc, append(args, d.ID)...)
 	cmd.Env = t.environment()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	// A file and not a pipe: the dump must be able to outlive this process.
-	path := d.checkpoint.Dir + ".runc"
+	path := d.Checkpoint.Dir + ".runc"
 	output, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("dump container %s: %w", d.Name, err)
@@ -105,7 +130,7 @@ func (t tools) dump(ctx context.Context, root string, d *dumped) error {
 	if ctx.Err() != nil {
 		err = fmt.Errorf("not done after %s: %w", dumpTimeout, err)
 	}
-	reason := criu.ReasonFile(d.checkpoint.Path(archive.DumpLog))
+	reason := criu.ReasonFile(d.Checkpoint.Path(archive.DumpLog))
 	if said, readErr := os.ReadFile(path); reason == "" && readErr == nil {
 		reason = strings.TrimSpace(string(said))
 	}
@@ -114,7 +139,7 @@ func (t tools) dump(ctx context.Context, root string, d *dumped) error {
 
 // copyFiles takes what CRIU does not: the changes to the root file system, the emptyDir volumes that this container
 // owns, and, for the pod's first container, the pod's shared memory.
-func copyFiles(d *dumped, uid string, volumes []string, first bool) error {
+func copyFiles(d *Dumped, uid string, volumes []string, first bool) error {
 	mountinfo, err := os.Open(fmt.Sprintf("/proc/%d/mountinfo", d.Pid))
 	if err != nil {
 		return fmt.Errorf("copy files of container %s: %w", d.Name, err)
@@ -125,24 +150,24 @@ func copyFiles(d *dumped, uid string, volumes []string, first bool) error {
 		return fmt.Errorf("copy files of container %s: %w", d.Name, err)
 	}
 	var deleted []string
-	err = writeFile(d.checkpoint.Path(archive.RootfsDiff), func(f *os.File) (err error) {
+	err = writeFile(d.Checkpoint.Path(archive.RootfsDiff), func(f *os.File) (err error) {
 		deleted, err = overlay.Diff(f)
 		return err
 	})
 	if err == nil {
-		err = d.checkpoint.WriteJSON(archive.DeletedFiles, deleted)
+		err = d.Checkpoint.WriteJSON(archive.DeletedFiles, deleted)
 	}
 	if err != nil {
 		return fmt.Errorf("copy root file system of container %s: %w", d.Name, err)
 	}
 	for _, volume := range volumes {
-		if err := writeTree(d.checkpoint.Path(archive.VolumeTar(volume)), layout.EmptyDir(uid, volume)); err != nil {
+		if err := writeTree(d.Checkpoint.Path(archive.VolumeTar(volume)), layout.EmptyDir(uid, volume)); err != nil {
 			return fmt.Errorf("copy emptyDir volume %s: %w", volume, err)
 		}
 	}
 	shm := fmt.Sprintf("/proc/%d/root/dev/shm", d.Pid)
 	if entries, err := os.ReadDir(shm); first && err == nil && len(entries) > 0 {
-		if err := writeTree(d.checkpoint.Path(archive.DevShm), shm); err != nil {
+		if err := writeTree(d.Checkpoint.Path(archive.DevShm), shm); err != nil {
 			return fmt.Errorf("copy shared memory of the pod: %w", err)
 		}
 	}

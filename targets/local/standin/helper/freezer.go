@@ -10,29 +10,30 @@ import (
 	"time"
 )
 
-// freezer is a container's cgroup as a means to hold it still. Writing to it takes a millisecond, where `runc pause`
+// Freezer is a container's cgroup as a means to hold it still. Writing to it takes a millisecond, where `runc pause`
 // costs a process start for each container while the first ones already stand still.
-type freezer struct {
+type Freezer struct {
 	// Dir is the cgroup's directory: of the freezer hierarchy on cgroup v1, the only one on v2.
 	Dir string `json:"dir"`
 	V2  bool   `json:"v2"`
 }
 
 // newFreezer takes the cgroup_paths of a runc state.
-func newFreezer(paths map[string]string) (freezer, error) {
+func newFreezer(paths map[string]string) (Freezer, error) {
 	if dir := paths["freezer"]; dir != "" {
-		return freezer{Dir: dir}, nil
+		return Freezer{Dir: dir}, nil
 	}
 	if dir := paths[""]; dir != "" {
-		return freezer{Dir: dir, V2: true}, nil
+		return Freezer{Dir: dir, V2: true}, nil
 	}
-	return freezer{}, errors.New("its runc state names no freezer cgroup")
+	return Freezer{}, errors.New("its runc state names no freezer cgroup")
 }
 
 // freezeTimeout is how long processes may take to stand still: one in uninterruptible sleep does not.
 const freezeTimeout = 10 * time.Second
 
-func (f freezer) freeze(ctx context.Context) error {
+// Freeze holds the container still. It returns when every process stands.
+func (f Freezer) Freeze(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, freezeTimeout)
 	defer cancel()
 	if err := f.set(ctx, true); err != nil {
@@ -41,8 +42,8 @@ func (f freezer) freeze(ctx context.Context) error {
 	return nil
 }
 
-// thaw lets the container go on. A cgroup that is gone needs no thawing.
-func (f freezer) thaw(ctx context.Context) error {
+// Thaw lets the container go on. A cgroup that is gone needs no thawing.
+func (f Freezer) Thaw(ctx context.Context) error {
 	err := f.set(ctx, false)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("thaw %s: %w", f.Dir, err)
@@ -50,7 +51,7 @@ func (f freezer) thaw(ctx context.Context) error {
 	return nil
 }
 
-func (f freezer) set(ctx context.Context, frozen bool) error {
+func (f Freezer) set(ctx context.Context, frozen bool) error {
 	// The kernel may leave a v1 cgroup FREEZING when a process forks at the wrong moment; writing again helps.
 	const rewriteEvery = 50
 	for n := 0; ; n++ {
@@ -78,7 +79,7 @@ func (f freezer) set(ctx context.Context, frozen bool) error {
 	}
 }
 
-func (f freezer) write(frozen bool) error {
+func (f Freezer) write(frozen bool) error {
 	file, value := "freezer.state", "THAWED"
 	if frozen {
 		value = "FROZEN"
@@ -93,7 +94,7 @@ func (f freezer) write(frozen bool) error {
 }
 
 // state reports whether every process stands still, and the kernel's words for it.
-func (f freezer) state() (bool, string, error) {
+func (f Freezer) state() (bool, string, error) {
 	file := "freezer.state"
 	if f.V2 {
 		file = "cgroup.events"

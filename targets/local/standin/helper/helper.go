@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,6 +52,7 @@ type Helper struct {
 	config      layout.Config
 	compression archive.Compression
 	store       Store
+	dump        Dump
 	tools       tools
 	// runcRoot is where a checkpoint that names no root is looked for.
 	runcRoot string
@@ -61,8 +63,16 @@ type Helper struct {
 	pods               podLocks
 }
 
+// Seams are where something can be put around the parts of a helper; the zero value puts nothing.
+type Seams struct {
+	// Transport carries what is asked of the propagator; nil means http.DefaultTransport.
+	Transport http.RoundTripper
+	// Dump is given what takes checkpoints and returns what to use in its place.
+	Dump func(Dump) Dump
+}
+
 // Main is `cedana helper`. It starts in the helper's container, installs itself on the node and goes on there.
-func Main(ctx context.Context, args []string) error {
+func Main(ctx context.Context, args []string, seams Seams) error {
 	var env Environment
 	if err := envconfig.Process(ctx, &env); err != nil {
 		return fmt.Errorf("read environment: %w", err)
@@ -91,7 +101,7 @@ func Main(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	return run(ctx, env)
+	return run(ctx, env, seams)
 }
 
 func configureLog(level string) error {
@@ -104,7 +114,7 @@ func configureLog(level string) error {
 }
 
 // run is the helper on its node.
-func run(ctx context.Context, env Environment) error {
+func run(ctx context.Context, env Environment, seams Seams) error {
 	// First of all: whatever else is wrong, no pod stays frozen.
 	broken, err := thawLeftOver(ctx, layout.FrozenDir)
 	if err != nil {
@@ -117,13 +127,17 @@ func run(ctx context.Context, env Environment) error {
 	if !filepath.IsAbs(env.RuncRoot) {
 		return fmt.Errorf("read CEDANA_RUNC_ROOT: %q, want an absolute path, such as /run/containerd/runc/k8s.io", env.RuncRoot)
 	}
-	queue, err := worker.New(env.URL, env.Token, work.RoleHelper, env.ClusterID, env.Node)
+	queue, err := worker.New(env.URL, env.Token, work.RoleHelper, env.ClusterID, env.Node, worker.WithTransport(seams.Transport))
 	if err != nil {
 		return err
 	}
 	h := &Helper{
 		config:      layout.Config{URL: env.URL, Token: env.Token.Reveal(), ClusterID: env.ClusterID, Node: env.Node, CAFile: os.Getenv(layout.CAVariable)},
 		compression: compression, store: queue, runcRoot: env.RuncRoot, workDir: layout.WorkDir, frozenDir: layout.FrozenDir,
+	}
+	h.dump = h.dumpPod
+	if seams.Dump != nil {
+		h.dump = seams.Dump(h.dump)
 	}
 	if err := h.prepare(ctx); err != nil {
 		return err

@@ -24,12 +24,12 @@ type frozenPod struct {
 	Work       string    `json:"work"`
 	PodUID     string    `json:"pod_uid"`
 	Containers []string  `json:"containers"`
-	Freezers   []freezer `json:"freezers"`
+	Freezers   []Freezer `json:"freezers"`
 	path       string
 }
 
 // freezePod journals the pod and freezes all its containers; on an error it thaws what it froze.
-func freezePod(ctx context.Context, dir, work, uid string, containers []container) (*frozenPod, error) {
+func freezePod(ctx context.Context, dir, work, uid string, containers []Container) (*frozenPod, error) {
 	p := &frozenPod{Work: work, PodUID: uid, path: filepath.Join(dir, uid)}
 	for _, c := range containers {
 		p.Containers, p.Freezers = append(p.Containers, c.ID), append(p.Freezers, c.Freezer)
@@ -42,7 +42,7 @@ func freezePod(ctx context.Context, dir, work, uid string, containers []containe
 		return nil, fmt.Errorf("journal the freeze: %w", err)
 	}
 	for _, f := range p.Freezers {
-		if err := f.freeze(ctx); err != nil {
+		if err := f.Freeze(ctx); err != nil {
 			return nil, errors.Join(err, p.thaw(ctx))
 		}
 	}
@@ -55,7 +55,7 @@ func (p *frozenPod) thaw(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	for _, f := range p.Freezers {
-		errs = append(errs, f.thaw(ctx))
+		errs = append(errs, f.Thaw(ctx))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("pod %s is still frozen, restart the cedana-helper pod to try again: %w", p.PodUID, err)

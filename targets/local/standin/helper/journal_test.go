@@ -11,14 +11,14 @@ import (
 )
 
 // cgroup is a directory whose freezer.state says what was written to it, as a cgroup of the first version does.
-func cgroup(t *testing.T) freezer {
+func cgroup(t *testing.T) Freezer {
 	t.Helper()
-	f := freezer{Dir: t.TempDir()}
+	f := Freezer{Dir: t.TempDir()}
 	require.NoError(t, os.WriteFile(filepath.Join(f.Dir, "freezer.state"), []byte("THAWED\n"), 0o600))
 	return f
 }
 
-func isFrozen(t *testing.T, f freezer) bool {
+func isFrozen(t *testing.T, f Freezer) bool {
 	t.Helper()
 	frozen, _, err := f.state()
 	require.NoError(t, err)
@@ -28,7 +28,7 @@ func isFrozen(t *testing.T, f freezer) bool {
 func TestAllContainersOfAPodAreFrozenAndThawedTogether(t *testing.T) {
 	t.Parallel()
 	dir, a, b := t.TempDir(), cgroup(t), cgroup(t)
-	p, err := freezePod(t.Context(), dir, "work-1", uid, []container{{Freezer: a}, {Freezer: b}})
+	p, err := freezePod(t.Context(), dir, "work-1", uid, []Container{{Freezer: a}, {Freezer: b}})
 	require.NoError(t, err)
 	require.True(t, isFrozen(t, a) && isFrozen(t, b))
 	require.FileExists(t, filepath.Join(dir, uid))
@@ -40,7 +40,7 @@ func TestAllContainersOfAPodAreFrozenAndThawedTogether(t *testing.T) {
 func TestAFreezeThatFailsHalfWayThawsWhatItFroze(t *testing.T) {
 	t.Parallel()
 	dir, a := t.TempDir(), cgroup(t)
-	_, err := freezePod(t.Context(), dir, "work-1", uid, []container{{Freezer: a}, {Freezer: freezer{Dir: filepath.Join(dir, "gone")}}})
+	_, err := freezePod(t.Context(), dir, "work-1", uid, []Container{{Freezer: a}, {Freezer: Freezer{Dir: filepath.Join(dir, "gone")}}})
 	require.ErrorContains(t, err, "gone")
 	require.False(t, isFrozen(t, a))
 	require.NoFileExists(t, filepath.Join(dir, uid))
@@ -49,7 +49,7 @@ func TestAFreezeThatFailsHalfWayThawsWhatItFroze(t *testing.T) {
 func TestThawingDoesNotStopWithItsCaller(t *testing.T) {
 	t.Parallel()
 	dir, a := t.TempDir(), cgroup(t)
-	p, err := freezePod(t.Context(), dir, "work-1", uid, []container{{Freezer: a}})
+	p, err := freezePod(t.Context(), dir, "work-1", uid, []Container{{Freezer: a}})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -60,7 +60,7 @@ func TestThawingDoesNotStopWithItsCaller(t *testing.T) {
 func TestAPodLeftFrozenByAKilledHelperIsThawed(t *testing.T) {
 	t.Parallel()
 	dir, a := t.TempDir(), cgroup(t)
-	_, err := freezePod(t.Context(), dir, "work-1", uid, []container{{Freezer: a}})
+	_, err := freezePod(t.Context(), dir, "work-1", uid, []Container{{Freezer: a}})
 	require.NoError(t, err)
 	// Beside it: damage, a half-written entry, and a pod that has gone since.
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "damaged"), []byte("{"), 0o600))
@@ -80,12 +80,12 @@ func TestAPodLeftFrozenByAKilledHelperIsThawed(t *testing.T) {
 
 func TestAFreezeThatIsNeverReachedSaysTheLastState(t *testing.T) {
 	t.Parallel()
-	f := freezer{Dir: t.TempDir(), V2: true}
+	f := Freezer{Dir: t.TempDir(), V2: true}
 	require.NoError(t, os.WriteFile(filepath.Join(f.Dir, "cgroup.freeze"), nil, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(f.Dir, "cgroup.events"), []byte("populated 1\nfrozen 0\n"), 0o600))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	err := f.freeze(ctx)
+	err := f.Freeze(ctx)
 	require.ErrorContains(t, err, "frozen 0")
 	require.ErrorContains(t, err, f.Dir)
 }

@@ -12,7 +12,7 @@ import (
 // refuseStopped refuses a container with a process that is stopped (SIGSTOP, a shell's stopped job), where cgroups are of
 // the first version: once frozen there, the kernel lets nobody trace it, and CRIU would wait for that, with the pod
 // standing still, until its time is over. Frozen by a cgroup of the second version it can be traced.
-func refuseStopped(proc string, containers []container) error {
+func refuseStopped(proc string, containers []Container) error {
 	for _, c := range containers {
 		if c.Freezer.V2 {
 			continue

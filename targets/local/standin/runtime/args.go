@@ -16,8 +16,8 @@ func set(names ...string) map[string]bool {
 	return out
 }
 
-// invocation is a runc command line, taken apart as far as the wrapper has to know it.
-type invocation struct {
+// Invocation is a runc command line, taken apart as far as the wrapper has to know it.
+type Invocation struct {
 	// Globals are the arguments before the command, as they were.
 	Globals []string
 	Command string
@@ -28,8 +28,8 @@ type invocation struct {
 }
 
 // parse reads a command line the way containerd's shim writes it: --flag value or --flag=value, flags before operands.
-func parse(args []string) invocation {
-	in := invocation{Flags: map[string]string{}}
+func parse(args []string) Invocation {
+	in := Invocation{Flags: map[string]string{}}
 	values := globalValues
 	for i := 0; i < len(args); i++ {
 		name, isFlag := strings.CutPrefix(args[i], "-")
@@ -59,7 +59,7 @@ func parse(args []string) invocation {
 }
 
 // bundle is the container's bundle; runc's default is the current directory.
-func (in invocation) bundle() string {
+func (in Invocation) bundle() string {
 	for _, name := range []string{"bundle", "b"} {
 		if value := in.Flags[name]; value != "" {
 			return value

@@ -63,7 +63,7 @@ func packed(t *testing.T) ([]byte, work.Manifest) {
 func TestArchiveIsFetchedAlsoFromAPropagatorThatIsStarting(t *testing.T) {
 	t.Parallel()
 	blob, manifest := packed(t)
-	c, err := fetch(t.Context(), serving(t, manifest, blob, 2), target{Checkpoint: "the-action", Container: "web"}, filepath.Join(t.TempDir(), "a"))
+	c, err := fetch(t.Context(), serving(t, manifest, blob, 2), Target{Checkpoint: "the-action", Container: "web"}, filepath.Join(t.TempDir(), "a"))
 	require.NoError(t, err)
 	data, err := os.ReadFile(c.Path(archive.ImagesDir + "/inventory.img"))
 	require.NoError(t, err)
@@ -75,7 +75,7 @@ func TestADamagedArchiveIsRefused(t *testing.T) {
 	blob, manifest := packed(t)
 	damaged := bytes.Replace(blob, []byte("image"), []byte("imago"), 1)
 	require.NotEqual(t, blob, damaged)
-	_, err := fetchOnce(t.Context(), serving(t, manifest, damaged, 0), target{Checkpoint: "the-action", Container: "web"}, filepath.Join(t.TempDir(), "a"))
+	_, err := fetchOnce(t.Context(), serving(t, manifest, damaged, 0), Target{Checkpoint: "the-action", Container: "web"}, filepath.Join(t.TempDir(), "a"))
 	require.ErrorContains(t, err, "damaged")
 	require.ErrorContains(t, err, "checkpoints/1/web.tar")
 }
@@ -83,7 +83,7 @@ func TestADamagedArchiveIsRefused(t *testing.T) {
 func TestAContainerThatIsNotInTheCheckpointIsNamed(t *testing.T) {
 	t.Parallel()
 	blob, manifest := packed(t)
-	_, err := fetch(t.Context(), serving(t, manifest, blob, 0), target{Checkpoint: "the-action", Container: "db"}, filepath.Join(t.TempDir(), "a"))
+	_, err := fetch(t.Context(), serving(t, manifest, blob, 0), Target{Checkpoint: "the-action", Container: "db"}, filepath.Join(t.TempDir(), "a"))
 	require.ErrorIs(t, err, errNotInCheckpoint)
 	require.ErrorContains(t, err, "web")
 }

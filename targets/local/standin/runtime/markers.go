@@ -39,6 +39,12 @@ func (m markers) set(kind, name, text string) error {
 	return nil
 }
 
+// RestoredContainers are the markers of a pod's containers that were restored already.
+func RestoredContainers(podUID string) []string {
+	all, _ := filepath.Glob(markersOf(podUID).path(kindContainer, "*")) // the pattern is well-formed
+	return all
+}
+
 // once does something for the pod one time, however often it is asked for.
 func (m markers) once(kind, name string, do func() error) error {
 	_, there, err := m.has(kind, name)

@@ -16,7 +16,6 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/archive"
 	"github.com/cedana/cedana-e2e/targets/local/standin/criu"
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
@@ -30,10 +29,41 @@ const (
 	reportTimeout  = 10 * time.Second
 )
 
+// Restore puts a container in place of `create` from its checkpoint. cold means that it did not, and that the container
+// is to be started as any other.
+type Restore func(ctx context.Context, in Invocation, t Target) (cold bool, err error)
+
+// Recreate has runc and CRIU bring a container's processes back.
+type Recreate func(context.Context, RecreateRequest) error
+
+// RecreateRequest says what to bring back and from where.
+type RecreateRequest struct {
+	Invocation Invocation
+	Target     Target
+	// Images has CRIU's images; WorkPath takes its logs.
+	Images, WorkPath string
+	// Stdout becomes the processes' standard output; nil means /dev/null.
+	Stdout *os.File
+}
+
+// restore is the wrapper's Restore with what is put around it and its part.
+func (s Seams) restore() Restore {
+	r := restorer{recreate: recreate}
+	if s.Recreate != nil {
+		r.recreate = s.Recreate(r.recreate)
+	}
+	if s.Restore != nil {
+		return s.Restore(r.restore)
+	}
+	return r.restore
+}
+
+type restorer struct{ recreate Recreate }
+
 // restore puts a container in place of `create` from its checkpoint. cold means that the container was restored before
 // and is to be started as any other: a restart starts afresh. After a failure it fails again at once: the restore has
 // been reported as failed, and must not succeed behind that.
-func restore(ctx context.Context, in invocation, t target) (cold bool, err error) {
+func (r restorer) restore(ctx context.Context, in Invocation, t Target) (cold bool, err error) {
 	marks := markersOf(t.PodUID)
 	if _, restored, err := marks.has(kindContainer, t.Container); restored || err != nil {
 		return restored, err
@@ -41,12 +71,9 @@ func restore(ctx context.Context, in invocation, t target) (cold bool, err error
 	if reason, failed, err := marks.has(kindFailed, t.Container); failed || err != nil {
 		return false, errors.Join(err, errors.New(reason))
 	}
-	if t.startsCold(marks) {
-		return true, nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
 	defer cancel()
-	err = restoreOnce(ctx, in, t, marks)
+	err = r.restoreOnce(ctx, in, t, marks)
 	if err == nil {
 		return false, nil
 	}
@@ -54,7 +81,7 @@ func restore(ctx context.Context, in invocation, t target) (cold bool, err error
 	return false, errors.Join(err, marks.set(kindFailed, t.Container, err.Error()), report(ctx, t, err))
 }
 
-func restoreOnce(ctx context.Context, in invocation, t target, marks markers) (err error) {
+func (r restorer) restoreOnce(ctx context.Context, in Invocation, t Target, marks markers) (err error) {
 	config, err := layout.LoadConfig(layout.ConfigFile)
 	if err != nil {
 		return err
@@ -85,10 +112,10 @@ func restoreOnce(ctx context.Context, in invocation, t target, marks markers) (e
 	if err := os.Mkdir(workPath, 0o700); err != nil {
 		return fmt.Errorf("make working directory: %w", err)
 	}
-	if err := runRestore(ctx, in, t, checkpoint.Path(archive.ImagesDir), workPath); err != nil {
-		return err
-	}
-	if err := t.misbehave(in.Flags["pid-file"]); err != nil {
+	err = r.recreate(ctx, RecreateRequest{
+		Invocation: in, Target: t, Images: checkpoint.Path(archive.ImagesDir), WorkPath: workPath, Stdout: os.Stdout,
+	})
+	if err != nil {
 		return err
 	}
 	if err := marks.set(kindContainer, t.Container, t.Checkpoint); err != nil {
@@ -98,7 +125,7 @@ func restoreOnce(ctx context.Context, in invocation, t target, marks markers) (e
 }
 
 // fetch downloads the container's archive and unpacks it into dir; nothing of it is used before its checksum is right.
-func fetch(ctx context.Context, source *worker.Client, t target, dir string) (checkpoint archive.Checkpoint, err error) {
+func fetch(ctx context.Context, source *worker.Client, t Target, dir string) (checkpoint archive.Checkpoint, err error) {
 	err = worker.Retry(ctx, "fetch of checkpoint "+t.Checkpoint, func() (err error) {
 		checkpoint, err = fetchOnce(ctx, source, t, dir)
 		return err
@@ -111,7 +138,7 @@ func fetch(ctx context.Context, source *worker.Client, t target, dir string) (ch
 
 var errNotInCheckpoint = errors.New("the checkpoint has no such container")
 
-func fetchOnce(ctx context.Context, source *worker.Client, t target, dir string) (c archive.Checkpoint, err error) {
+func fetchOnce(ctx context.Context, source *worker.Client, t Target, dir string) (c archive.Checkpoint, err error) {
 	manifest, err := source.Manifest(ctx, t.Checkpoint)
 	if err != nil {
 		return c, err
@@ -155,7 +182,7 @@ func findEntry(m work.Manifest, container string) (work.ContainerCheckpoint, err
 }
 
 // layFiles gives the container the files that its processes had. Volumes belong to the pod, so each is laid once.
-func layFiles(t target, c archive.Checkpoint, marks markers) error {
+func layFiles(t Target, c archive.Checkpoint, marks markers) error {
 	deleted, err := c.Deleted()
 	if err != nil {
 		return err
@@ -200,17 +227,18 @@ func extract(tarball, dir string) error {
 	return archive.Extract(dir, f)
 }
 
-// runRestore has the node's runc and CRIU bring the processes back, with this process's own standard streams: they are
+// recreate has the node's runc and CRIU bring the processes back, with this process's own standard streams: they are
 // the container's. CRIU's reason for a failure is in restore.log.
-func runRestore(ctx context.Context, in invocation, t target, images, workPath string) error {
+func recreate(ctx context.Context, r RecreateRequest) error {
+	in, t := r.Invocation, r.Target
 	runc, err := realRunc()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, runc, restoreArguments(in, t, images, workPath)...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if t.shows(fault.StdoutLost) {
-		cmd.Stdout = nil
+	cmd := exec.CommandContext(ctx, runc, restoreArguments(in, t, r.Images, r.WorkPath)...)
+	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
+	if r.Stdout != nil {
+		cmd.Stdout = r.Stdout
 	}
 	err = runInGroups(cmd, t.Bundle)
 	if err == nil {
@@ -219,7 +247,7 @@ func runRestore(ctx context.Context, in invocation, t target, images, workPath s
 	if cause := context.Cause(ctx); cause != nil {
 		err = fmt.Errorf("not done after %s: %w", restoreTimeout, err)
 	}
-	reason := criu.ReasonFile(filepath.Join(workPath, "restore.log"))
+	reason := criu.ReasonFile(filepath.Join(r.WorkPath, "restore.log"))
 	if reason == "" {
 		reason = lastLogged(in.Flags["log"])
 	}
@@ -228,7 +256,7 @@ func runRestore(ctx context.Context, in invocation, t target, images, workPath s
 }
 
 // restoreArguments turns a `create` into a `restore`.
-func restoreArguments(in invocation, t target, images, workPath string) []string {
+func restoreArguments(in Invocation, t Target, images, workPath string) []string {
 	args := append(append([]string{}, in.Globals...), "restore", "--detach", "--bundle", t.Bundle)
 	args = append(args, criu.Arguments(images, workPath)...)
 	for _, flag := range []string{"pid-file", "console-socket"} {
@@ -253,7 +281,7 @@ func lastLogged(path string) string {
 }
 
 // report tells the propagator why the restore failed, also when the time for it is over.
-func report(ctx context.Context, t target, reason error) error {
+func report(ctx context.Context, t Target, reason error) error {
 	if t.Restore == "" {
 		return nil
 	}

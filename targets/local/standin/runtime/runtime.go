@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 )
@@ -26,9 +25,16 @@ const (
 	typeContainer    = "container"
 )
 
+// Seams are where something can be put around the parts of the wrapper; the zero value puts nothing. Each is given a
+// part and returns what to use in its place.
+type Seams struct {
+	Restore  func(Restore) Restore
+	Recreate func(Recreate) Recreate
+}
+
 // Main does `create` of a container that names a checkpoint and the `start` that follows; for everything else it turns
 // into the node's runc.
-func Main(ctx context.Context, args []string) error {
+func Main(ctx context.Context, args []string, seams Seams) error {
 	in := parse(args)
 	switch in.Command {
 	case "start":
@@ -41,7 +47,7 @@ func Main(ctx context.Context, args []string) error {
 			return fail(in, err)
 		}
 		if target != nil {
-			cold, err := restore(ctx, in, *target)
+			cold, err := seams.restore()(ctx, in, *target)
 			if !cold {
 				return fail(in, err)
 			}
@@ -68,20 +74,20 @@ func realRunc() (string, error) {
 	return runc, nil
 }
 
-// target says which checkpoint a container is to be restored from.
-type target struct {
+// Target says which checkpoint a container is to be restored from.
+type Target struct {
 	Container  string
 	PodUID     string
 	Checkpoint string // the checkpoint action
 	Restore    string // the restore action, for reports; may be empty
 	Bundle     string
 	Rootfs     string
-	// Regression is how to misbehave; none but in the tests of the tests.
-	Regression fault.Name
+	// Annotations are all of the container's, which has those of its pod.
+	Annotations map[string]string
 }
 
 // readTarget reads a bundle; nil means that it asks for no restore: it names no checkpoint, or is the pod's sandbox.
-func readTarget(bundle string) (*target, error) {
+func readTarget(bundle string) (*Target, error) {
 	data, err := os.ReadFile(filepath.Join(bundle, "config.json"))
 	if err != nil {
 		return nil, fmt.Errorf("read bundle: %w", err)
@@ -95,10 +101,10 @@ func readTarget(bundle string) (*target, error) {
 	if err := json.Unmarshal(data, &config); err != nil {
 		return nil, fmt.Errorf("read bundle %s: %w", bundle, err)
 	}
-	t := &target{
+	t := &Target{
 		Container: config.Annotations[annotationName], PodUID: config.Annotations[annotationPodUID],
 		Checkpoint: config.Annotations[work.AnnotationCheckpoint], Restore: config.Annotations[work.AnnotationRestore],
-		Bundle: bundle, Rootfs: config.Root.Path, Regression: fault.Name(config.Annotations[work.AnnotationRegression]),
+		Bundle: bundle, Rootfs: config.Root.Path, Annotations: config.Annotations,
 	}
 	if t.Checkpoint == "" || config.Annotations[annotationType] != typeContainer {
 		return nil, nil
@@ -125,7 +131,7 @@ func swallowStart(dir, id string) (bool, error) {
 }
 
 // fail writes an error where containerd's shim looks for runc's, and passes it on.
-func fail(in invocation, err error) error {
+func fail(in Invocation, err error) error {
 	path := in.Flags["log"]
 	if err == nil || path == "" {
 		return err

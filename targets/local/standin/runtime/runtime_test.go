@@ -41,7 +41,7 @@ func TestCommandLinesOfContainerdAreUnderstood(t *testing.T) {
 
 func TestCreateBecomesRestoreInTheSamePlace(t *testing.T) {
 	t.Parallel()
-	got := strings.Join(restoreArguments(parse(strings.Fields(createLine)), target{Bundle: "/b"}, "/images", "/work"), " ")
+	got := strings.Join(restoreArguments(parse(strings.Fields(createLine)), Target{Bundle: "/b"}, "/images", "/work"), " ")
 	require.Equal(t, "--root /run/containerd/runc/k8s.io --log /b/log.json --log-format json --systemd-cgroup "+
 		"restore --detach --bundle /b --image-path /images --work-path /work --file-locks --ext-unix-sk --manage-cgroups-mode ignore "+
 		"--pid-file /b/init.pid --console-socket /tmp/pty.sock abc", got)
@@ -76,8 +76,9 @@ func TestOnlyContainersThatNameACheckpointAreRestored(t *testing.T) {
 	dir := bundle(t, restored(nil))
 	got, err := readTarget(dir)
 	require.NoError(t, err)
-	require.Equal(t, &target{
+	require.Equal(t, &Target{
 		Container: "web", PodUID: "uid-1", Checkpoint: "checkpoint-1", Restore: "restore-1", Bundle: dir, Rootfs: dir + "/rootfs",
+		Annotations: restored(nil),
 	}, got)
 
 	for name, changes := range map[string]map[string]string{
@@ -127,7 +128,7 @@ func TestErrorsAreWhereContainerdLooksForThem(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log.json")
 	require.NoError(t, os.WriteFile(log, []byte(`{"level":"error","msg":"criu failed"}`+"\n"), 0o600))
 	reason := errors.New(`CRIU said "no"`)
-	require.ErrorIs(t, fail(invocation{Flags: map[string]string{"log": log}}, reason), reason)
+	require.ErrorIs(t, fail(Invocation{Flags: map[string]string{"log": log}}, reason), reason)
 	data, err := os.ReadFile(log)
 	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
@@ -136,7 +137,7 @@ func TestErrorsAreWhereContainerdLooksForThem(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(lines[1]), &last))
 	require.Equal(t, "error", last.Level)
 	require.Equal(t, `CRIU said "no"`, last.Msg)
-	require.NoError(t, fail(invocation{Flags: map[string]string{"log": log}}, nil))
+	require.NoError(t, fail(Invocation{Flags: map[string]string{"log": log}}, nil))
 }
 
 func TestWhatIsDoneOncePerPodIsNotDoneAgain(t *testing.T) {

@@ -33,7 +33,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
 
@@ -80,8 +79,6 @@ const (
 	// AnnotationRestore names the restore action; also a label, by which the manager finds what it made.
 	AnnotationRestore = AnnotationPrefix + "restore-action"
 	LabelRestore      = AnnotationRestore
-	// AnnotationRegression has the regression that the runtime is to show; only where the propagator was started with one.
-	AnnotationRegression = AnnotationPrefix + "fault"
 )
 
 // Work is one unit.
@@ -93,8 +90,6 @@ type Work struct {
 	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
 	// Restore is set for KindRestore.
 	Restore *Restore `json:"restore,omitempty"`
-	// Regression is how the worker has to misbehave; empty outside the tests of the tests.
-	Regression fault.Name `json:"regression,omitempty"`
 }
 
 // Checkpoint asks the helper on NodeName for a checkpoint of a pod.

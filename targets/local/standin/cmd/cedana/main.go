@@ -14,8 +14,10 @@ import (
 	"syscall"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault/helperfault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault/managerfault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault/propagatorfault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault/runtimefault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/helper"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
 	"github.com/cedana/cedana-e2e/targets/local/standin/manager"
@@ -31,15 +33,15 @@ type part func(ctx context.Context, args []string) error
 // byName are the parts chosen by argv[0]: their arguments are somebody else's command line and are passed untouched.
 var byName = map[string]part{
 	filepath.Base(layout.Shim):    shim.Main,
-	filepath.Base(layout.Runtime): runtime.Main,
+	filepath.Base(layout.Runtime): func(ctx context.Context, args []string) error { return runtime.Main(ctx, args, runtimefault.Seams()) },
 }
 
 // byArgument are the sub-commands.
 var byArgument = map[string]part{
-	"propagator":               propagator,
-	"manager":                  func(ctx context.Context, args []string) error { return manager.Main(ctx, args, managerfault.Seams()) },
-	"helper":                   helper.Main,
-	runtime.SignalLaterCommand: runtime.SignalLater,
+	"propagator":                    propagator,
+	"manager":                       func(ctx context.Context, args []string) error { return manager.Main(ctx, args, managerfault.Seams()) },
+	"helper":                        func(ctx context.Context, args []string) error { return helper.Main(ctx, args, helperfault.Seams()) },
+	runtimefault.SignalLaterCommand: runtimefault.SignalLater,
 }
 
 func main() {

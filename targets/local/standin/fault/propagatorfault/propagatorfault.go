@@ -3,7 +3,6 @@
 package propagatorfault
 
 import (
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault/relay"
 	"github.com/cedana/cedana-e2e/targets/local/standin/server"
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
-	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 )
 
 // Inject puts a fault into a propagator's configuration, which must have its token and its log. A fault that is another
@@ -32,25 +30,9 @@ func Inject(name fault.Name) func(*server.Config) {
 			if wrap := apiFaults[name]; wrap != nil {
 				api = wrap(in, api)
 			}
-			return relay.Announce(name, tellWorkers(name, api))
+			return relay.Announce(name, api)
 		}
 	}
-}
-
-// tellWorkers puts the fault into each unit of work.
-func tellWorkers(name fault.Name, next http.Handler) http.Handler {
-	return on(internal(http.MethodGet, `/work`), next, func(w http.ResponseWriter, r *http.Request, _ string) {
-		a := hold(next, r)
-		text := a.body.Bytes()
-		var unit work.Work
-		if a.code == http.StatusOK && json.Unmarshal(text, &unit) == nil {
-			unit.Regression = name
-			if told, err := json.Marshal(unit); err == nil {
-				text = told
-			}
-		}
-		a.send(w, text)
-	})
 }
 
 // injector is what a fault has to do its work with.

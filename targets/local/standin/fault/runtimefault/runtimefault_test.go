@@ -1,4 +1,4 @@
-package runtime
+package runtimefault
 
 import (
 	"context"
@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault/relay"
+	"github.com/cedana/cedana-e2e/targets/local/standin/runtime"
 )
 
 // TestMain makes this test binary the background process that signalLater starts from it.
@@ -28,15 +30,50 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestOneContainerOfTwoStartsCold(t *testing.T) {
+func target(name fault.Name) runtime.Target {
+	return runtime.Target{PodUID: "pod", Annotations: map[string]string{relay.Annotation: string(name)}}
+}
+
+func TestContainersStartCold(t *testing.T) {
 	t.Parallel()
-	marks := markers{t.TempDir()}
-	second := target{Container: "second", Regression: fault.OneContainerCold}
-	require.False(t, second.startsCold(marks), "the pod's first")
-	require.NoError(t, marks.set(kindContainer, "first", ""))
-	require.True(t, second.startsCold(marks))
-	require.False(t, target{Container: "second"}.startsCold(marks))
-	require.True(t, target{Regression: fault.ColdStart}.startsCold(markers{t.TempDir()}))
+	for _, c := range []struct {
+		name     fault.Name
+		restored []string
+		cold     bool
+	}{
+		{"", []string{"first"}, false},
+		{fault.ColdStart, nil, true},
+		{fault.OneContainerCold, nil, false},
+		{fault.OneContainerCold, []string{"first"}, true},
+	} {
+		warm := func(context.Context, runtime.Invocation, runtime.Target) (bool, error) { return false, nil }
+		restored := func(podUID string) []string {
+			require.Equal(t, "pod", podUID)
+			return c.restored
+		}
+		cold, err := startCold(warm, restored)(t.Context(), runtime.Invocation{}, target(c.name))
+		require.NoError(t, err)
+		require.Equal(t, c.cold, cold, c.name)
+	}
+}
+
+func TestStandardOutputIsLost(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[fault.Name]*os.File{"": os.Stdout, fault.StdoutLost: nil} {
+		recreate := spoilProcesses(func(_ context.Context, r runtime.RecreateRequest) error {
+			require.Equal(t, want, r.Stdout, name)
+			return nil
+		})
+		require.NoError(t, recreate(t.Context(), runtime.RecreateRequest{Target: target(name), Stdout: os.Stdout}))
+	}
+}
+
+func TestEveryFaultOfTheRuntimeIsOneThatItCanShow(t *testing.T) {
+	t.Parallel()
+	for _, f := range fault.All() {
+		other := f.Name == fault.ColdStart || f.Name == fault.OneContainerCold || f.Name == fault.StdoutLost
+		require.Equal(t, f.By == fault.Runtime, spoils[f.Name] != nil || other, "%s is the %s's", f.Name, f.By)
+	}
 }
 
 // holder is a process that has these files as its descriptors from 3 on.
@@ -53,7 +90,10 @@ func holder(t *testing.T, files ...*os.File) (pid int, pidFile string, wait func
 
 func spoil(t *testing.T, name fault.Name, pidFile string) {
 	t.Helper()
-	require.NoError(t, target{Regression: name}.misbehave(pidFile))
+	recreate := spoilProcesses(func(context.Context, runtime.RecreateRequest) error { return nil })
+	require.NoError(t, recreate(t.Context(), runtime.RecreateRequest{
+		Target: target(name), Invocation: runtime.Invocation{Flags: map[string]string{"pid-file": pidFile}},
+	}))
 }
 
 func TestOffsetsListenersAndTimersAreSpoilt(t *testing.T) {
@@ -100,7 +140,7 @@ func TestOffsetsListenersAndTimersAreSpoilt(t *testing.T) {
 		return now.Value.Sec
 	}
 	spoil(t, fault.ColdStart, pidFile)
-	require.EqualValues(t, 5, at(), "another regression touches nothing here")
+	require.EqualValues(t, 5, at(), "another fault touches nothing here")
 	spoil(t, fault.FileOffsetReset, pidFile)
 	require.Zero(t, at())
 	require.NoError(t, dial())

@@ -1,77 +1,18 @@
-package runtime
+package runtimefault
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 )
-
-// nodeLog is the standard error of the node's first process: this one's own is the container's.
-const nodeLog = "/proc/1/fd/2"
-
-// shows reports whether the wrapper is to show a regression, and says so in the node's log.
-func (t target) shows(here fault.Name) bool {
-	var to io.Writer = io.Discard
-	if t.Regression == here {
-		if f, err := os.OpenFile(nodeLog, os.O_WRONLY|os.O_APPEND, 0); err == nil {
-			defer f.Close()
-			to = f
-		}
-	}
-	log := slog.New(slog.NewTextHandler(to, nil)).With("component", "runtime", "pod_uid", t.PodUID, "container", t.Container)
-	return t.Regression.Is(here, log)
-}
-
-// startsCold reports whether a container is to be started afresh in place of its restore.
-func (t target) startsCold(marks markers) bool {
-	if t.shows(fault.ColdStart) {
-		return true
-	}
-	earlier, _ := filepath.Glob(marks.path(kindContainer, "*")) // the pattern is well-formed
-	return len(earlier) > 0 && t.shows(fault.OneContainerCold)
-}
-
-// misbehave spoils the process that was just restored, now or a while later.
-func (t target) misbehave(pidFile string) error {
-	spoil := map[fault.Name]func(pid int) error{
-		fault.FileOffsetReset: func(pid int) error { return eachDescriptor(pid, rewind) },
-		fault.NotListening:    func(pid int) error { return eachDescriptor(pid, stopListening) },
-		fault.TimerStops:      func(pid int) error { return eachDescriptor(pid, disarm) },
-		fault.RestoredCrashes: func(pid int) error { return signalLater(pid, "8s", "KILL") },
-		fault.ClockStops:      func(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) },
-		fault.ReadinessFlaps: func(pid int) error {
-			return signalLater(pid, strings.Fields(strings.Repeat("1500ms STOP 2500ms CONT ", 5))...)
-		},
-	}[t.Regression]
-	if spoil == nil || !t.shows(t.Regression) {
-		return nil
-	}
-	text, err := os.ReadFile(pidFile)
-	if err != nil {
-		return fmt.Errorf("misbehave: %w", err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err == nil {
-		err = spoil(pid)
-	}
-	if err != nil {
-		return fmt.Errorf("misbehave: %w", err)
-	}
-	return nil
-}
 
 // eachDescriptor calls do with a duplicate of each of a process's descriptors, which shares offset, socket and timer
 // with the original.

@@ -1,0 +1,94 @@
+// Package runtimefault breaks the stand-in's runtime wrapper on purpose: decorators of its restore and of the part that
+// has runc bring processes back. They act where the pod's annotations say so (package relay), and do nothing else.
+package runtimefault
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault/relay"
+	"github.com/cedana/cedana-e2e/targets/local/standin/runtime"
+)
+
+// nodeLog is the standard error of the node's first process: this one's own is the container's.
+const nodeLog = "/proc/1/fd/2"
+
+// Seams put the faults around the wrapper's parts.
+func Seams() runtime.Seams {
+	return runtime.Seams{
+		Restore:  func(r runtime.Restore) runtime.Restore { return startCold(r, runtime.RestoredContainers) },
+		Recreate: spoilProcesses,
+	}
+}
+
+func of(t runtime.Target) fault.Name { return fault.Name(t.Annotations[relay.Annotation]) }
+
+// warn says in the node's log what is wrong on purpose.
+func warn(t runtime.Target) {
+	var to io.Writer = io.Discard
+	if f, err := os.OpenFile(nodeLog, os.O_WRONLY|os.O_APPEND, 0); err == nil {
+		defer f.Close()
+		to = f
+	}
+	of(t).Warn(slog.New(slog.NewTextHandler(to, nil)).With("component", "runtime", "pod_uid", t.PodUID, "container", t.Container))
+}
+
+// startCold has a container started afresh in place of its restore: every one, or all but a pod's first.
+func startCold(next runtime.Restore, restored func(podUID string) []string) runtime.Restore {
+	return func(ctx context.Context, in runtime.Invocation, t runtime.Target) (bool, error) {
+		if name := of(t); name == fault.ColdStart || name == fault.OneContainerCold && len(restored(t.PodUID)) > 0 {
+			warn(t)
+			return true, nil
+		}
+		return next(ctx, in, t)
+	}
+}
+
+// spoils are what is done to a process that was just restored, now or a while later.
+var spoils = map[fault.Name]func(pid int) error{
+	fault.FileOffsetReset: func(pid int) error { return eachDescriptor(pid, rewind) },
+	fault.NotListening:    func(pid int) error { return eachDescriptor(pid, stopListening) },
+	fault.TimerStops:      func(pid int) error { return eachDescriptor(pid, disarm) },
+	fault.RestoredCrashes: func(pid int) error { return signalLater(pid, "8s", "KILL") },
+	fault.ClockStops:      func(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) },
+	fault.ReadinessFlaps: func(pid int) error {
+		return signalLater(pid, strings.Fields(strings.Repeat("1500ms STOP 2500ms CONT ", 5))...)
+	},
+}
+
+func spoilProcesses(next runtime.Recreate) runtime.Recreate {
+	return func(ctx context.Context, r runtime.RecreateRequest) error {
+		name := of(r.Target)
+		if name == fault.StdoutLost {
+			warn(r.Target)
+			r.Stdout = nil
+		}
+		if err := next(ctx, r); err != nil {
+			return err
+		}
+		spoil := spoils[name]
+		if spoil == nil {
+			return nil
+		}
+		warn(r.Target)
+		text, err := os.ReadFile(r.Invocation.Flags["pid-file"])
+		if err != nil {
+			return fmt.Errorf("inject fault %s: %w", name, err)
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err == nil {
+			err = spoil(pid)
+		}
+		if err != nil {
+			return fmt.Errorf("inject fault %s: %w", name, err)
+		}
+		return nil
+	}
+}
