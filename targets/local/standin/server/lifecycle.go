@@ -192,6 +192,9 @@ func (s *Server) expire() {
 	for _, it := range lost {
 		s.giveUp(it.work.ID, fmt.Sprintf("the %s took the work and gave no sign of life for %s", it.to, s.cfg.Lease))
 	}
+	if s.queue.idle() {
+		return // nothing is unfinished, and there may be many that are not
+	}
 	var slow []store.Action
 	err := s.store.View(func(tx *store.Tx) error {
 		var err error

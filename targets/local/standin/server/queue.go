@@ -135,6 +135,13 @@ func (q *queue) drop(id string) {
 	q.match()
 }
 
+// idle reports that there is no work, neither waiting nor handed out.
+func (q *queue) idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.pending) == 0 && len(q.leased) == 0
+}
+
 // late lists the work that nobody took within pickup, and the work whose lease has run out.
 func (q *queue) late(pickup time.Duration) (untaken, lost []*item) {
 	q.mu.Lock()
