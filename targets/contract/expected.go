@@ -97,7 +97,11 @@ func cells(line string) []string {
 	line = strings.ReplaceAll(strings.Trim(strings.TrimSpace(line), "|"), `\|`, escaped)
 	parts := strings.Split(line, "|")
 	for i, p := range parts {
-		parts[i] = strings.Trim(strings.TrimSpace(strings.ReplaceAll(p, escaped, "|")), "`")
+		p = strings.TrimSpace(strings.ReplaceAll(p, escaped, "|"))
+		if code := strings.Trim(p, "`"); p == "`"+code+"`" {
+			p = code
+		}
+		parts[i] = p
 	}
 	return parts
 }

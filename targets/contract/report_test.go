@@ -23,6 +23,10 @@ func TestTheTableOfTheRepositoryCanBeRead(t *testing.T) {
 	rows, err := ReadExpected("../../" + ExpectedFile)
 	require.NoError(t, err)
 	require.NotEmpty(t, rows)
+
+	rows, err = parseExpected(table + "| `GET /v2/a` | operation | | `a \\| b` | * | as `b` has `c` |\n")
+	require.NoError(t, err)
+	require.Equal(t, []Expected{{Drift{"GET /v2/a", InOperation, "", "a | b", "*"}, "as `b` has `c`"}}, rows)
 }
 
 func TestATableThatSaysTooLittleIsRefused(t *testing.T) {
