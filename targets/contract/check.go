@@ -208,7 +208,7 @@ func (c *checker) body(content openapi3.Content, typ string, body []byte, inType
 	if c.document.spec.IsOpenAPI31OrLater() {
 		options = append(options, openapi3.EnableJSONSchema2020())
 	}
-	for _, v := range violations(media.Schema.Value.VisitJSON(value, options...)) {
+	for _, v := range violations(media.Schema.Value.VisitJSON(value, options...), media.Schema.Value) {
 		c.add(inBody, v.at, v.document, v.seen)
 	}
 	for _, at := range undeclared(media.Schema.Value, value) {

@@ -17,7 +17,7 @@ import (
 type violation struct{ at, document, seen string }
 
 // violations takes the library's error apart. Its text is not used, because it has values in it.
-func violations(err error) []violation {
+func violations(err error, whole *openapi3.Schema) []violation {
 	var several openapi3.MultiError
 	var one *openapi3.SchemaError
 	switch e := err.(type) { // a MultiError's As would give its first error only
@@ -32,17 +32,17 @@ func violations(err error) []violation {
 	}
 	var all []violation
 	for _, e := range several {
-		all = append(all, violations(e)...)
+		all = append(all, violations(e, whole)...)
 	}
 	if one == nil {
 		return all
 	}
 	if alternative := one.SchemaField == "oneOf" || one.SchemaField == "anyOf"; !alternative {
 		if causes := within(one.Origin); len(causes) > 0 {
-			return violations(causes)
+			return violations(causes, whole)
 		}
 	}
-	return describe(one)
+	return describe(one, whole)
 }
 
 // within are the errors that another one is made of.
@@ -58,8 +58,12 @@ func within(err error) openapi3.MultiError {
 	return nil
 }
 
-func describe(e *openapi3.SchemaError) []violation {
-	path := e.JSONPointer()
+// describe takes the whole body's schema where the library leaves out that the body itself, and no part of it, is wrong.
+func describe(e *openapi3.SchemaError, whole *openapi3.Schema) []violation {
+	path, schema := e.JSONPointer(), e.Schema
+	if schema == nil && len(path) == 0 {
+		schema = whole
+	}
 	v := violation{at: place(path), document: "keyword " + e.SchemaField, seen: describeValue(e.Value)}
 	switch e.SchemaField {
 	case "properties", "additionalProperties":
@@ -71,12 +75,12 @@ func describe(e *openapi3.SchemaError) []violation {
 		}
 		v.document, v.seen = "required", "missing"
 	case "type", "format", "nullable":
-		if e.Schema != nil {
-			v.document = describeSchema(e.Schema)
+		if schema != nil {
+			v.document = describeSchema(schema)
 		}
 	case "enum", "const":
-		if e.Schema != nil {
-			v.document = describeSchema(e.Schema)
+		if schema != nil {
+			v.document = describeSchema(schema)
 		}
 		if word, ok := e.Value.(string); ok && plainWord.MatchString(word) {
 			v.seen = word
