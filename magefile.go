@@ -49,7 +49,7 @@ func Sweep(ctx context.Context) error { return launch.Target(ctx, "sweep") }
 
 // LiveToken says whether CEDANA_AUTH_TOKEN is set, to a GitHub workflow as the step's output `there`.
 func LiveToken(ctx context.Context) error {
-	s, err := settings.Load(ctx)
+	s, err := settings.Load()
 	if err != nil {
 		return err
 	}

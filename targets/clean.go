@@ -6,15 +6,14 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cleanup"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/platform"
-	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 // Clean removes everything any run made, in the system's engine and in the private one.
 func Clean(ctx context.Context) error {
 	con := console.Standard()
-	s, err := settings.Load(ctx)
+	s, err := platform.Load()
 	if err != nil {
 		return err
 	}
-	return cleanup.Run(ctx, con, s, platform.Cleanup(con, s))
+	return cleanup.Run(ctx, con, &s.Cleanup, platform.Cleanup(con, s))
 }

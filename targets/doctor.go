@@ -22,7 +22,7 @@ const freeSpace = 12 << 30
 // run installs by itself is no problem.
 func Doctor(ctx context.Context) error {
 	con := console.Standard()
-	s, err := settings.Load(ctx)
+	s, err := platform.Load()
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func Logs(ctx context.Context) error {
 	if found.propagator, err = r.platform.Propagator.Find(ctx); err != nil && !errors.Is(err, platform.ErrNoPropagator) {
 		return err
 	}
-	if err := suite.Collect(ctx, r.con, r.settings, r.suiteOptions(&found)); err != nil {
+	if err := suite.Collect(ctx, r.con, &r.settings.Suite, r.suiteOptions(&found)); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(r.con.Data(), filepath.Join(r.settings.Artifacts, suite.FailureDir))

@@ -12,14 +12,13 @@ import (
 	"github.com/cedana/cedana-e2e/targets/contract"
 	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/platform"
-	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
 // run is one run of a target: what all its stages have in common.
 type run struct {
 	con      *console.Console
-	settings *settings.Settings
+	settings *platform.Settings
 	platform platform.Platform
 	// contract checks what is said to the propagator against an OpenAPI document; nil without one.
 	contract *contract.Check
@@ -29,8 +28,8 @@ type run struct {
 
 // begin reads the settings; nothing is created before all of them are good.
 func begin(ctx context.Context) (*run, error) {
-	s, err := settings.Load(ctx)
-	check, err := loadContract(os.Getenv("E2E_OPENAPI"), err)
+	s, err := platform.Load()
+	check, err := loadContract(s.Suite.Tests.OpenAPI, err)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +45,7 @@ func beginAlone(ctx context.Context, target string) (r *run, unlock func(), err 
 		return nil, nil, err
 	}
 	s := r.settings
-	ctx, cancel := context.WithTimeoutCause(ctx, s.ClusterTimeout, fmt.Errorf("not its turn within E2E_CLUSTER_TIMEOUT=%s", s.ClusterTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Cluster.Timeout, fmt.Errorf("not its turn within E2E_CLUSTER_TIMEOUT=%s", s.Cluster.Timeout))
 	defer cancel()
 	release, err := filelock.Lock(ctx, r.con, filepath.Join(s.ClusterDir(), state.LockFile), fmt.Sprintf("runs %s with cluster %s", target, s.ClusterName))
 	if err != nil {

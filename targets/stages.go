@@ -68,7 +68,7 @@ func (r *run) check(ctx context.Context) (given checked, err error) {
 
 // makeCluster makes the cluster usable within its time. idle may be nil.
 func (r *run) makeCluster(ctx context.Context, idle func()) (*platform.Cluster, error) {
-	limit := r.settings.ClusterTimeout
+	limit := r.settings.Cluster.Timeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no success within E2E_CLUSTER_TIMEOUT=%s", limit))
 	defer cancel()
 	return r.platform.Clusters.Make(ctx, idle)
@@ -95,5 +95,5 @@ func (r *run) collect(ctx context.Context, made *there, failure error) error {
 	if errors.Is(context.Cause(ctx), context.Canceled) {
 		return failure
 	}
-	return errors.Join(failure, suite.Collect(context.WithoutCancel(ctx), r.con, r.settings, r.suiteOptions(made)))
+	return errors.Join(failure, suite.Collect(context.WithoutCancel(ctx), r.con, &r.settings.Suite, r.suiteOptions(made)))
 }

@@ -27,7 +27,7 @@ func (r *run) tests(ctx context.Context) compilation {
 	return compilation{
 		begin: sync.OnceFunc(func() {
 			work.Go(func() (err error) {
-				compiled, err = suite.Compile(ctx, r.con, r.settings, ".")
+				compiled, err = suite.Compile(ctx, r.con, &r.settings.Suite, ".")
 				return err
 			})
 		}),

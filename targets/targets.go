@@ -27,7 +27,7 @@ func E2E(ctx context.Context) error {
 	if errors.As(err, &none) {
 		r.con.Warn("%v", none)
 		r.con.Warn("nothing is made or deployed: the tests that need no pods run, the others are skipped")
-		return suite.Run(ctx, r.con, r.settings, r.withoutCluster(none))
+		return suite.Run(ctx, r.con, &r.settings.Suite, r.withoutCluster(none))
 	}
 	if err != nil {
 		return err
@@ -36,7 +36,7 @@ func E2E(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return suite.Run(ctx, r.con, r.settings, options)
+	return suite.Run(ctx, r.con, &r.settings.Suite, options)
 }
 
 // Cluster makes the cluster usable and prints its kubeconfig file to stdout.
@@ -91,7 +91,7 @@ func Sensitivity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	program, err := suite.Load(ctx, r.con, r.settings, options)
+	program, err := suite.Load(ctx, r.con, &r.settings.Suite, options)
 	if err != nil {
 		return err
 	}

@@ -6,13 +6,12 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/deploy"
 	"github.com/cedana/cedana-e2e/targets/platform"
-	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 // Values prints the values that deploy would give to the chart. It needs no cluster, and changes nothing.
 func Values(ctx context.Context) error {
 	con := console.Standard()
-	s, err := settings.Load(ctx)
+	s, err := platform.Load()
 	if err != nil {
 		return err
 	}
@@ -20,5 +19,5 @@ func Values(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return deploy.PrintValues(con, s, planned)
+	return deploy.PrintValues(con, &s.Deploy, planned)
 }

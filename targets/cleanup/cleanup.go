@@ -51,12 +51,12 @@ type Options struct {
 
 // Run removes the containers, networks, volumes, what was put into existing clusters, kubeconfig and state files, cluster registrations, temporary
 // directories and left-over mounts of every run, or with s.ClusterChosen of the runs with that CLUSTER_NAME, in all
-// engines that can be reached. Caches are named with their size and stay, unless s.CleanAll is set. What carries none
+// engines that can be reached. Caches are named with their size and stay, unless s.All is set. What carries none
 // of this project's labels and names is never touched.
 //
 // Everything is tried whatever fails. The error names what is left; where nothing is left it is nil.
-func Run(ctx context.Context, con *console.Console, s *settings.Settings, o Options) error {
-	ctx, cancel := context.WithTimeout(ctx, s.CleanTimeout)
+func Run(ctx context.Context, con *console.Console, s *settings.Cleanup, o Options) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	if o.TempDir == "" {
 		o.TempDir = os.TempDir()
@@ -77,7 +77,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Settings, o Opti
 
 type sweep struct {
 	con      *console.Console
-	settings *settings.Settings
+	settings *settings.Cleanup
 	options  Options
 	// scope is the only cluster to clean, or empty for all.
 	scope   string

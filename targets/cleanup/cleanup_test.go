@@ -27,7 +27,7 @@ func ours(cluster string) map[string]string {
 // world is a machine with one engine, a home and a temporary directory.
 type world struct {
 	engine   *dockertest.Engine
-	settings *settings.Settings
+	settings *settings.Cleanup
 	options  Options
 	said     *strings.Builder
 }
@@ -35,7 +35,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{
 		engine:   &dockertest.Engine{},
-		settings: &settings.Settings{Home: filepath.Join(t.TempDir(), "home"), CleanTimeout: 30 * time.Second, ClusterName: "a"},
+		settings: &settings.Cleanup{Run: settings.Run{Home: filepath.Join(t.TempDir(), "home"), ClusterName: "a"}, Timeout: 30 * time.Second},
 		said:     &strings.Builder{},
 	}
 	w.options = Options{
@@ -171,7 +171,7 @@ func TestWhatHasNoLabelIsNotTouched(t *testing.T) {
 	for _, name := range []string{"cedana-e2e-checkout", "cedana-e2e", "my-cedana-e2e-123456789", "cedana-e2e-2"} {
 		require.NoError(t, os.Mkdir(filepath.Join(w.options.TempDir, name), 0o755))
 	}
-	w.settings.CleanAll = true
+	w.settings.All = true
 	require.NoError(t, w.clean(t))
 	assert.Len(t, w.engine.Containers, 3)
 	assert.Contains(t, w.engine.Networks, "k3d-mine")
@@ -225,7 +225,7 @@ func TestAnEngineThatDoesNotAnswer(t *testing.T) {
 		require.NoError(t, state.Update(w.settings.ClusterDir(), func(s *state.State) { s.UsedEngine("unix:///private.sock") }))
 		require.ErrorContains(t, w.clean(t), "ENGINE=1 removes it with all that is in it")
 
-		w.settings.CleanEngine = true
+		w.settings.Engine = true
 		w.options.StopEngine = func(context.Context) ([]string, error) {
 			return []string{"docker engine unix:///private.sock"}, os.RemoveAll(filepath.Dir(data))
 		}
@@ -346,7 +346,7 @@ func TestCachesAreNamedWithTheirSizeAndRemovedOnRequest(t *testing.T) {
 	assert.Contains(t, w.said.String(), w.settings.Images()+" (1 B)")
 	assert.FileExists(t, filepath.Join(w.settings.Images(), "node.tar"))
 
-	w.settings.CleanAll = true
+	w.settings.All = true
 	require.NoError(t, w.clean(t))
 	assert.Empty(t, w.engine.Images)
 	assert.NoDirExists(t, w.settings.Home)

@@ -54,7 +54,7 @@ func mine(path string) bool {
 // sweepCaches removes the caches when everything is to go, and names them otherwise. Cleaning one cluster leaves
 // them alone: they are every cluster's.
 func (w *sweep) sweepCaches(ctx context.Context) {
-	if w.scope != "" && !w.settings.CleanAll {
+	if w.scope != "" && !w.settings.All {
 		return
 	}
 	w.sweepImages(ctx)
@@ -66,7 +66,7 @@ func (w *sweep) sweepCaches(ctx context.Context) {
 		if err != nil {
 			w.con.Warn("%v", err)
 		}
-		if !w.settings.CleanAll {
+		if !w.settings.All {
 			w.keep("%s (%s)", dir, size)
 			continue
 		}

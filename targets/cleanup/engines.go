@@ -113,7 +113,7 @@ func (w *sweep) closed(e Engine, users []string, err error) {
 }
 
 func (w *sweep) stopsEngine() bool {
-	return (w.settings.CleanEngine || w.settings.CleanAll) && w.options.StopEngine != nil
+	return (w.settings.Engine || w.settings.All) && w.options.StopEngine != nil
 }
 
 func exists(path string) bool {
@@ -233,7 +233,7 @@ func (w *sweep) sweepImages(ctx context.Context) {
 		for _, i := range images {
 			total += i.Size
 			refs += len(i.RepoTags)
-			if !w.settings.CleanAll {
+			if !w.settings.All {
 				continue
 			}
 			// A tag of somebody else's on the same image stays, and so does the image then.
@@ -245,7 +245,7 @@ func (w *sweep) sweepImages(ctx context.Context) {
 				w.gone("image %s (%s)", ref, e)
 			}
 		}
-		if refs > 0 && !w.settings.CleanAll {
+		if refs > 0 && !w.settings.All {
 			w.keep("%d images in the %s (%s)", refs, e, bytes(total))
 		}
 	}

@@ -27,7 +27,10 @@ func TestARealEngineIsCleaned(t *testing.T) {
 	engine, err := docker.Connect("")
 	require.NoError(t, err)
 	defer engine.Close()
-	s := &settings.Settings{Home: t.TempDir(), ClusterName: "cln-" + strings.ToLower(rand.Text()[:8]), ClusterChosen: true, RunID: "test", CleanTimeout: time.Minute}
+	s := &settings.Cleanup{
+		Run:     settings.Run{Home: t.TempDir(), ClusterName: "cln-" + strings.ToLower(rand.Text()[:8]), ClusterChosen: true, RunID: "test"},
+		Timeout: time.Minute,
+	}
 	name := "k3d-" + s.ClusterName
 	_, err = engine.NetworkCreate(t.Context(), name, network.CreateOptions{Labels: s.DockerLabels()})
 	require.NoError(t, err)

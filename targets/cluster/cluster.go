@@ -62,7 +62,7 @@ type Cluster struct {
 	Outcome Outcome
 
 	engine   *client.Client
-	settings *settings.Settings
+	settings *settings.Cluster
 }
 
 // ErrNotFound is returned by Find where there is no cluster of that name.
@@ -84,7 +84,7 @@ func (e *ForeignError) Error() string {
 
 // Find looks up the cluster without changing anything. Its error is [ErrNotFound] or a [*ForeignError] where that is
 // the case.
-func Find(ctx context.Context, s *settings.Settings, host string) (*Cluster, error) {
+func Find(ctx context.Context, s *settings.Cluster, host string) (*Cluster, error) {
 	engine, err := connect(ctx, host)
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func Find(ctx context.Context, s *settings.Settings, host string) (*Cluster, err
 //
 // ctx is the only deadline. When making the cluster fails, the nodes' logs go to the artifacts directory, their last
 // lines into the error, and what was made is removed again, within seconds even when ctx has ended.
-func Ensure(ctx context.Context, con *console.Console, s *settings.Settings, o Options) (*Cluster, error) {
+func Ensure(ctx context.Context, con *console.Console, s *settings.Cluster, o Options) (*Cluster, error) {
 	if o.Image == "" {
 		return nil, errors.New("make a cluster: no node image given")
 	}
@@ -166,7 +166,7 @@ func Ensure(ctx context.Context, con *console.Console, s *settings.Settings, o O
 // and the kubeconfig file. The propagator's data, and the state file with it, stay for a next cluster of the name; it
 // takes `mage clean` to remove those. Where there is no cluster it does nothing. A cluster of the name that this
 // project did not make is a [*ForeignError].
-func Delete(ctx context.Context, con *console.Console, s *settings.Settings, host string) error {
+func Delete(ctx context.Context, con *console.Console, s *settings.Cluster, host string) error {
 	engine, err := connect(ctx, host)
 	if err != nil {
 		return err
@@ -196,7 +196,7 @@ func connect(ctx context.Context, host string) (*client.Client, error) {
 	return engine, docker.Ping(ctx, engine)
 }
 
-func finish(ctx context.Context, engine *client.Client, s *settings.Settings, outcome Outcome) (*Cluster, error) {
+func finish(ctx context.Context, engine *client.Client, s *settings.Cluster, outcome Outcome) (*Cluster, error) {
 	have, err := inspect(ctx, engine, s.ClusterName)
 	if err != nil {
 		return nil, err
@@ -206,7 +206,7 @@ func finish(ctx context.Context, engine *client.Client, s *settings.Settings, ou
 	return c, nil
 }
 
-func handle(engine *client.Client, s *settings.Settings, have existing) *Cluster {
+func handle(engine *client.Client, s *settings.Cluster, have existing) *Cluster {
 	return &Cluster{
 		Name: s.ClusterName, Network: networkName(s.ClusterName),
 		Kubeconfig: s.Kubeconfig(), Context: s.KubeContext(), Nodes: have.names(),
@@ -215,6 +215,6 @@ func handle(engine *client.Client, s *settings.Settings, have existing) *Cluster
 }
 
 // logsDir is where the nodes' logs of a failed or replaced cluster go.
-func logsDir(s *settings.Settings) string {
+func logsDir(s *settings.Cluster) string {
 	return filepath.Join(s.Artifacts, "nodes", s.ClusterName+"-"+s.RunID)
 }

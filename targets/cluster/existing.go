@@ -126,7 +126,7 @@ type wanted struct {
 	runcRoot string
 }
 
-func want(s *settings.Settings, o Options) wanted {
+func want(s *settings.Cluster, o Options) wanted {
 	// Marshalling strings cannot fail.
 	text, _ := json.Marshal(arguments())
 	sum := sha256.Sum256(text)

@@ -11,7 +11,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
-var wantedInTests = want(&settings.Settings{ClusterName: "a", Agents: 1, AgentsChosen: true, RuncRoot: "/run/r"}, Options{Image: "node:1"})
+var wantedInTests = want(&settings.Cluster{Run: settings.Run{ClusterName: "a"}, Agents: 1, AgentsChosen: true, RuncRoot: "/run/r"}, Options{Image: "node:1"})
 
 func labels(role string, ours bool) map[string]string {
 	l := map[string]string{"app": "k3d", "k3d.cluster": "a", "k3d.role": role, specLabel: wantedInTests.spec, runcRootLabel: "/run/r"}

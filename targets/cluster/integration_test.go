@@ -31,7 +31,7 @@ const nodeImageEnv = "E2E_CLUSTER_TEST_IMAGE"
 type bench struct {
 	con      *console.Console
 	said     *bytes.Buffer
-	settings *settings.Settings
+	settings *settings.Cluster
 	options  Options
 	engine   *client.Client
 }
@@ -46,9 +46,11 @@ func newBench(t testing.TB) *bench {
 	name := "clu-" + strings.ToLower(rand.Text()[:8])
 	b := &bench{said: &bytes.Buffer{}, engine: engine, options: Options{Image: ref}}
 	b.con = console.New(b.said, &bytes.Buffer{})
-	b.settings = &settings.Settings{
-		ClusterName: name, RunID: "test", Home: filepath.Join(t.TempDir(), "home"),
-		Artifacts: filepath.Join(t.TempDir(), "artifacts"), RuncRoot: "/run/containerd/runc/k8s.io",
+	b.settings = &settings.Cluster{
+		Run: settings.Run{
+			ClusterName: name, RunID: "test", Home: filepath.Join(t.TempDir(), "home"), Artifacts: filepath.Join(t.TempDir(), "artifacts"),
+		},
+		RuncRoot: "/run/containerd/runc/k8s.io",
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

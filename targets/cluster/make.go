@@ -49,7 +49,7 @@ const (
 // maker makes one cluster.
 type maker struct {
 	con      *console.Console
-	settings *settings.Settings
+	settings *settings.Cluster
 	options  Options
 	engine   *client.Client
 }

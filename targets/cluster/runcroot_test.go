@@ -20,7 +20,7 @@ import (
 
 func TestTheRuncRootIsGivenToBothRuntimesOfANode(t *testing.T) {
 	t.Parallel()
-	m := &maker{settings: &settings.Settings{RuncRoot: "/run/e2e-other/runc/k8s.io"}}
+	m := &maker{settings: &settings.Cluster{RuncRoot: "/run/e2e-other/runc/k8s.io"}}
 	node := &k3d.Node{Name: "k3d-a-agent-0"}
 	rt := &driver{files: make(map[string]*bytes.Buffer)}
 	require.NoError(t, m.configureRuncRoot(rt, node))

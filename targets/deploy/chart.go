@@ -242,8 +242,8 @@ func registryClient(ctx context.Context, opts Options) (*registry.Client, error)
 		registry.ClientOptHTTPClient(&http.Client{Transport: withContext{ctx, base}}),
 		registry.ClientOptEnableCache(true),
 	}
-	if file, ok := opts.lookup()("HELM_REGISTRY_CONFIG"); ok && file != "" {
-		with = append(with, registry.ClientOptCredentialsFile(file))
+	if opts.RegistryConfig != "" {
+		with = append(with, registry.ClientOptCredentialsFile(opts.RegistryConfig))
 	}
 	if opts.RegistryUser != "" {
 		with = append(with, registry.ClientOptBasicAuth(opts.RegistryUser, opts.RegistryPassword.Reveal()))

@@ -201,7 +201,7 @@ func TestALibraryChartAndABadKeyAreRefusedBeforeAnythingIsTouched(t *testing.T) 
 	dir, _ := writeChart(t, "1.0.0")
 	s := testSettings(t)
 	s.HelmChart = dir
-	_, err := Run(t.Context(), quiet(), s, Options{Lookup: noVariables, Token: canary})
+	_, err := Run(t.Context(), quiet(), s, Options{Token: canary})
 	require.ErrorContains(t, err, "config.metrics (from charts-values/base.yaml)")
 	require.NotContains(t, err.Error(), canary)
 
@@ -211,6 +211,6 @@ func TestALibraryChartAndABadKeyAreRefusedBeforeAnythingIsTouched(t *testing.T) 
 	base := t.TempDir()
 	require.NoError(t, chartutil.SaveDir(library, base))
 	s.HelmChart = filepath.Join(base, library.Name())
-	_, err = Run(t.Context(), quiet(), s, Options{Lookup: noVariables})
+	_, err = Run(t.Context(), quiet(), s, Options{})
 	require.ErrorContains(t, err, "cannot be installed")
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
 	"helm.sh/helm/v3/pkg/chart"
@@ -55,24 +54,17 @@ type Options struct {
 	// Helper and Manager replace the chart's images.
 	Helper  Image
 	Manager Image
-	// Lookup reads an environment variable. Default: os.LookupEnv.
-	Lookup func(name string) (string, bool)
 	// RegistryUser and RegistryPassword are for a chart in a private registry. Default: the settings', else what Helm
 	// and Docker know.
 	RegistryUser     string
 	RegistryPassword settings.Secret
+	// RegistryConfig is a file with logins. Default: the settings', else Helm's own.
+	RegistryConfig string
 	// RegistryTLS is for a registry with a certificate that the system does not know.
 	RegistryTLS *tls.Config
 }
 
-func (o Options) lookup() func(string) (string, bool) {
-	if o.Lookup != nil {
-		return o.Lookup
-	}
-	return os.LookupEnv
-}
-
-func (o Options) withDefaults(s *settings.Settings) Options {
+func (o Options) withDefaults(s *settings.Deploy) Options {
 	if o.Kubeconfig == "" {
 		o.Kubeconfig = s.Kubeconfig()
 	}
@@ -84,6 +76,9 @@ func (o Options) withDefaults(s *settings.Settings) Options {
 	}
 	if o.RegistryUser == "" {
 		o.RegistryUser, o.RegistryPassword = s.RegistryUser, s.RegistryPassword
+	}
+	if o.RegistryConfig == "" {
+		o.RegistryConfig = s.RegistryConfig
 	}
 	return o
 }
@@ -99,14 +94,14 @@ type Result struct {
 
 // Run deploys and returns when every pod of the release is ready. A second run with the same inputs changes nothing.
 // It takes at most the settings' DeployTimeout. Whatever can be checked is checked before anything is created.
-func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (Result, error) {
+func Run(ctx context.Context, con *console.Console, s *settings.Deploy, opts Options) (Result, error) {
 	opts = opts.withDefaults(s)
 	mask := mask.New(opts.Token, opts.RegistryPassword)
 	result, err := run(ctx, con, s, opts, mask)
 	return result, mask.Error(err)
 }
 
-func run(ctx context.Context, con *console.Console, s *settings.Settings, opts Options, mask mask.Mask) (Result, error) {
+func run(ctx context.Context, con *console.Console, s *settings.Deploy, opts Options, mask mask.Mask) (Result, error) {
 	ctx, cancel := within(ctx, s)
 	defer cancel()
 
@@ -146,7 +141,7 @@ func run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 		if err != nil {
 			return err
 		}
-		r := releaser{cfg: cfg, client: cluster.client, con: con, namespace: s.CedanaNamespace, labels: labels(s), oursOnly: s.Existing != nil}
+		r := releaser{cfg: cfg, client: cluster.client, con: con, namespace: s.CedanaNamespace, labels: labels(s), oursOnly: s.Existing}
 		applied, result.Outcome, err = r.apply(ctx, step, chart, merged(all))
 		if err != nil {
 			return err
@@ -167,8 +162,8 @@ func run(ctx context.Context, con *console.Console, s *settings.Settings, opts O
 }
 
 // within bounds a deployment.
-func within(ctx context.Context, s *settings.Settings) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, s.DeployTimeout, fmt.Errorf("no success within E2E_DEPLOY_TIMEOUT=%s", s.DeployTimeout))
+func within(ctx context.Context, s *settings.Deploy) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("no success within E2E_DEPLOY_TIMEOUT=%s", s.Timeout))
 }
 
 // checkTimeout bounds Check: a chart is small, and a registry that does not answer is known sooner.
@@ -179,7 +174,7 @@ type Checked struct{ chart *chart.Chart }
 
 // Check does all of Run that needs neither the cluster nor the propagator: it finds and reads the chart, from a
 // registry if need be, and reads the values. It creates nothing, so a run that cannot be deployed ends here.
-func Check(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (*Checked, error) {
+func Check(ctx context.Context, con *console.Console, s *settings.Deploy, opts Options) (*Checked, error) {
 	opts = opts.withDefaults(s)
 	ctx, cancel := context.WithTimeoutCause(ctx, checkTimeout, fmt.Errorf("no chart within %s", checkTimeout))
 	defer cancel()
@@ -187,7 +182,7 @@ func Check(ctx context.Context, con *console.Console, s *settings.Settings, opts
 	return checked, mask.New(opts.Token, opts.RegistryPassword).Error(err)
 }
 
-func prepare(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (*Checked, error) {
+func prepare(ctx context.Context, con *console.Console, s *settings.Deploy, opts Options) (*Checked, error) {
 	ref, err := resolveChart(s.HelmChart, opts.Chart)
 	if err != nil {
 		return nil, err
@@ -218,7 +213,7 @@ func prepare(ctx context.Context, con *console.Console, s *settings.Settings, op
 	return &Checked{loaded}, nil
 }
 
-func labels(s *settings.Settings) map[string]string {
+func labels(s *settings.Deploy) map[string]string {
 	return map[string]string{settings.KubernetesLabelManaged: settings.ManagedBy, settings.KubernetesLabelRun: s.RunID}
 }
 

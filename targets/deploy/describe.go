@@ -15,7 +15,7 @@ import (
 
 // Describe writes the release's history and its values, with secrets masked, as an artifact. The manifest is left
 // out: it has the token in it.
-func Describe(ctx context.Context, s *settings.Settings, opts Options, to io.Writer) error {
+func Describe(ctx context.Context, s *settings.Deploy, opts Options, to io.Writer) error {
 	opts = opts.withDefaults(s)
 	loader, err := loadConfig(opts.Kubeconfig, opts.Context, s.CedanaNamespace)
 	if err != nil {

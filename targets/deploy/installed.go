@@ -35,7 +35,7 @@ type Installation struct {
 }
 
 // FindInstalled reads what Cedana in the cluster was installed with. It changes nothing.
-func FindInstalled(ctx context.Context, s *settings.Settings, opts Options) (Installation, error) {
+func FindInstalled(ctx context.Context, s *settings.Deploy, opts Options) (Installation, error) {
 	cluster, err := open(ctx, s, opts.withDefaults(s))
 	if err != nil {
 		return Installation{}, err
@@ -43,7 +43,7 @@ func FindInstalled(ctx context.Context, s *settings.Settings, opts Options) (Ins
 	return installed(ctx, cluster.client, s.CedanaNamespace)
 }
 
-func open(ctx context.Context, s *settings.Settings, opts Options) (*cluster, error) {
+func open(ctx context.Context, s *settings.Deploy, opts Options) (*cluster, error) {
 	loader, err := loadConfig(opts.Kubeconfig, opts.Context, s.CedanaNamespace)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func open(ctx context.Context, s *settings.Settings, opts Options) (*cluster, er
 }
 
 // Reach asks a cluster for its version: the first word with one that this project did not make.
-func Reach(ctx context.Context, s *settings.Settings, opts Options) (version string, err error) {
+func Reach(ctx context.Context, s *settings.Deploy, opts Options) (version string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, recordTimeout, fmt.Errorf("no answer within %s", recordTimeout))
 	defer cancel()
 	cluster, err := open(ctx, s, opts.withDefaults(s))
@@ -98,7 +98,7 @@ func installed(ctx context.Context, client kubernetes.Interface, namespace strin
 
 // UseInstalled is Run for what is installed already: it waits until that is ready, and changes nothing. The cluster's id
 // is the settings', else the one that Cedana was installed with.
-func UseInstalled(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (*Identity, error) {
+func UseInstalled(ctx context.Context, con *console.Console, s *settings.Deploy, opts Options) (*Identity, error) {
 	opts = opts.withDefaults(s)
 	mask := mask.New(opts.Token, opts.RegistryPassword)
 	ctx, cancel := within(ctx, s)
@@ -107,7 +107,7 @@ func UseInstalled(ctx context.Context, con *console.Console, s *settings.Setting
 	return identity, mask.Error(err)
 }
 
-func useInstalled(ctx context.Context, con *console.Console, s *settings.Settings, opts Options, mask mask.Mask) (*Identity, error) {
+func useInstalled(ctx context.Context, con *console.Console, s *settings.Deploy, opts Options, mask mask.Mask) (*Identity, error) {
 	cluster, err := open(ctx, s, opts)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func installedWorkloads(ctx context.Context, client kubernetes.Interface, namesp
 // brought it to its last revision, and every namespace that carries the label of one of them. Nothing else is touched:
 // no volume, no other release, no namespace of another's run. It returns the names of what it removed; removing what is
 // not there is a success.
-func Remove(ctx context.Context, s *settings.Settings, opts Options, runs []string) (removed []string, err error) {
+func Remove(ctx context.Context, s *settings.Deploy, opts Options, runs []string) (removed []string, err error) {
 	opts = opts.withDefaults(s)
 	cluster, err := open(ctx, s, opts)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // as a comment, and secrets as `***`. A value that the chart does not know is an error, told after the values; a chart
 // that would have to be fetched is not looked at, which is said. opts.ClusterID is printed where CLUSTER_ID is not
 // set.
-func PrintValues(con *console.Console, s *settings.Settings, opts Options) error {
+func PrintValues(con *console.Console, s *settings.Deploy, opts Options) error {
 	opts = opts.withDefaults(s)
 	mask := mask.New(opts.Token, s.Token, opts.RegistryPassword)
 	values, err := Values(s, opts, cmp.Or(s.ClusterID, opts.ClusterID))
@@ -37,7 +37,7 @@ func PrintValues(con *console.Console, s *settings.Settings, opts Options) error
 }
 
 // checkKeys compares the values with a chart that is at hand.
-func checkKeys(con *console.Console, s *settings.Settings, opts Options) error {
+func checkKeys(con *console.Console, s *settings.Deploy, opts Options) error {
 	ref, err := resolveChart(s.HelmChart, opts.Chart)
 	if err != nil {
 		return err

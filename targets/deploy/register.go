@@ -57,7 +57,7 @@ func (e *NoClusterError) Unwrap() error { return e.Err }
 
 // Register finds out or makes the cluster's identity, which needs the propagator but not the cluster. Where there is
 // none to be had the error is a [*NoClusterError]. It takes at most the settings' DeployTimeout.
-func Register(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (Identity, error) {
+func Register(ctx context.Context, con *console.Console, s *settings.Deploy, opts Options) (Identity, error) {
 	opts = opts.withDefaults(s)
 	ctx, cancel := within(ctx, s)
 	defer cancel()
@@ -66,7 +66,7 @@ func Register(ctx context.Context, con *console.Console, s *settings.Settings, o
 }
 
 // registerStep is register as a step that is shown.
-func registerStep(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (identity Identity, err error) {
+func registerStep(ctx context.Context, con *console.Console, s *settings.Deploy, opts Options) (identity Identity, err error) {
 	err = con.Run(ctx, "register cluster with the propagator", func(ctx context.Context, step *console.Step) error {
 		identity.ID, identity.Registered, err = register(ctx, step, s, opts)
 		return err
@@ -77,7 +77,7 @@ func registerStep(ctx context.Context, con *console.Console, s *settings.Setting
 // register gives the cluster's id: the user's own, the chosen one of those registered, the one of an earlier run if the
 // propagator still has it, or a new one; where a new one is refused, the one called CLUSTER_NAME. made says that it was
 // registered here, now or earlier: others are never deregistered.
-func register(ctx context.Context, step *console.Step, s *settings.Settings, opts Options) (id string, made bool, err error) {
+func register(ctx context.Context, step *console.Step, s *settings.Deploy, opts Options) (id string, made bool, err error) {
 	if s.ClusterID != "" {
 		step.Note("CLUSTER_ID=%s, as given", s.ClusterID)
 		return s.ClusterID, false, nil
@@ -129,7 +129,7 @@ func register(ctx context.Context, step *console.Step, s *settings.Settings, opt
 
 // insteadOf takes the cluster called CLUSTER_NAME where registering one was refused. Any other might be somebody's own,
 // with pods in it: that takes a word of the user's (CLUSTER_ID=existing).
-func insteadOf(ctx context.Context, step *console.Step, s *settings.Settings, api Registrar, refusal error) (id string, made bool, err error) {
+func insteadOf(ctx context.Context, step *console.Step, s *settings.Deploy, api Registrar, refusal error) (id string, made bool, err error) {
 	clusters, err := api.Clusters(ctx)
 	if err != nil && !propagator.IsForbidden(err) {
 		// Not the right to register is missing, but the token is bad or the propagator fails.
@@ -160,7 +160,7 @@ func newest(a, b propagator.Cluster) int { return lastSync(a).Compare(lastSync(b
 
 // choose takes the cluster called CLUSTER_NAME, and of several the one that was synchronised last. Where CLUSTER_NAME
 // was not given, any other will do: again the one that was synchronised last.
-func choose(clusters []propagator.Cluster, s *settings.Settings) (propagator.Cluster, string, error) {
+func choose(clusters []propagator.Cluster, s *settings.Deploy) (propagator.Cluster, string, error) {
 	named, names := byName(clusters, s.ClusterName)
 	switch {
 	case len(named) > 0:

@@ -6,7 +6,6 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -20,47 +19,6 @@ type Layer struct {
 	// Source is what a person would look for: a file's name, or an environment variable's.
 	Source string
 	Values map[string]any
-}
-
-// variable maps an environment variable that Cedana's users know to the chart's value that it sets.
-type variable struct {
-	name string
-	path string
-	kind kind
-}
-
-type kind int
-
-const (
-	text kind = iota
-	number
-	boolean
-)
-
-// variables are those of Cedana's own suite that end up in the chart. Where both are set, an image's digest wins over
-// its tag in the chart itself.
-var variables = []variable{
-	{"CEDANA_CHECKPOINT_DIR", "config.checkpointDir", text},
-	{"CEDANA_CHECKPOINT_STREAMS", "config.checkpointStreams", number},
-	{"CEDANA_CHECKPOINT_COMPRESSION", "config.checkpointCompression", text},
-	{"CEDANA_CHECKPOINT_ASYNC", "config.checkpointAsync", boolean},
-	{"CEDANA_LOG_LEVEL", "config.logLevel", text},
-	{"CEDANA_PROFILING_ENABLED", "config.profiling", boolean},
-	{"CEDANA_METRICS_ENABLED", "config.metrics", boolean},
-	{"CEDANA_PLUGINS_BUILDS", "config.pluginsBuilds", text},
-	{"CEDANA_PLUGINS_CRIU_VERSION", "config.pluginsCriuVersion", text},
-	{"CEDANA_PLUGINS_CONTAINERD_RUNTIME_VERSION", "config.pluginsContainerdRuntimeVersion", text},
-	{"CEDANA_PLUGINS_GPU_VERSION", "config.pluginsGpuVersion", text},
-	{"CEDANA_PLUGINS_STREAMER_VERSION", "config.pluginsStreamerVersion", text},
-	// Text, because Helm turns a big number into 8.589934592e+09.
-	{"CEDANA_GPU_SHM_SIZE", "config.gpuShmSize", text},
-	{"CONTAINERD_ADDRESS", "hostConfig.containerdAddress", text},
-	{"CONTROLLER_REPO", "controllerManager.manager.image.repository", text},
-	{"CONTROLLER_TAG", "controllerManager.manager.image.tag", text},
-	{"CONTROLLER_DIGEST", "controllerManager.manager.image.digest", text},
-	{"HELPER_REPO", "daemonHelper.image.repository", text},
-	{"HELPER_TAG", "daemonHelper.image.tag", text},
-	{"HELPER_DIGEST", "daemonHelper.image.digest", text},
 }
 
 const (
@@ -80,10 +38,10 @@ func (o Options) replaces(path string) bool {
 var secretKey = regexp.MustCompile(`(?i)(token|password|passwd|credentials|(access|api|private|secret)_?key)$`)
 
 // layers reads every layer in order: files of charts-values, HELM_VALUES, variables, and last what the run itself
-// knows. A bad variable is reported as settings.Problems, all of them at once.
-func layers(s *settings.Settings, opts Options, clusterID string) ([]Layer, error) {
+// knows.
+func layers(s *settings.Deploy, opts Options, clusterID string) ([]Layer, error) {
 	names := []string{"base.yaml", string(s.Backend) + ".yaml"}
-	if s.Backend == settings.BackendLive && (s.Agents > 0 || s.Existing != nil) {
+	if s.Backend == settings.BackendLive && (s.Agents > 0 || s.Existing) {
 		names = append(names, "nodes.yaml")
 	}
 	if s.CI {
@@ -108,11 +66,7 @@ func layers(s *settings.Settings, opts Options, clusterID string) ([]Layer, erro
 			return nil, err
 		}
 	}
-	fromEnvironment, err := variableLayers(opts)
-	if err != nil {
-		return nil, err
-	}
-	out = append(out, fromEnvironment...)
+	out = append(out, variableLayers(s, opts)...)
 	return append(out, runLayers(s, opts, clusterID)...), nil
 }
 
@@ -150,36 +104,19 @@ func plainNumbers(v any) any {
 	return v
 }
 
-func variableLayers(opts Options) ([]Layer, error) {
+// variableLayers are the values that variables set.
+func variableLayers(s *settings.Deploy, opts Options) []Layer {
 	var out []Layer
-	var problems settings.Problems
-	for _, v := range variables {
-		raw, ok := opts.lookup()(v.name)
-		if !ok || raw == "" || opts.replaces(v.path) {
-			continue
+	for _, v := range s.ChartValues {
+		if !opts.replaces(v.Path) {
+			out = append(out, Layer{Source: v.Variable, Values: nested(v.Path, v.Value)})
 		}
-		var value any = raw
-		var err error
-		switch v.kind {
-		case number:
-			if value, err = strconv.ParseInt(raw, 10, 64); err != nil {
-				problems = append(problems, settings.Problem{Name: v.name, Reason: fmt.Sprintf("%q is not a number", raw), Example: "4"})
-			}
-		case boolean:
-			if value, err = strconv.ParseBool(raw); err != nil {
-				problems = append(problems, settings.Problem{Name: v.name, Reason: fmt.Sprintf("%q is neither true nor false", raw), Example: "true"})
-			}
-		}
-		out = append(out, Layer{Source: v.name, Values: nested(v.path, value)})
 	}
-	if len(problems) > 0 {
-		return nil, problems
-	}
-	return out, nil
+	return out
 }
 
 // runLayers is what only the run knows, last so that nothing overrides it.
-func runLayers(s *settings.Settings, opts Options, clusterID string) []Layer {
+func runLayers(s *settings.Deploy, opts Options, clusterID string) []Layer {
 	var out []Layer
 	add := func(source, path string, value any) {
 		out = append(out, Layer{Source: source, Values: nested(path, value)})
@@ -209,7 +146,7 @@ func sourceOf(given bool, name string) string {
 }
 
 // urlInCluster has a version, because Cedana's helper uses the address as it is, as the prefix of its own calls.
-func urlInCluster(s *settings.Settings, opts Options) string {
+func urlInCluster(s *settings.Deploy, opts Options) string {
 	url := opts.URLInCluster
 	if url == "" {
 		url = s.URL
@@ -264,7 +201,7 @@ type Value struct {
 
 // Values are the final values in order of their paths, with secrets masked. clusterID may be empty where none is
 // known yet.
-func Values(s *settings.Settings, opts Options, clusterID string) ([]Value, error) {
+func Values(s *settings.Deploy, opts Options, clusterID string) ([]Value, error) {
 	all, err := layers(s, opts, clusterID)
 	if err != nil {
 		return nil, err

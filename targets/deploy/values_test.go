@@ -16,19 +16,13 @@ import (
 
 const canary = "canary-token-1b9d"
 
-func testSettings(t *testing.T) *settings.Settings {
+func testSettings(t *testing.T) *settings.Deploy {
 	t.Helper()
-	return &settings.Settings{
-		Backend: settings.BackendLocal, Token: "", CedanaNamespace: "cedana-system", ClusterName: "unit",
-		RuncRoot: "/run/e2e-other/runc/k8s.io",
-		RunID:    "1a2b3c4d", Home: t.TempDir(), DeployTimeout: wholeRun,
+	return &settings.Deploy{
+		Run:             settings.Run{ClusterName: "unit", RunID: "1a2b3c4d", Home: t.TempDir()},
+		Propagator:      settings.Propagator{Backend: settings.BackendLocal},
+		CedanaNamespace: "cedana-system", Timeout: wholeRun, RuncRoot: "/run/e2e-other/runc/k8s.io",
 	}
-}
-
-func noVariables(string) (string, bool) { return "", false }
-
-func variablesOf(m map[string]string) func(string) (string, bool) {
-	return func(name string) (string, bool) { v, ok := m[name]; return v, ok }
 }
 
 func at(t *testing.T, values []Value, path string) Value {
@@ -49,10 +43,11 @@ func TestLaterLayersWinAndSayWhereTheyCameFrom(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mine.yaml")
 	require.NoError(t, os.WriteFile(file, []byte("config:\n  checkpointCompression: lz4\n  checkpointDir: /mnt\n"), 0o600))
 	s.HelmValues = []string{file}
-	values, err := Values(s, Options{
-		URLInCluster: "http://propagator:1324", Token: canary,
-		Lookup: variablesOf(map[string]string{"CEDANA_CHECKPOINT_DIR": "s3://bucket", "CEDANA_CHECKPOINT_STREAMS": "4"}),
-	}, "id-1")
+	s.ChartValues = []settings.ChartValue{
+		{Variable: "CEDANA_CHECKPOINT_DIR", Path: "config.checkpointDir", Value: "s3://bucket"},
+		{Variable: "CEDANA_CHECKPOINT_STREAMS", Path: "config.checkpointStreams", Value: int64(4)},
+	}
+	values, err := Values(s, Options{URLInCluster: "http://propagator:1324", Token: canary}, "id-1")
 	require.NoError(t, err)
 
 	require.Equal(t, Value{"config.metrics", false, "charts-values/base.yaml"}, at(t, values, "config.metrics"))
@@ -71,7 +66,7 @@ func TestLiveRunTakesUrlAndTokenFromTheUsersVariables(t *testing.T) {
 	t.Parallel()
 	s := testSettings(t)
 	s.Backend, s.URL, s.Token, s.ClusterID = settings.BackendLive, "https://ci.cedana.ai", canary, "given"
-	values, err := Values(s, Options{Lookup: noVariables}.withDefaults(s), s.ClusterID)
+	values, err := Values(s, Options{}.withDefaults(s), s.ClusterID)
 	require.NoError(t, err)
 	require.Equal(t, Value{"config.url", "https://ci.cedana.ai/v1", "CEDANA_URL"}, at(t, values, "config.url"))
 	require.Equal(t, Value{"config.clusterId", "given", "CLUSTER_ID"}, at(t, values, "config.clusterId"))
@@ -92,7 +87,7 @@ func TestALiveClusterOfSeveralNodesKeepsCheckpointsWhereAllSeeThem(t *testing.T)
 		{1, Value{"config.checkpointDir", "cedana://ci", "charts-values/nodes.yaml"}},
 	} {
 		s.Agents = c.agents
-		values, err := Values(s, Options{Lookup: noVariables}.withDefaults(s), "id")
+		values, err := Values(s, Options{}.withDefaults(s), "id")
 		require.NoError(t, err)
 		require.Equal(t, c.want, at(t, values, "config.checkpointDir"))
 	}
@@ -104,7 +99,7 @@ func TestABigNumberStaysAsItIsWritten(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "big.yaml")
 	require.NoError(t, os.WriteFile(file, []byte("config:\n  gpuShmSize: 8589934592\n"), 0o600))
 	s.HelmValues = []string{file}
-	values, err := Values(s, Options{Lookup: noVariables}, "")
+	values, err := Values(s, Options{}, "")
 	require.NoError(t, err)
 	require.Equal(t, int64(8589934592), at(t, values, "config.gpuShmSize").Value)
 }
@@ -112,10 +107,12 @@ func TestABigNumberStaysAsItIsWritten(t *testing.T) {
 func TestAnImageVariableForRealCedanaDoesNotChangeTheStandIn(t *testing.T) {
 	t.Parallel()
 	s := testSettings(t)
-	values, err := Values(s, Options{
-		Helper: Image{"cedana-e2e.local/cedana", "abc"},
-		Lookup: variablesOf(map[string]string{"HELPER_DIGEST": "sha256:1", "HELPER_TAG": "v1", "CONTROLLER_TAG": "v2"}),
-	}, "")
+	s.ChartValues = []settings.ChartValue{
+		{Variable: "HELPER_DIGEST", Path: "daemonHelper.image.digest", Value: "sha256:1"},
+		{Variable: "HELPER_TAG", Path: "daemonHelper.image.tag", Value: "v1"},
+		{Variable: "CONTROLLER_TAG", Path: "controllerManager.manager.image.tag", Value: "v2"},
+	}
+	values, err := Values(s, Options{Helper: Image{"cedana-e2e.local/cedana", "abc"}}, "")
 	require.NoError(t, err)
 	require.Equal(t, "abc", at(t, values, "daemonHelper.image.tag").Value)
 	require.Equal(t, "v2", at(t, values, "controllerManager.manager.image.tag").Value)
@@ -124,23 +121,11 @@ func TestAnImageVariableForRealCedanaDoesNotChangeTheStandIn(t *testing.T) {
 	}
 }
 
-func TestEveryBadVariableIsNamedAtOnce(t *testing.T) {
-	t.Parallel()
-	_, err := Values(testSettings(t), Options{Lookup: variablesOf(map[string]string{
-		"CEDANA_CHECKPOINT_STREAMS": "many", "CEDANA_METRICS_ENABLED": "perhaps",
-	})}, "")
-	var problems settings.Problems
-	require.ErrorAs(t, err, &problems)
-	require.Len(t, problems, 2)
-	require.ErrorContains(t, err, `CEDANA_CHECKPOINT_STREAMS: "many" is not a number`)
-	require.ErrorContains(t, err, `CEDANA_METRICS_ENABLED: "perhaps" is neither true nor false`)
-}
-
 func TestAMissingValuesFileIsNamed(t *testing.T) {
 	t.Parallel()
 	s := testSettings(t)
 	s.HelmValues = []string{"/no/such.yaml"}
-	_, err := Values(s, Options{Lookup: noVariables}, "")
+	_, err := Values(s, Options{}, "")
 	require.ErrorContains(t, err, "HELM_VALUES")
 	require.ErrorContains(t, err, "/no/such.yaml")
 }
@@ -153,7 +138,7 @@ func TestMergingChangesNeitherSide(t *testing.T) {
 	require.Equal(t, map[string]any{"a": map[string]any{"b": 1, "c": 2}, "list": []any{1, 2}}, under)
 }
 
-func printed(t *testing.T, s *settings.Settings, opts Options) (data, progress string, err error) {
+func printed(t *testing.T, s *settings.Deploy, opts Options) (data, progress string, err error) {
 	t.Helper()
 	var p, d bytes.Buffer
 	err = PrintValues(console.New(&p, &d), s, opts)
@@ -182,7 +167,8 @@ extra:
   note: has `+canary+` in it
 `), 0o600))
 	s.HelmValues = []string{file}
-	data, progress, err := printed(t, s, Options{ClusterID: "id-7", Lookup: variablesOf(map[string]string{"CEDANA_CHECKPOINT_STREAMS": "4"})})
+	s.ChartValues = []settings.ChartValue{{Variable: "CEDANA_CHECKPOINT_STREAMS", Path: "config.checkpointStreams", Value: int64(4)}}
+	data, progress, err := printed(t, s, Options{ClusterID: "id-7"})
 	require.NoError(t, err)
 	require.NotContains(t, data, canary)
 	require.NotContains(t, data, "very-secret")
@@ -209,12 +195,12 @@ extra:
 func TestPrintedValuesAreComparedWithAChartThatIsAtHand(t *testing.T) {
 	t.Parallel()
 	s := testSettings(t)
-	data, _, err := printed(t, s, Options{Chart: tinyChart("config: {}\nhostConfig: {}\n"), Lookup: noVariables})
+	data, _, err := printed(t, s, Options{Chart: tinyChart("config: {}\nhostConfig: {}\n")})
 	require.ErrorContains(t, err, "chart tiny 1.0.0 does not know")
 	require.ErrorContains(t, err, "daemonHelper.image.imagePullPolicy (from charts-values/local.yaml)")
 	require.Contains(t, data, "imagePullPolicy: IfNotPresent # from charts-values/local.yaml", "the values are printed all the same")
 
-	_, progress, err := printed(t, s, Options{Chart: tinyChart("config: {}\nhostConfig: {}\ndaemonHelper: {}\ncontrollerManager: {}\n"), Lookup: noVariables})
+	_, progress, err := printed(t, s, Options{Chart: tinyChart("config: {}\nhostConfig: {}\ndaemonHelper: {}\ncontrollerManager: {}\n")})
 	require.NoError(t, err)
 	require.Empty(t, progress)
 }

@@ -18,7 +18,7 @@ type ActionLister interface {
 }
 
 // Actions prints the actions, narrowed by TYPE, CLUSTER_ID and STATUS.
-func Actions(ctx context.Context, con *console.Console, api ActionLister, s *settings.Settings) error {
+func Actions(ctx context.Context, con *console.Console, api ActionLister, s *settings.Listing) error {
 	raw, err := api.RawActions(ctx, propagator.ActionFilter{
 		Type: propagator.ActionType(s.Type), ClusterID: s.ClusterID, Status: s.Status,
 	})

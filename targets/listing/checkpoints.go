@@ -21,7 +21,7 @@ type CheckpointLister interface {
 }
 
 // Checkpoints prints the checkpoints, narrowed by CLUSTER_ID and STATUS.
-func Checkpoints(ctx context.Context, con *console.Console, api CheckpointLister, s *settings.Settings) error {
+func Checkpoints(ctx context.Context, con *console.Console, api CheckpointLister, s *settings.Listing) error {
 	raw, err := api.RawCheckpoints(ctx, propagator.CheckpointFilter{
 		ClusterID: s.ClusterID, Status: propagator.CheckpointStatus(s.Status),
 	})

@@ -18,7 +18,7 @@ type ClusterLister interface {
 }
 
 // Clusters prints the registered clusters, narrowed by CLUSTER_ID and STATUS. The last to have synced is first.
-func Clusters(ctx context.Context, con *console.Console, api ClusterLister, s *settings.Settings) error {
+func Clusters(ctx context.Context, con *console.Console, api ClusterLister, s *settings.Listing) error {
 	raw, err := api.RawClusters(ctx, propagator.ClusterFilter{ID: s.ClusterID, Status: s.Status})
 	if err != nil {
 		return fmt.Errorf("list clusters: %w", err)

@@ -15,7 +15,7 @@ import (
 )
 
 // listed runs Checkpoints against a server that answers with body.
-func listed(t *testing.T, s *settings.Settings, status int, body string) (data, progress string, err error) {
+func listed(t *testing.T, s *settings.Listing, status int, body string) (data, progress string, err error) {
 	t.Helper()
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
@@ -49,7 +49,7 @@ const two = `[
 
 func TestTheTableHasWhatTheServerGivesAndNothingElse(t *testing.T) {
 	t.Parallel()
-	data, progress, err := listed(t, &settings.Settings{Format: "table"}, http.StatusOK, two)
+	data, progress, err := listed(t, &settings.Listing{Format: "table"}, http.StatusOK, two)
 	require.NoError(t, err)
 	require.Equal(t, `ID                                    NAME   STATUS        PLATFORM     SIZE      CLUSTER  POD          CREATED
 11111111-0000-4000-8000-000000000000  older  ready         linux/amd64  614.4KiB  c1       e2e/nginx    2026-08-01T10:00:00Z
@@ -61,7 +61,7 @@ func TestTheTableHasWhatTheServerGivesAndNothingElse(t *testing.T) {
 
 func TestJSONIsWhatTheServerSent(t *testing.T) {
 	t.Parallel()
-	data, _, err := listed(t, &settings.Settings{Format: "json"}, http.StatusOK, two)
+	data, _, err := listed(t, &settings.Listing{Format: "json"}, http.StatusOK, two)
 	require.NoError(t, err)
 	require.JSONEq(t, two, data, "fields that the client does not know are kept")
 }
@@ -69,7 +69,7 @@ func TestJSONIsWhatTheServerSent(t *testing.T) {
 func TestAClusterSeesItsOwnEvenIfTheServerIgnoresTheFilter(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"table", "json"} {
-		data, progress, err := listed(t, &settings.Settings{Format: format, ClusterID: "c1"}, http.StatusOK, two)
+		data, progress, err := listed(t, &settings.Listing{Format: format, ClusterID: "c1"}, http.StatusOK, two)
 		require.NoError(t, err)
 		require.Contains(t, data, "11111111")
 		require.NotContains(t, data, "22222222")
@@ -83,12 +83,12 @@ func TestAClusterSeesItsOwnEvenIfTheServerIgnoresTheFilter(t *testing.T) {
 func TestAnEmptyListSaysSo(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"[]", "null"} {
-		data, progress, err := listed(t, &settings.Settings{Format: "table", ClusterID: "c9"}, http.StatusOK, body)
+		data, progress, err := listed(t, &settings.Listing{Format: "table", ClusterID: "c9"}, http.StatusOK, body)
 		require.NoError(t, err)
 		require.Empty(t, data)
 		require.Contains(t, progress, "there are no checkpoints of cluster c9")
 
-		data, progress, err = listed(t, &settings.Settings{Format: "json"}, http.StatusOK, body)
+		data, progress, err = listed(t, &settings.Listing{Format: "json"}, http.StatusOK, body)
 		require.NoError(t, err)
 		require.Equal(t, "[]\n", data)
 		require.Contains(t, progress, "there are no checkpoints\n")
@@ -97,16 +97,16 @@ func TestAnEmptyListSaysSo(t *testing.T) {
 
 func TestAnswersThatAreNoList(t *testing.T) {
 	t.Parallel()
-	_, _, err := listed(t, &settings.Settings{Format: "table"}, http.StatusUnauthorized, `{"message":"invalid key"}`)
+	_, _, err := listed(t, &settings.Listing{Format: "table"}, http.StatusUnauthorized, `{"message":"invalid key"}`)
 	require.ErrorContains(t, err, "list checkpoints")
 	require.ErrorContains(t, err, "invalid key")
-	_, _, err = listed(t, &settings.Settings{Format: "table"}, http.StatusOK, `[{"id":7}]`)
+	_, _, err = listed(t, &settings.Listing{Format: "table"}, http.StatusOK, `[{"id":7}]`)
 	require.ErrorContains(t, err, "read checkpoint 1 of the list")
 }
 
 func TestAServersTextCannotBreakTheTable(t *testing.T) {
 	t.Parallel()
-	data, _, err := listed(t, &settings.Settings{Format: "table"}, http.StatusOK,
+	data, _, err := listed(t, &settings.Listing{Format: "table"}, http.StatusOK,
 		`[{"id":"1","status":"ready","gpu":"","platform":"","name":"a\nb\u001b[31m\tc","info":{}}]`)
 	require.NoError(t, err)
 	require.Equal(t, "ID  NAME        STATUS\n1   a b [31m c  ready\n", data)
@@ -123,7 +123,7 @@ func TestActionsHaveWhoWhatAndWhy(t *testing.T) {
 	t.Parallel()
 	var p, d bytes.Buffer
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(threeActions)) })
-	require.NoError(t, Actions(t.Context(), console.New(&p, &d), client, &settings.Settings{Format: "table"}))
+	require.NoError(t, Actions(t.Context(), console.New(&p, &d), client, &settings.Listing{Format: "table"}))
 	require.Equal(t, `ID  TYPE            STATUS  CHECKPOINT  CLUSTER  POD        TOOK    STARTED               ERROR
 a2  restore_pod     error               c1                          2026-08-01T11:00:00Z  criu failed: -52
 a1  checkpoint_pod  ready   k1          c1       e2e/nginx  1.235s  2026-08-01T10:00:00Z
@@ -134,16 +134,16 @@ a3  checkpoint_pod  error               c2
 func TestActionsAreNarrowedByTheServerAndOnceMoreHere(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]struct {
-		settings settings.Settings
+		settings settings.Listing
 		query    string
 		left     []string
 	}{
-		"by nothing": {settings.Settings{}, "", []string{"a1", "a2", "a3"}},
-		"by type":    {settings.Settings{Type: "checkpoint_pod"}, "type=checkpoint_pod", []string{"a1", "a3"}},
-		"by status":  {settings.Settings{Status: "error"}, "status=error", []string{"a2", "a3"}},
-		"by cluster": {settings.Settings{ClusterID: "c1"}, "cluster_id=c1", []string{"a1", "a2"}},
-		"by all":     {settings.Settings{Type: "restore_pod", Status: "error", ClusterID: "c1"}, "cluster_id=c1&status=error&type=restore_pod", []string{"a2"}},
-		"to nothing": {settings.Settings{Type: "heartbeat"}, "type=heartbeat", []string{}},
+		"by nothing": {settings.Listing{}, "", []string{"a1", "a2", "a3"}},
+		"by type":    {settings.Listing{Type: "checkpoint_pod"}, "type=checkpoint_pod", []string{"a1", "a3"}},
+		"by status":  {settings.Listing{Status: "error"}, "status=error", []string{"a2", "a3"}},
+		"by cluster": {settings.Listing{ClusterID: "c1"}, "cluster_id=c1", []string{"a1", "a2"}},
+		"by all":     {settings.Listing{Type: "restore_pod", Status: "error", ClusterID: "c1"}, "cluster_id=c1&status=error&type=restore_pod", []string{"a2"}},
+		"to nothing": {settings.Listing{Type: "heartbeat"}, "type=heartbeat", []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -175,7 +175,7 @@ func TestAnEmptyListSaysWhatItWasNarrowedTo(t *testing.T) {
 	t.Parallel()
 	var p, d bytes.Buffer
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("[]")) })
-	s := &settings.Settings{Format: "table", Type: "restore_pod", Status: "error", ClusterID: "c9"}
+	s := &settings.Listing{Format: "table", Type: "restore_pod", Status: "error", ClusterID: "c9"}
 	require.NoError(t, Actions(t.Context(), console.New(&p, &d), client, s))
 	require.Empty(t, d.String())
 	require.Contains(t, p.String(), "there are no actions of type restore_pod of cluster c9 of status error")
@@ -190,14 +190,14 @@ func TestClustersAreInOrderOfTheirLastSync(t *testing.T) {
  {"id":"c3","name":"new","status":"active","kind":"slurm","last_sync":"2026-08-01T10:00:00Z","metadata":{}}]`))
 	})
 	var p, d bytes.Buffer
-	require.NoError(t, Clusters(t.Context(), console.New(&p, &d), client, &settings.Settings{Format: "table"}))
+	require.NoError(t, Clusters(t.Context(), console.New(&p, &d), client, &settings.Listing{Format: "table"}))
 	require.Equal(t, `ID  NAME   STATUS  KIND        SYNCED
 c3  new    active  slurm       2026-08-01T10:00:00Z
 c2  old    gone    kubernetes  2026-07-01T10:00:00Z
 c1  never  active  kubernetes
 `, d.String())
 
-	for _, narrow := range []*settings.Settings{{ClusterID: "c2"}, {Status: "gone"}} {
+	for _, narrow := range []*settings.Listing{{ClusterID: "c2"}, {Status: "gone"}} {
 		d.Reset()
 		narrow.Format = "table"
 		require.NoError(t, Clusters(t.Context(), console.New(&p, &d), client, narrow))
@@ -207,7 +207,7 @@ c1  never  active  kubernetes
 
 func TestCheckpointsAreNarrowedByStatus(t *testing.T) {
 	t.Parallel()
-	data, _, err := listed(t, &settings.Settings{Format: "table", Status: "deprecated"}, http.StatusOK, two)
+	data, _, err := listed(t, &settings.Listing{Format: "table", Status: "deprecated"}, http.StatusOK, two)
 	require.NoError(t, err)
 	require.Contains(t, data, "22222222")
 	require.NotContains(t, data, "11111111")

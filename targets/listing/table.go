@@ -38,7 +38,7 @@ type column[Row any] struct {
 
 // print writes the rows to the console's data: as a table, or with FORMAT=json as the API gave them. That there are
 // none is said on the console's progress; the JSON is then [].
-func (l list[Row]) print(con *console.Console, s *settings.Settings, raw []json.RawMessage) error {
+func (l list[Row]) print(con *console.Console, s *settings.Listing, raw []json.RawMessage) error {
 	if len(raw) == 0 {
 		con.Step("there are no %s%s", l.many, l.of)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // Cleanup is how what runs have made is removed, on whatever platform each of them was.
-func Cleanup(con *console.Console, s *settings.Settings) cleanup.Options {
+func Cleanup(con *console.Console, s *Settings) cleanup.Options {
 	lab := newLab(con, s)
 	host, data := lab.PrivateEngine()
 	return cleanup.Options{
@@ -23,7 +23,7 @@ func Cleanup(con *console.Console, s *settings.Settings) cleanup.Options {
 		},
 		StopEngine: lab.StopEngine,
 		RemoveFrom: func(ctx context.Context, there state.Existing) ([]string, error) {
-			in := *s
+			in := s.Deploy
 			in.CedanaNamespace = there.Namespace
 			return deploy.Remove(ctx, &in, deploy.Options{Kubeconfig: there.Kubeconfig, Context: there.Context}, there.Runs)
 		},

@@ -19,7 +19,7 @@ type existing struct {
 func (e *existing) Make(ctx context.Context, _ func()) (*Cluster, error) {
 	s := e.settings
 	err := e.con.Run(ctx, "find the cluster of context "+s.Existing.Context, func(ctx context.Context, step *console.Step) error {
-		version, err := deploy.Reach(ctx, s, e.cluster().target())
+		version, err := deploy.Reach(ctx, &s.Deploy, e.cluster().target())
 		if err != nil {
 			return err
 		}
@@ -29,7 +29,7 @@ func (e *existing) Make(ctx context.Context, _ func()) (*Cluster, error) {
 		}
 		return state.Update(s.ClusterDir(), func(st *state.State) {
 			st.Cluster, st.RunID = s.ClusterName, s.RunID
-			st.UsedExisting(s.Existing.Kubeconfig, s.Existing.Context, s.CedanaNamespace, s.RunID)
+			st.UsedExisting(s.Existing.Kubeconfig, s.Existing.Context, s.Deploy.CedanaNamespace, s.RunID)
 		})
 	})
 	if err != nil {
@@ -47,7 +47,7 @@ func (e *existing) cluster() *Cluster {
 
 func (e *existing) Check(ctx context.Context) []Finding {
 	f := Finding{Name: "cluster", Remedy: "check KUBECONFIG and KUBECONTEXT, or unset E2E_CLUSTER to have a cluster made"}
-	version, err := deploy.Reach(ctx, e.settings, e.cluster().target())
+	version, err := deploy.Reach(ctx, &e.settings.Deploy, e.cluster().target())
 	if err != nil {
 		f.Detail = err.Error()
 		return []Finding{f}

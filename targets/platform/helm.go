@@ -17,7 +17,7 @@ import (
 // helm installs Cedana's chart, or the stand-in's.
 type helm struct {
 	con      *console.Console
-	settings *settings.Settings
+	settings *settings.Deploy
 }
 
 func (h *helm) Check(ctx context.Context, planned deploy.Options) (*deploy.Checked, error) {

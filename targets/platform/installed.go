@@ -12,7 +12,7 @@ import (
 // installed is Cedana as it is in the cluster (SKIP_HELM=1). It is waited for, and nothing of it is changed.
 type installed struct {
 	con      *console.Console
-	settings *settings.Settings
+	settings *settings.Deploy
 }
 
 func (i *installed) Check(context.Context, deploy.Options) (*deploy.Checked, error) { return nil, nil }

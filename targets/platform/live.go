@@ -17,7 +17,7 @@ import (
 // live is a propagator of Cedana's.
 type live struct {
 	con      *console.Console
-	settings *settings.Settings
+	settings *settings.Deploy
 	client   []propagator.Option
 }
 
@@ -96,7 +96,7 @@ func (l *live) Check(ctx context.Context) []Finding {
 }
 
 // registered is the id under which an earlier run has registered the cluster at a propagator, empty if none has.
-func registered(s *settings.Settings, url string) (string, error) {
+func registered(s *settings.Deploy, url string) (string, error) {
 	st, err := state.Load(s.ClusterDir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil

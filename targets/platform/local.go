@@ -17,6 +17,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/chart"
 	"github.com/cedana/cedana-e2e/targets/local/engine"
 	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/local/labsettings"
 	"github.com/cedana/cedana-e2e/targets/local/node"
 	"github.com/cedana/cedana-e2e/targets/local/sensitivity"
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
@@ -33,22 +34,38 @@ type made struct {
 	network string
 }
 
-func newLab(con *console.Console, s *settings.Settings) local.Lab {
+// Settings are the core's with the lab's.
+type Settings struct {
+	settings.Settings
+	lab labsettings.Settings
+}
+
+// Load reads and checks the environment. The settings are of no use where the error is not nil: it is a
+// [settings.Problems] that has all that is wrong.
+func Load() (*Settings, error) {
+	s := &Settings{}
+	core, err := settings.Load(&s.lab)
+	s.Settings = *core
+	return s, err
+}
+
+func newLab(con *console.Console, s *Settings) local.Lab {
 	return local.Lab{
-		Home: s.Home, Progress: con, EngineMode: engine.Mode(s.Engine), Flavour: node.Flavour(s.Node), K3sImage: s.K3sImage,
+		Home: s.Home, Progress: con, EngineMode: engine.Mode(s.lab.Engine), Flavour: node.Flavour(s.lab.Node), K3sImage: s.lab.K3sImage,
 	}
 }
 
 // k3d makes clusters: with the lab's engine where there is none, of the lab's node image, with the lab's pods on it.
 type k3d struct {
 	con      *console.Console
-	settings *settings.Settings
+	settings *settings.Cluster
+	lab      local.Lab
 	// standIn says that the nodes have to have the stand-in's image.
 	standIn bool
 }
 
 func (k *k3d) Make(ctx context.Context, linking func()) (*Cluster, error) {
-	parts, err := newLab(k.con, k.settings).Make(ctx, k.standIn, linking)
+	parts, err := k.lab.Make(ctx, k.standIn, linking)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +86,7 @@ func (k *k3d) Make(ctx context.Context, linking func()) (*Cluster, error) {
 }
 
 func (k *k3d) Find(ctx context.Context) (*Cluster, error) {
-	e, err := newLab(k.con, k.settings).FindEngine(ctx)
+	e, err := k.lab.FindEngine(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find the engine of cluster %s: %w", k.settings.ClusterName, err)
 	}
@@ -88,7 +105,7 @@ func ofK3d(c *cluster.Cluster) *Cluster {
 
 func (k *k3d) Check(ctx context.Context) []Finding {
 	var findings []Finding
-	for _, f := range newLab(k.con, k.settings).Check(ctx) {
+	for _, f := range k.lab.Check(ctx) {
 		findings = append(findings, Finding(f))
 	}
 	return findings
@@ -96,15 +113,16 @@ func (k *k3d) Check(ctx context.Context) []Finding {
 
 // standIn is the local propagator, in a container beside the nodes.
 type standIn struct {
-	con      *console.Console
-	settings *settings.Settings
-	client   []propagator.Option
+	con         *console.Console
+	settings    settings.Run
+	sensitivity *settings.Sensitivity
+	client      []propagator.Option
 	// fault is what it breaks on purpose; empty means nothing.
 	fault fault.Name
 }
 
-func newStandIn(con *console.Console, s *settings.Settings, client []propagator.Option) *standIn {
-	return &standIn{con: con, settings: s, client: client, fault: s.Regression}
+func newStandIn(con *console.Console, s *Settings, client []propagator.Option) *standIn {
+	return &standIn{con: con, settings: s.Run, sensitivity: &s.Sensitivity, client: client, fault: s.lab.Fault}
 }
 
 // Greet returns nil: the local propagator is in the cluster's network and comes after it.
@@ -118,10 +136,8 @@ func (p *standIn) Connect(ctx context.Context, c *Cluster, _ *Connection) (*Conn
 	if p.fault != "" {
 		p.con.Warn("the propagator is BROKEN ON PURPOSE: %s", p.fault.Describe())
 	}
-	with := *p.settings
-	with.Regression = p.fault
-	running, err := backend.Ensure(ctx, p.con, &with, backend.Options{
-		Host: c.made.Engine.Host, Network: c.made.network, Image: c.made.StandIn.Ref,
+	running, err := backend.Ensure(ctx, p.con, p.settings, backend.Options{
+		Host: c.made.Engine.Host, Network: c.made.network, Image: c.made.StandIn.Ref, Fault: p.fault,
 		Load: func(ctx context.Context) error { return local.Load(ctx, c.made.Engine, c.made.StandIn, p.con) },
 	})
 	if err != nil {
@@ -208,7 +224,7 @@ func (p *standIn) Mend() { p.fault = "" }
 
 // TryFaults is part of [Breakable]. The propagator keeps its port and its address over a new start where it can.
 func (p *standIn) TryFaults(ctx context.Context, c *Cluster, at *Connection, tests *suite.Program, moved func(context.Context, *Connection) error) error {
-	return sensitivity.Run(ctx, p.con, p.settings, sensitivity.Options{Program: tests, Switch: func(ctx context.Context, name fault.Name) error {
+	return sensitivity.Run(ctx, p.con, p.sensitivity, sensitivity.Options{Program: tests, Switch: func(ctx context.Context, name fault.Name) error {
 		if p.fault == name {
 			return nil
 		}

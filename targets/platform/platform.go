@@ -106,21 +106,21 @@ type Finding struct {
 }
 
 // New chooses by the settings. The options are for its clients of the propagator.
-func New(con *console.Console, s *settings.Settings, client ...propagator.Option) Platform {
+func New(con *console.Console, s *Settings, client ...propagator.Option) Platform {
 	var p Platform
 	switch s.Backend {
 	case settings.BackendLocal:
 		p.Propagator = newStandIn(con, s, client)
 	default:
-		p.Propagator = &live{con: con, settings: s, client: client}
+		p.Propagator = &live{con: con, settings: &s.Deploy, client: client}
 	}
-	p.Clusters = &k3d{con: con, settings: s, standIn: s.Backend == settings.BackendLocal}
+	p.Clusters = &k3d{con: con, settings: &s.Cluster, lab: newLab(con, s), standIn: s.Backend == settings.BackendLocal}
 	if s.Existing != nil {
-		p.Clusters = &existing{con: con, settings: s}
+		p.Clusters = &existing{con: con, settings: &s.Settings}
 	}
-	p.Cedana = &helm{con: con, settings: s}
-	if s.SkipHelm {
-		p.Cedana = &installed{con: con, settings: s}
+	p.Cedana = &helm{con: con, settings: &s.Deploy}
+	if s.Deploy.SkipHelm {
+		p.Cedana = &installed{con: con, settings: &s.Deploy}
 	}
 	return p
 }

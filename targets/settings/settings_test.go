@@ -9,10 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
-
-	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 )
 
 func read(t *testing.T, env map[string]string) (*Settings, error) {
@@ -20,7 +17,13 @@ func read(t *testing.T, env map[string]string) (*Settings, error) {
 	if env["E2E_HOME"] == "" {
 		env["E2E_HOME"] = "/home/e2e"
 	}
-	return load(t.Context(), envconfig.MapLookuper(env))
+	v := variablesOf(env)
+	s := Read(v)
+	return s, v.Err()
+}
+
+func variablesOf(env map[string]string) *Variables {
+	return NewVariables(func(name string) (string, bool) { value, ok := env[name]; return value, ok })
 }
 
 func TestAnEmptyEnvironmentMeansTheLocalBackend(t *testing.T) {
@@ -29,11 +32,11 @@ func TestAnEmptyEnvironmentMeansTheLocalBackend(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, BackendLocal, s.Backend)
 	require.Equal(t, "cedana-e2e", s.ClusterName)
-	require.Equal(t, "cedana-system", s.CedanaNamespace)
-	require.Equal(t, "/run/containerd/runc/k8s.io", s.RuncRoot)
+	require.Equal(t, "cedana-system", s.Deploy.CedanaNamespace)
+	require.Equal(t, "/run/containerd/runc/k8s.io", s.Cluster.RuncRoot)
 	require.Equal(t, "/home/e2e/clusters/cedana-e2e/kubeconfig", s.Kubeconfig())
 	require.Equal(t, "k3d-cedana-e2e", s.KubeContext())
-	require.Equal(t, time.Minute, s.CheckpointTimeout)
+	require.Equal(t, time.Minute, s.Suite.Tests.CheckpointTimeout.Duration)
 	require.Len(t, s.RunID, 8)
 }
 
@@ -43,13 +46,13 @@ func TestAgentsAreThoseThatTheGroupWantsUnlessChosen(t *testing.T) {
 	for suite, agents := range map[string]int{"": 0, "smoke": 0, "measure": 0, "full": 1, "chaos": 2} {
 		s, err := read(t, map[string]string{"SUITE": suite})
 		require.NoError(t, err)
-		require.Equal(t, agents, s.Agents, suite)
-		require.False(t, s.AgentsChosen)
+		require.Equal(t, agents, s.Cluster.Agents, suite)
+		require.False(t, s.Cluster.AgentsChosen)
 	}
 	s, err := read(t, map[string]string{"SUITE": "chaos", "E2E_AGENTS": "0"})
 	require.NoError(t, err)
-	require.Zero(t, s.Agents)
-	require.True(t, s.AgentsChosen)
+	require.Zero(t, s.Cluster.Agents)
+	require.True(t, s.Cluster.AgentsChosen)
 }
 
 func TestATokenMeansTheLiveBackend(t *testing.T) {
@@ -58,28 +61,6 @@ func TestATokenMeansTheLiveBackend(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, BackendLive, s.Backend)
 	require.Equal(t, "https://ci.cedana.ai", s.URL)
-}
-
-func TestOnlyAKnownRegressionOfTheStandInCanBeChosen(t *testing.T) {
-	t.Parallel()
-	s, err := read(t, map[string]string{})
-	require.NoError(t, err)
-	require.Empty(t, s.Regression, "nothing is broken by default")
-	s, err = read(t, map[string]string{"E2E_REGRESSION": "cold-start", "E2E_REGRESSIONS": "lost$"})
-	require.NoError(t, err)
-	require.Equal(t, fault.ColdStart, s.Regression)
-	require.Equal(t, "lost$", s.Regressions)
-	for want, env := range map[string]map[string]string{
-		`"everything" is not one of cold-start`: {"E2E_REGRESSION": "everything"},
-		"and the backend is live":               {"E2E_REGRESSION": "cold-start", "CEDANA_AUTH_TOKEN": "canary"},
-		"is not a regular expression":           {"E2E_REGRESSIONS": "("},
-	} {
-		_, err := read(t, env)
-		require.ErrorContains(t, err, want)
-		var problems Problems
-		require.ErrorAs(t, err, &problems)
-		require.Equal(t, 2, problems.ExitStatus())
-	}
 }
 
 func TestAnEmptyVariableIsNotSet(t *testing.T) {
@@ -114,25 +95,33 @@ func TestEverySpellingOfAURLWorks(t *testing.T) {
 func TestEveryProblemIsInOneReport(t *testing.T) {
 	t.Parallel()
 	_, err := read(t, map[string]string{
-		"E2E_BACKEND":         "lcoal",
-		"E2E_ENGINE":          "podman",
-		"E2E_NODE":            "kind",
-		"E2E_AGENTS":          "many",
-		"SEED":                "first",
-		"E2E_CHAOS_TIME":      "5",
-		"E2E_DEPLOY_TIMEOUT":  "7",
-		"E2E_CLUSTER_TIMEOUT": "0s",
-		"CLUSTER_NAME":        strings.Repeat("x", 33),
-		"CEDANA_NAMESPACE":    "Cedana",
-		"RUNC_ROOT":           "run/runc",
-		"FORMAT":              "xml",
-		"SKIP_HELM":           "maybe",
-		"E2E_RUN":             "(",
-		"E2E_RUN_ID":          "A B",
+		"E2E_BACKEND":     "lcoal",
+		"E2E_REGRESSIONS": "(",
+		"E2E_KEEP":        "perhaps",
+		"E2E_CYCLES":      "0",
+		"E2E_SAMPLES":     "few",
+		"E2E_POD_TIMEOUT": "60",
+		"SUITE":           "everything",
+		"TYPE":            "Checkpoint Pod",
+
+		"CEDANA_CHECKPOINT_STREAMS": "many",
+		"CEDANA_METRICS_ENABLED":    "maybe",
+		"E2E_AGENTS":                "many",
+		"SEED":                      "first",
+		"E2E_CHAOS_TIME":            "5",
+		"E2E_DEPLOY_TIMEOUT":        "7",
+		"E2E_CLUSTER_TIMEOUT":       "0s",
+		"CLUSTER_NAME":              strings.Repeat("x", 33),
+		"CEDANA_NAMESPACE":          "Cedana",
+		"RUNC_ROOT":                 "run/runc",
+		"FORMAT":                    "xml",
+		"SKIP_HELM":                 "maybe",
+		"E2E_RUN":                   "(",
+		"E2E_RUN_ID":                "A B",
 	})
 	var problems Problems
 	require.ErrorAs(t, err, &problems)
-	require.Len(t, problems, 15)
+	require.Len(t, problems, 22)
 	require.Equal(t, 2, problems.ExitStatus())
 	for _, p := range problems {
 		require.Contains(t, err.Error(), p.Name+"=", "each problem has an example")
@@ -159,7 +148,7 @@ func TestARuncRootThatContainerdCannotHaveIsAProblem(t *testing.T) {
 	}
 	s, err := read(t, map[string]string{"RUNC_ROOT": "/run/e2e-other/runc/k8s.io/"})
 	require.NoError(t, err)
-	require.Equal(t, "/run/e2e-other/runc/k8s.io", s.RuncRoot)
+	require.Equal(t, "/run/e2e-other/runc/k8s.io", s.Cluster.RuncRoot)
 }
 
 func TestLiveWithoutATokenIsAProblem(t *testing.T) {
@@ -221,8 +210,8 @@ func TestClusterIDExistingIsAChoiceAndNoID(t *testing.T) {
 	t.Parallel()
 	s, err := read(t, map[string]string{"CLUSTER_ID": "existing"})
 	require.NoError(t, err)
-	require.Empty(t, s.ClusterID)
-	require.True(t, s.ChooseCluster)
+	require.Empty(t, s.Deploy.ClusterID)
+	require.True(t, s.Deploy.ChooseCluster)
 }
 
 func TestARegistrysUserAndPasswordGoTogether(t *testing.T) {
@@ -241,4 +230,31 @@ func TestFullHasSmokeAndNothingElseHasAnother(t *testing.T) {
 	}
 	require.False(t, Full.Has(Measure))
 	require.False(t, Chaos.Has(Smoke))
+}
+
+func TestASeedIsAsGivenAndElseAnotherForEachRun(t *testing.T) {
+	t.Parallel()
+	s, err := read(t, map[string]string{"SEED": "42"})
+	require.NoError(t, err)
+	require.EqualValues(t, 42, s.Suite.Tests.Seed)
+	seeds := map[uint64]bool{}
+	for range 20 {
+		s, err := read(t, map[string]string{})
+		require.NoError(t, err)
+		seeds[s.Suite.Tests.Seed] = true
+	}
+	require.Greater(t, len(seeds), 1)
+}
+
+func TestValuesOfTheChartHaveTheTypesThatHelmWants(t *testing.T) {
+	t.Parallel()
+	s, err := read(t, map[string]string{
+		"CEDANA_CHECKPOINT_STREAMS": "4", "CEDANA_CHECKPOINT_ASYNC": "true", "CEDANA_GPU_SHM_SIZE": "8589934592", "HELPER_TAG": "",
+	})
+	require.NoError(t, err)
+	require.Equal(t, []ChartValue{
+		{"CEDANA_CHECKPOINT_STREAMS", "config.checkpointStreams", int64(4)},
+		{"CEDANA_CHECKPOINT_ASYNC", "config.checkpointAsync", true},
+		{"CEDANA_GPU_SHM_SIZE", "config.gpuShmSize", "8589934592"},
+	}, s.Deploy.ChartValues)
 }

@@ -7,74 +7,83 @@ import (
 	"time"
 )
 
-// TestVariables are those that a run checks before anything is created, and its tests read again, as they are spelled.
-type TestVariables struct {
-	CedanaNamespace   string `env:"CEDANA_NAMESPACE, default=cedana-system"`
-	Namespace         string `env:"NAMESPACE, default=cedana-e2e"`
-	RuncRoot          string `env:"RUNC_ROOT, default=/run/containerd/runc/k8s.io"`
-	PodTimeout        string `env:"E2E_POD_TIMEOUT, default=60s"`
-	CheckpointTimeout string `env:"E2E_CHECKPOINT_TIMEOUT, default=60s"`
-	RestoreTimeout    string `env:"E2E_RESTORE_TIMEOUT, default=120s"`
-	Suite             string `env:"SUITE, default=smoke"`
-	Seed              string `env:"SEED"`
-	ChaosTime         string `env:"E2E_CHAOS_TIME, default=1m"`
-	Cycles            string `env:"E2E_CYCLES, default=20"`
-	Samples           string `env:"E2E_SAMPLES, default=5"`
-	Keep              string `env:"E2E_KEEP, default=0"`
-	Artifacts         string `env:"E2E_ARTIFACTS, default=artifacts"`
-	RunID             string `env:"E2E_RUN_ID"`
-}
-
-// TestSettings are the values of TestVariables.
-type TestSettings struct {
+// Tests is what the tests decide by. It is part of the file that they are given ([TestFile]).
+type Tests struct {
 	// CedanaNamespace is where Cedana runs; Namespace is the prefix of every test's own namespace.
-	CedanaNamespace, Namespace string
+	CedanaNamespace string `json:"cedana_namespace"`
+	Namespace       string `json:"namespace"`
 	// RuncRoot is where containerd keeps runc's state on every node: its runc root plus its namespace.
-	RuncRoot string
+	RuncRoot string `json:"runc_root"`
 	// PodTimeout bounds a pod's start and its deletion, each; the others one checkpoint and one restore.
-	PodTimeout, CheckpointTimeout, RestoreTimeout time.Duration
+	PodTimeout        Duration `json:"pod_timeout"`
+	CheckpointTimeout Duration `json:"checkpoint_timeout"`
+	RestoreTimeout    Duration `json:"restore_timeout"`
 	// Suite is the group of tests to run.
-	Suite Group
+	Suite Group `json:"suite"`
 	// Seed decides what TestChaos does; ChaosTime is for how long it begins new rounds.
-	Seed      uint64
-	ChaosTime time.Duration
+	Seed      uint64   `json:"seed"`
+	ChaosTime Duration `json:"chaos_time"`
 	// Cycles is how often TestCycles checkpoints and restores, Samples how often TestBudget measures.
-	Cycles, Samples int
+	Cycles  int `json:"cycles"`
+	Samples int `json:"samples"`
+	// OpenAPI is the file of the document that the API's exchanges are checked against; empty for none.
+	OpenAPI string `json:"openapi,omitempty"`
 	// Keep leaves the namespaces of failed tests in place.
-	Keep bool
-	// Artifacts is an absolute directory.
-	Artifacts string
-	RunID     string
+	Keep bool `json:"keep"`
 }
 
-// Check gives the values, and the checker what is wrong with them.
-func (v TestVariables) Check(c *Checker) TestSettings {
-	return TestSettings{
-		CedanaNamespace:   c.Match("CEDANA_NAMESPACE", v.CedanaNamespace, dnsLabel, 63, "cedana-system"),
-		Namespace:         c.Match("NAMESPACE", v.Namespace, dnsLabel, maxNamespacePrefix, "cedana-e2e"),
-		RuncRoot:          c.RuncRoot("RUNC_ROOT", v.RuncRoot, "/run/containerd/runc/k8s.io"),
-		PodTimeout:        c.Duration("E2E_POD_TIMEOUT", v.PodTimeout, "60s"),
-		CheckpointTimeout: c.Duration("E2E_CHECKPOINT_TIMEOUT", v.CheckpointTimeout, "60s"),
-		RestoreTimeout:    c.Duration("E2E_RESTORE_TIMEOUT", v.RestoreTimeout, "120s"),
-		Suite:             Group(c.OneOf("SUITE", v.Suite, string(Smoke), string(Full), string(Chaos), string(Measure))),
-		Seed:              c.seed(v.Seed),
-		ChaosTime:         c.Duration("E2E_CHAOS_TIME", v.ChaosTime, "5m"),
-		Cycles:            c.Number("E2E_CYCLES", v.Cycles, 1, 10000),
-		Samples:           c.Number("E2E_SAMPLES", v.Samples, 1, 1000),
-		Keep:              c.Boolean("E2E_KEEP", v.Keep),
-		Artifacts:         c.Path("E2E_ARTIFACTS", v.Artifacts, "artifacts"),
-		RunID:             c.runID(v.RunID),
+// Duration is a time.Duration that JSON has as Go spells it: "1m30s".
+type Duration struct{ time.Duration }
+
+// MarshalText spells it.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads a Go duration above zero.
+func (d *Duration) UnmarshalText(text []byte) error {
+	value, err := time.ParseDuration(string(text))
+	if err == nil && value <= 0 {
+		err = fmt.Errorf("%q is not a duration above zero", text)
+	}
+	d.Duration = value
+	return err
+}
+
+// maxNamespacePrefix leaves room for a test's name and the run id in a namespace's 63 characters.
+const maxNamespacePrefix = 24
+
+// readTests leaves CedanaNamespace and RuncRoot to others, who declare them.
+func readTests(v *Variables) Tests {
+	duration := func(d Variable) Duration { return Duration{v.Duration(d)} }
+	return Tests{
+		Suite: Group(v.OneOf(Variable{
+			Name: "SUITE", Default: string(Smoke), Doc: "group of tests: `smoke`, `full`, `chaos`, `measure`",
+		}, string(Smoke), string(Full), string(Chaos), string(Measure))),
+		Namespace:         v.Label(Variable{Name: "NAMESPACE", Default: "cedana-e2e", Doc: "prefix of the tests' namespaces, at most 24 characters"}, maxNamespacePrefix),
+		PodTimeout:        duration(Variable{Name: "E2E_POD_TIMEOUT", Default: "60s", Doc: "how long a test waits for a pod to be Ready, and for it to be gone"}),
+		CheckpointTimeout: duration(Variable{Name: "E2E_CHECKPOINT_TIMEOUT", Default: "60s", Doc: "how long a test waits for a checkpoint"}),
+		RestoreTimeout:    duration(Variable{Name: "E2E_RESTORE_TIMEOUT", Default: "120s", Doc: "how long a test waits for a restore"}),
+		Seed:              readSeed(v),
+		ChaosTime:         duration(Variable{Name: "E2E_CHAOS_TIME", Default: "1m", For: "`SUITE=chaos`", Doc: "for how long new rounds begin"}),
+		Cycles:            v.Number(Variable{Name: "E2E_CYCLES", Default: "20", For: "`SUITE=measure`", Doc: "how often a pod under load is checkpointed and restored"}, 1, 10000),
+		Samples:           v.Number(Variable{Name: "E2E_SAMPLES", Default: "5", For: "`SUITE=measure`", Doc: "how often each time is taken"}, 1, 1000),
+		OpenAPI: v.Path(Variable{
+			Name: "E2E_OPENAPI", Example: "openapi.json",
+			Doc: "OpenAPI document (3.0, 3.1): every exchange with the propagator is checked against it, see [openapi-drift.md](openapi-drift.md)",
+		}),
+		Keep: v.Bool(Variable{Name: "E2E_KEEP", Doc: "`1`: namespaces of failed tests are kept"}),
 	}
 }
 
-// seed is any number, and by default another one each time.
-func (c *Checker) seed(value string) uint64 {
+// readSeed takes any number, and by default another one each time.
+func readSeed(v *Variables) uint64 {
+	d := Variable{Name: "SEED", DefaultText: "random, and printed", Example: "42", For: "`SUITE=chaos`", Doc: "what is done: the same seed is the same plan"}
+	value := v.Text(d)
 	if value == "" {
 		return rand.Uint64()
 	}
 	seed, err := strconv.ParseUint(value, 10, 64)
 	if err != nil {
-		c.Add("SEED", fmt.Sprintf("%q is not a whole number from 0 on", value), "42")
+		v.Problem(d.Name, fmt.Sprintf("%q is not a whole number from 0 on", value), d.Example)
 	}
 	return seed
 }

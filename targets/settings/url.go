@@ -6,8 +6,6 @@ import (
 	"strings"
 )
 
-const urlExample = "https://ci.cedana.ai/v1"
-
 // NormalizeURL brings the spellings of a propagator's address that users have (with or without a scheme, with /v1 or
 // /v2 or neither, with a trailing slash) to scheme://host[:port]. Without a scheme it is https, as upstream reads it.
 func NormalizeURL(raw string) (string, error) {
@@ -35,28 +33,4 @@ func NormalizeURL(raw string) (string, error) {
 		return "", fmt.Errorf("%q has the path %q, want none, /v1 or /v2", raw, path)
 	}
 	return u.Scheme + "://" + u.Host, nil
-}
-
-// URL wants a propagator's address, and normalises it.
-func (c *Checker) URL(name, value string) string {
-	base, err := NormalizeURL(value)
-	if err != nil {
-		c.Add(name, err.Error(), urlExample)
-	}
-	return base
-}
-
-func (c *Checker) url(value string, backend Backend, installed bool) string {
-	if backend == BackendLocal {
-		// The local propagator's address is given by the run; a leftover CEDANA_URL must not send tests elsewhere.
-		return ""
-	}
-	if value == "" && installed {
-		// SKIP_HELM=1: the one that Cedana was installed with.
-		return ""
-	}
-	if value == "" {
-		value = DefaultURL
-	}
-	return c.URL("CEDANA_URL", value)
 }

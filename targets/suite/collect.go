@@ -28,7 +28,7 @@ type Source struct {
 // sources, and pods, events and logs of the Cedana namespace and of every namespace of this run's tests. Each part is
 // tried whatever became of the others, as a cluster that does not answer still has nodes with logs; what could not be
 // had is said, and is no error of its own.
-func Collect(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) error {
+func Collect(ctx context.Context, con *console.Console, s *settings.Suite, opts Options) error {
 	opts = opts.withDefaults(s)
 	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()
@@ -57,7 +57,7 @@ func Collect(ctx context.Context, con *console.Console, s *settings.Settings, op
 	})
 }
 
-func collectCluster(ctx context.Context, s *settings.Settings, opts Options, dir string) error {
+func collectCluster(ctx context.Context, s *settings.Suite, opts Options, dir string) error {
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
 		&clientcmd.ClientConfigLoadingRules{ExplicitPath: opts.Kubeconfig},
 		&clientcmd.ConfigOverrides{CurrentContext: opts.Context},
@@ -73,14 +73,14 @@ func collectCluster(ctx context.Context, s *settings.Settings, opts Options, dir
 	return collectNamespaces(ctx, client, s, opts.Token, dir)
 }
 
-func collectNamespaces(ctx context.Context, client kubernetes.Interface, s *settings.Settings, token settings.Secret, dir string) error {
-	names := []string{s.CedanaNamespace}
+func collectNamespaces(ctx context.Context, client kubernetes.Interface, s *settings.Suite, token settings.Secret, dir string) error {
+	names := []string{s.Tests.CedanaNamespace}
 	list, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: settings.KubernetesLabelRun + "=" + s.RunID})
 	if err != nil {
 		err = fmt.Errorf("list namespaces of run %s: %w", s.RunID, err)
 	} else {
 		for _, ns := range list.Items {
-			if ns.Name != s.CedanaNamespace {
+			if ns.Name != s.Tests.CedanaNamespace {
 				names = append(names, ns.Name)
 			}
 		}

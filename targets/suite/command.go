@@ -33,7 +33,7 @@ type Compiled struct{ tests, gotestsum, test2json string }
 // compile builds the test program, apart from running it: `go test` would link it anew each time (4 s), while this
 // does nothing when it is up to date (1 s), and the time limit of the tests is theirs alone. Go would compile the tools
 // in silence when they are first called.
-func compile(ctx context.Context, con *console.Console, s *settings.Settings, dir string) (*Compiled, error) {
+func compile(ctx context.Context, con *console.Console, s *settings.Suite, dir string) (*Compiled, error) {
 	c := &Compiled{tests: filepath.Join(s.ClusterDir(), "e2e.test")}
 	if err := os.MkdirAll(filepath.Dir(c.tests), 0o700); err != nil {
 		return nil, fmt.Errorf("make cluster directory: %w", err)
@@ -103,13 +103,13 @@ func limits(whole time.Duration) (inner, outer time.Duration) {
 	return whole - min(30*time.Second, whole/3), whole
 }
 
-func runTests(ctx context.Context, con *console.Console, step *console.Step, s *settings.Settings, opts Options, m mask.Mask, compiled *Compiled, report *Report) (err error) {
-	whole := s.SuiteTimeout
+func runTests(ctx context.Context, con *console.Console, step *console.Step, s *settings.Suite, opts Options, m mask.Mask, compiled *Compiled, report *Report) (err error) {
+	whole := s.Timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		whole = min(whole, time.Until(deadline))
 	}
 	inner, outer := limits(whole)
-	ctx, cancel := context.WithTimeoutCause(ctx, outer, &timeoutError{s.SuiteTimeout})
+	ctx, cancel := context.WithTimeoutCause(ctx, outer, &timeoutError{s.Timeout})
 	defer cancel()
 
 	// gotestsum's files have the tests' output as it is: they are masked on their way to the artifacts.
@@ -119,10 +119,14 @@ func runTests(ctx context.Context, con *console.Console, step *console.Step, s *
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(raw)) }()
 
+	file := filepath.Join(s.ClusterDir(), settings.TestFileName)
+	if err := writeTestFile(file, testFile(s, opts)); err != nil {
+		return err
+	}
 	output := m.Writer(con.Progress())
 	cmd := command(ctx, compiled.gotestsum, gotestsum(s, opts, raw, compiled, inner)...)
 	cmd.Dir = filepath.Join(opts.Dir, testPackage)
-	cmd.Env = append(os.Environ(), environment(s, opts)...)
+	cmd.Env = environment(opts, file)
 	cmd.Stdout, cmd.Stderr = output, output
 
 	followed := follow(filepath.Join(raw, eventsFile), report, step)
@@ -138,7 +142,7 @@ func runTests(ctx context.Context, con *console.Console, step *console.Step, s *
 
 // gotestsum's arguments. It is given the compiled test program as a raw command, through test2json, which is
 // what `go test -json` does.
-func gotestsum(s *settings.Settings, opts Options, raw string, compiled *Compiled, limit time.Duration) []string {
+func gotestsum(s *settings.Suite, opts Options, raw string, compiled *Compiled, limit time.Duration) []string {
 	format := "testname"
 	if opts.Getenv("GITHUB_ACTIONS") == "true" {
 		format = "github-actions"
@@ -151,52 +155,10 @@ func gotestsum(s *settings.Settings, opts Options, raw string, compiled *Compile
 		compiled.tests, "-test.v=test2json", "-test.paniconexit0", "-test.count=1",
 		"-test.timeout=" + limit.String(), "-test.parallel=" + strconv.Itoa(s.Parallel),
 	}
-	if s.Run != "" {
-		args = append(args, "-test.run="+s.Run)
+	if s.Pattern != "" {
+		args = append(args, "-test.run="+s.Pattern)
 	}
 	return args
-}
-
-// environment is what the tests read, over this process's own. Secrets go this way and never by argument.
-func environment(s *settings.Settings, opts Options) []string {
-	return []string{
-		"E2E_BACKEND=" + string(s.Backend),
-		"CEDANA_URL=" + opts.URL,
-		"CEDANA_AUTH_TOKEN=" + opts.Token.Reveal(),
-		"CLUSTER_ID=" + opts.ClusterID,
-		"E2E_REGISTERED=" + flag(opts.Registered),
-		"E2E_NO_CLUSTER=" + opts.NoCluster,
-		"CLUSTER_NAME=" + s.ClusterName,
-		"E2E_CLUSTER=" + clusterKind(s),
-		"E2E_KUBECONFIG=" + opts.Kubeconfig,
-		"E2E_KUBECONTEXT=" + opts.Context,
-		"CEDANA_NAMESPACE=" + s.CedanaNamespace,
-		"NAMESPACE=" + s.Namespace,
-		"RUNC_ROOT=" + s.RuncRoot,
-		"E2E_RUN_ID=" + s.RunID,
-		"E2E_ARTIFACTS=" + filepath.Join(s.Artifacts, testsDir),
-		"E2E_OPENAPI=" + s.OpenAPI,
-		"E2E_KEEP=" + flag(s.Keep),
-		"E2E_IMAGE_NGINX=" + opts.Nginx,
-		"E2E_IMAGE_COUNTER=" + opts.Counter,
-		"E2E_POD_TIMEOUT=" + s.PodTimeout.String(),
-		"E2E_CHECKPOINT_TIMEOUT=" + s.CheckpointTimeout.String(),
-		"E2E_RESTORE_TIMEOUT=" + s.RestoreTimeout.String(),
-	}
-}
-
-func flag(set bool) string {
-	if set {
-		return "1"
-	}
-	return "0"
-}
-
-func clusterKind(s *settings.Settings) string {
-	if s.Existing != nil {
-		return "existing"
-	}
-	return "k3d"
 }
 
 // publish copies a file with its secrets masked.

@@ -20,7 +20,7 @@ const contractTest = "OpenAPI"
 // junit.xml. Drift that nothing explains is an error on the local backend, and on the live one with E2E_OPENAPI_STRICT;
 // else a warning. So is a row of the table that was not seen, in a run of all tests. ended says that the tests ran to
 // their end and passed.
-func (r *Report) checkContract(con *console.Console, s *settings.Settings, check *contract.Check, ended bool) error {
+func (r *Report) checkContract(con *console.Console, s *settings.Suite, check *contract.Check, ended bool) error {
 	record, err := contract.ReadRecord(filepath.Join(s.Artifacts, testsDir, contract.RecordFile))
 	if err == nil {
 		check.Ledger.Merge(record)
@@ -53,7 +53,7 @@ func (r *Report) checkContract(con *console.Console, s *settings.Settings, check
 }
 
 // contractProblem is what is wrong, or empty.
-func (r *Report) contractProblem(s *settings.Settings, ended bool) string {
+func (r *Report) contractProblem(s *settings.Suite, ended bool) string {
 	var parts []string
 	add := func(what string, drift []contract.Drift) {
 		if len(drift) == 0 {
@@ -73,7 +73,7 @@ func (r *Report) contractProblem(s *settings.Settings, ended bool) string {
 	for _, row := range r.Contract.Unexplained() {
 		unexplained = append(unexplained, row.Drift)
 	}
-	if wholeRun := ended && s.Suite == settings.Full && s.Run == ""; wholeRun {
+	if wholeRun := ended && s.Tests.Suite == settings.Full && s.Pattern == ""; wholeRun {
 		for _, row := range r.Contract.Stale {
 			stale = append(stale, row.Drift)
 		}

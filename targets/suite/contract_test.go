@@ -23,7 +23,7 @@ const junit = `<?xml version="1.0" encoding="UTF-8"?>
 `
 
 // checked is a run of the suite settings that has seen this drift, with one row in the table of expected drift.
-func checked(t *testing.T, s settings.Settings, ended bool, seen []contract.Counted) (report *Report, junitText string, err error) {
+func checked(t *testing.T, s settings.Suite, ended bool, seen []contract.Counted) (report *Report, junitText string, err error) {
 	t.Helper()
 	s.Artifacts = t.TempDir()
 	tests := filepath.Join(s.Artifacts, testsDir)
@@ -52,12 +52,13 @@ var (
 
 func TestTheContractsOutcome(t *testing.T) {
 	t.Parallel()
-	local, live := settings.Settings{Backend: settings.BackendLocal}, settings.Settings{Backend: settings.BackendLive}
+	local, live := settings.Suite{}, settings.Suite{}
+	local.Backend, live.Backend = settings.BackendLocal, settings.BackendLive
 	strict, full, some := live, local, local
 	strict.OpenAPIStrict = true
-	full.Suite, some.Suite, some.Run = settings.Full, settings.Full, "TestA"
+	full.Tests.Suite, some.Tests.Suite, some.Pattern = settings.Full, settings.Full, "TestA"
 	for name, c := range map[string]struct {
-		settings settings.Settings
+		settings settings.Suite
 		ended    bool
 		seen     []contract.Counted
 		want     Outcome
@@ -104,7 +105,7 @@ func TestTheContractsOutcome(t *testing.T) {
 
 func TestATestProgramThatPassedWithoutARecordIsAnError(t *testing.T) {
 	t.Parallel()
-	s := settings.Settings{Backend: settings.BackendLocal, Artifacts: t.TempDir()}
+	s := settings.Suite{Run: settings.Run{Artifacts: t.TempDir()}, Propagator: settings.Propagator{Backend: settings.BackendLocal}}
 	file := filepath.Join(s.Artifacts, "document.json")
 	require.NoError(t, os.WriteFile(file, []byte(document), 0o600))
 	d, err := contract.Load(file)

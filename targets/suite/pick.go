@@ -19,14 +19,14 @@ import (
 
 // Program is the compiled suite, for those who run parts of it many times.
 type Program struct {
-	settings *settings.Settings
+	settings *settings.Suite
 	options  Options
 	compiled *Compiled
 	mask     mask.Mask
 }
 
 // Compile compiles the suite, for [Options.Compiled]. It can be done while others wait. The repository is in dir.
-func Compile(ctx context.Context, con *console.Console, s *settings.Settings, dir string) (*Compiled, error) {
+func Compile(ctx context.Context, con *console.Console, s *settings.Suite, dir string) (*Compiled, error) {
 	var compiled *Compiled
 	err := con.Run(ctx, "compile the tests", func(ctx context.Context, _ *console.Step) (err error) {
 		compiled, err = compile(ctx, con, s, dir)
@@ -36,7 +36,7 @@ func Compile(ctx context.Context, con *console.Console, s *settings.Settings, di
 }
 
 // Load compiles the suite once, for [Program.Run].
-func Load(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (*Program, error) {
+func Load(ctx context.Context, con *console.Console, s *settings.Suite, opts Options) (*Program, error) {
 	p := &Program{settings: s, options: opts.withDefaults(s)}
 	p.mask = mask.New(p.options.Token)
 	p.compiled = p.options.Compiled
@@ -52,8 +52,8 @@ func Load(ctx context.Context, con *console.Console, s *settings.Settings, opts 
 type Pick struct {
 	// Tests are the names of top-level tests, whatever their groups.
 	Tests []string
-	// Environment is over that of the settings.
-	Environment []string
+	// Change changes what the tests are given.
+	Change func(*settings.TestFile)
 	// Limit bounds the whole pick.
 	Limit time.Duration
 }
@@ -63,17 +63,30 @@ func (p *Program) Run(ctx context.Context, pick Pick) (*Report, error) {
 	inner, outer := limits(pick.Limit)
 	ctx, cancel := context.WithTimeoutCause(ctx, outer, fmt.Errorf("not done within %s", outer))
 	defer cancel()
+	f := testFile(p.settings, p.options)
+	if pick.Change != nil {
+		pick.Change(&f)
+	}
+	dir, err := os.MkdirTemp(p.settings.ClusterDir(), "run-")
+	if err != nil {
+		return nil, fmt.Errorf("make directory for the tests' settings: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, settings.TestFileName)
+	if err := writeTestFile(file, f); err != nil {
+		return nil, err
+	}
 	cmd := command(ctx, p.compiled.test2json, "-t", "-p", testPackage,
 		p.compiled.tests, "-test.v=test2json", "-test.paniconexit0", "-test.count=1", "-test.run="+exactly(pick.Tests),
 		"-test.timeout="+inner.String(), "-test.parallel="+strconv.Itoa(p.settings.Parallel))
 	cmd.Dir = filepath.Join(p.options.Dir, testPackage)
-	cmd.Env = append(append(os.Environ(), environment(p.settings, p.options)...), pick.Environment...)
+	cmd.Env = environment(p.options, file)
 	read, write := io.Pipe()
 	cmd.Stdout, cmd.Stderr = write, write
 	report := &Report{Backend: p.settings.Backend, URL: p.options.URL}
 	followed := make(chan error, 1)
 	go func() { followed <- report.read(read, p.mask) }()
-	err := run(ctx, cmd)
+	err = run(ctx, cmd)
 	if err = errors.Join(cleanExit(err), write.Close(), <-followed); err != nil {
 		return report, fmt.Errorf("run %v: %w", pick.Tests, err)
 	}

@@ -52,7 +52,7 @@ type Phase struct {
 	Took time.Duration
 }
 
-func (o Options) withDefaults(s *settings.Settings) Options {
+func (o Options) withDefaults(s *settings.Suite) Options {
 	if o.Dir == "" {
 		o.Dir = "."
 	}
@@ -96,7 +96,7 @@ const collectTimeout = time.Minute
 // Run runs the tests, compiled first unless they are, within the settings' SuiteTimeout without the compilation. Output goes to the
 // console's progress as it comes; a summary goes to the console's data and to $GITHUB_STEP_SUMMARY. The error names
 // the tests that failed; a run in which no test passed is an error too.
-func Run(ctx context.Context, con *console.Console, s *settings.Settings, opts Options) (err error) {
+func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Options) (err error) {
 	opts = opts.withDefaults(s)
 	m := mask.New(opts.Token)
 	defer func() { err = m.Error(err) }()
@@ -158,7 +158,7 @@ func prepareArtifacts(dir string) error {
 }
 
 // verdict is the error of the run: nil only when tests passed and none failed.
-func (r *Report) verdict(runErr error, s *settings.Settings) error {
+func (r *Report) verdict(runErr error, s *settings.Suite) error {
 	failed := r.names(failed)
 	interrupted := r.names(interrupted)
 	switch {
@@ -178,7 +178,7 @@ func (r *Report) verdict(runErr error, s *settings.Settings) error {
 	case runErr != nil:
 		return fmt.Errorf("run the tests: %w; what they wrote is above and in %s", runErr, filepath.Join(s.Artifacts, eventsFile))
 	case len(r.Tests) == 0:
-		return fmt.Errorf("run the tests: none has a name that matches E2E_RUN=%s; `go test -tags e2e -list . ./tests/e2e` lists them", s.Run)
+		return fmt.Errorf("run the tests: none has a name that matches E2E_RUN=%s; `go test -tags e2e -list . ./tests/e2e` lists them", s.Pattern)
 	case len(r.names(passed)) == 0:
 		return fmt.Errorf("run the tests: all %d were skipped, so nothing was tested: %s", len(r.Tests), r.Tests[0].Reason)
 	}

@@ -23,7 +23,7 @@ const canary = "canary-token-1b9d"
 
 // fixture runs the small suite in testdata with the real go and gotestsum.
 type fixture struct {
-	settings       *settings.Settings
+	settings       *settings.Suite
 	options        Options
 	progress, data bytes.Buffer
 	stepSummary    string
@@ -33,10 +33,14 @@ func newFixture(t *testing.T, run string) *fixture {
 	t.Helper()
 	dir := t.TempDir()
 	f := &fixture{stepSummary: filepath.Join(dir, "step-summary")}
-	f.settings = &settings.Settings{
-		Backend: settings.BackendLocal, ClusterName: "unit", Namespace: "cedana-e2e", RuncRoot: "/run/containerd/runc/k8s.io",
-		RunID: "1a2b3c4d", Home: filepath.Join(dir, "home"), Artifacts: filepath.Join(dir, "artifacts"),
-		SuiteTimeout: time.Minute, PodTimeout: time.Second, Parallel: 2, Run: run, CedanaNamespace: "cedana-system",
+	f.settings = &settings.Suite{
+		Run:        settings.Run{ClusterName: "unit", RunID: "1a2b3c4d", Home: filepath.Join(dir, "home"), Artifacts: filepath.Join(dir, "artifacts")},
+		Propagator: settings.Propagator{Backend: settings.BackendLocal},
+		Timeout:    time.Minute, Parallel: 2, Pattern: run,
+		Tests: settings.Tests{
+			CedanaNamespace: "cedana-system", Namespace: "cedana-e2e", RuncRoot: "/run/containerd/runc/k8s.io", Suite: settings.Smoke,
+			PodTimeout: seconds(1), CheckpointTimeout: seconds(2), RestoreTimeout: seconds(3), ChaosTime: seconds(4), Cycles: 5, Samples: 6, Seed: 7, Keep: true,
+		},
 	}
 	f.options = Options{
 		Dir: "testdata/sample", URL: "http://127.0.0.1:1", Token: canary, ClusterID: "cluster-id",
@@ -45,6 +49,10 @@ func newFixture(t *testing.T, run string) *fixture {
 		Getenv: func(name string) string { return map[string]string{"GITHUB_STEP_SUMMARY": f.stepSummary}[name] },
 	}
 	return f
+}
+
+func seconds(n int) settings.Duration {
+	return settings.Duration{Duration: time.Duration(n) * time.Second}
 }
 
 func (f *fixture) run(ctx context.Context) error {
@@ -116,25 +124,42 @@ func TestWhatTheTestsMeasureIsPrintedAtTheEnd(t *testing.T) {
 	require.Contains(t, f.artifact(t, "summary.md"), "Measured: restores\n\n```\n"+table+"```\n")
 }
 
-func TestTheTestsAreToldEverythingByTheirEnvironment(t *testing.T) {
+// The file stays, for a test by hand; the token is not in it.
+func TestTheTestsAreGivenEverythingInOneFile(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, "TestPrintsItsEnvironment")
+	f := newFixture(t, "TestPrintsItsSettings")
 	require.NoError(t, f.run(t.Context()))
-	for _, want := range []string{
-		"E2E_BACKEND=local", "CEDANA_URL=http://127.0.0.1:1", "CLUSTER_ID=cluster-id", "E2E_KUBECONTEXT=k3d-unit",
-		"E2E_KUBECONFIG=" + f.settings.Kubeconfig(), "NAMESPACE=cedana-e2e", "RUNC_ROOT=/run/containerd/runc/k8s.io",
-		"E2E_RUN_ID=1a2b3c4d", "E2E_IMAGE_NGINX=nginx:1", "E2E_IMAGE_COUNTER=counter:1", "E2E_POD_TIMEOUT=1s",
-	} {
-		require.Contains(t, f.artifact(t, "test.json"), want)
-	}
+	path := filepath.Join(f.settings.ClusterDir(), settings.TestFileName)
+	given, err := settings.ReadTestFile(path)
+	require.NoError(t, err)
+	require.Equal(t, settings.TestFile{
+		Tests: f.settings.Tests, Backend: settings.BackendLocal, URL: "http://127.0.0.1:1", ClusterID: "cluster-id",
+		StateFile:  filepath.Join(f.settings.ClusterDir(), "state.json"),
+		Kubeconfig: f.settings.Kubeconfig(), KubeContext: "k3d-unit", ClusterName: "unit", ImageNginx: "nginx:1", ImageCounter: "counter:1",
+		RunID: "1a2b3c4d", Artifacts: filepath.Join(f.settings.Artifacts, "cases"),
+	}, given)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode())
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NotContains(t, string(text), canary)
+	require.Contains(t, f.artifact(t, "test.json"), "RunID:1a2b3c4d", "the tests had it")
+}
+
+func TestTheNodesOfAnExistingClusterAreNotOurs(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "")
+	f.settings.Existing = true
+	require.Empty(t, testFile(f.settings, f.options).ClusterName)
 }
 
 func TestARunWithoutAClusterSaysWhyAndWhatItIsWorth(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, "TestPrintsItsEnvironment")
+	f := newFixture(t, "TestPrintsItsSettings")
 	f.settings.Backend, f.options.ClusterID, f.options.NoCluster = settings.BackendLive, "", "no cluster and no right to register one"
 	require.NoError(t, f.run(t.Context()))
-	require.Contains(t, f.artifact(t, "test.json"), "E2E_NO_CLUSTER=no cluster and no right to register one")
+	require.Contains(t, f.artifact(t, "test.json"), "NoCluster:no cluster and no right to register one")
 	require.Contains(t, f.data.String(), "without a cluster: only the API at http://127.0.0.1:1 was asked")
 	require.Contains(t, f.data.String(), "no right to register one")
 	require.NotContains(t, f.data.String(), "made and restored these checkpoints")
@@ -202,7 +227,7 @@ func TestTestsThatDoNotCompileAreToldApart(t *testing.T) {
 func TestATestThatHangsIsEndedByItsOwnDeadline(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "TestSleeps")
-	f.settings.SuiteTimeout = 18 * time.Second
+	f.settings.Timeout = 18 * time.Second
 	err := f.run(t.Context())
 	require.ErrorContains(t, err, "TestSleeps")
 	require.Contains(t, f.progress.String(), "panic: test timed out after 12s")
@@ -249,7 +274,7 @@ func TestNoSecretIsInAnArgument(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "TestX")
 	require.NotContains(t, gotestsum(f.settings, f.options, "/raw", &Compiled{tests: "/e2e.test"}, time.Minute), canary)
-	require.Contains(t, environment(f.settings, f.options), "CEDANA_AUTH_TOKEN="+canary)
+	require.Contains(t, environment(f.options, "/tests.json"), "CEDANA_AUTH_TOKEN="+canary)
 }
 
 func TestAReasonIsWhatTheTestLoggedFirst(t *testing.T) {

@@ -29,7 +29,7 @@ func (r *Report) meaning() string {
 
 // publish writes the summary: as text to the console's data, as Markdown to the artifacts and to the
 // file stepSummary ($GITHUB_STEP_SUMMARY) if there is one.
-func (r *Report) publish(con *console.Console, s *settings.Settings, stepSummary string, m mask.Mask, verdict error) error {
+func (r *Report) publish(con *console.Console, s *settings.Suite, stepSummary string, m mask.Mask, verdict error) error {
 	if err := r.text(con.Data(), m); err != nil {
 		return fmt.Errorf("print summary: %w", err)
 	}

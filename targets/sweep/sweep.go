@@ -32,7 +32,7 @@ type API interface {
 // so. What has a name of another form is somebody's own and stays, CLUSTER_NAME itself included; so does what was made
 // with E2E_RUN_ID set by hand, what tells no age, and the cluster CLUSTER_ID. One that cannot be removed does not keep
 // the others from it; all such errors are returned.
-func Run(ctx context.Context, con *console.Console, api API, s *settings.Settings, now time.Time) error {
+func Run(ctx context.Context, con *console.Console, api API, s *settings.Sweep, now time.Time) error {
 	w := &sweep{con: con, api: api, settings: s, before: now.Add(-Age)}
 	// Checkpoints first: deleting a cluster makes the propagator forget what it has of it.
 	err := errors.Join(w.checkpoints(ctx), w.clusters(ctx))
@@ -47,7 +47,7 @@ func Run(ctx context.Context, con *console.Console, api API, s *settings.Setting
 type sweep struct {
 	con      *console.Console
 	api      API
-	settings *settings.Settings
+	settings *settings.Sweep
 	// before is the end of the time that is swept.
 	before time.Time
 

@@ -49,7 +49,7 @@ const actions = `[
 ]`
 
 // run sweeps a propagator that answers a removal as said, and returns the removals that it was asked for.
-func run(t *testing.T, s *settings.Settings, removal http.HandlerFunc) (removals []string, progress string, err error) {
+func run(t *testing.T, s *settings.Sweep, removal http.HandlerFunc) (removals []string, progress string, err error) {
 	t.Helper()
 	var mu sync.Mutex
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +83,7 @@ func done(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "Success") }
 
 func TestWhatIsOursAndOlderThanADayIsRemoved(t *testing.T) {
 	t.Parallel()
-	removals, progress, err := run(t, &settings.Settings{}, done)
+	removals, progress, err := run(t, &settings.Sweep{}, done)
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		"DELETE /v2/cluster/c-old", "DELETE /v2/cluster/c-old-too",
@@ -97,7 +97,7 @@ func TestWhatIsOursAndOlderThanADayIsRemoved(t *testing.T) {
 
 func TestADryRunOnlySaysWhatItWouldRemove(t *testing.T) {
 	t.Parallel()
-	removals, progress, err := run(t, &settings.Settings{DryRun: true}, done)
+	removals, progress, err := run(t, &settings.Sweep{DryRun: true}, done)
 	require.NoError(t, err)
 	require.Empty(t, removals)
 	require.Contains(t, progress, "would remove cluster cedana-e2e-1a2b0f0f (c-old)")
@@ -106,7 +106,7 @@ func TestADryRunOnlySaysWhatItWouldRemove(t *testing.T) {
 
 func TestOneThatCannotBeRemovedDoesNotKeepTheOthers(t *testing.T) {
 	t.Parallel()
-	removals, progress, err := run(t, &settings.Settings{}, func(w http.ResponseWriter, r *http.Request) {
+	removals, progress, err := run(t, &settings.Sweep{}, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/v2/cluster/c-old":
 			w.WriteHeader(http.StatusForbidden)

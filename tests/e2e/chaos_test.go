@@ -48,12 +48,12 @@ func TestChaos(t *testing.T) {
 	s := beginAlone(t, environment.Chaos)
 	s.anywhere = true
 	r := &chaosRun{scene: s, seen: map[types.UID]string{}}
-	replay := fmt.Sprintf("SEED=%d E2E_CHAOS_TIME=%s SUITE=chaos %s", env.Seed, env.ChaosTime, environment.Remedy)
+	replay := fmt.Sprintf("SEED=%d E2E_CHAOS_TIME=%s SUITE=chaos %s", env.Seed, env.ChaosTime.Duration, environment.Remedy)
 	s.facts.replay = replay
 	s.note("the seed is %d; again: %s", env.Seed, replay)
 	r.prepare()
 	plan := chaos.New(env.Seed, chaos.Options{Pods: chaosPods, Agents: len(r.agents), Propagator: r.propagator != ""})
-	for begin := time.Now(); time.Since(begin) < env.ChaosTime; {
+	for begin := time.Now(); time.Since(begin) < env.ChaosTime.Duration; {
 		round := plan.Next()
 		s.facts.round = round.String()
 		at := time.Now()
@@ -461,7 +461,7 @@ func (r *chaosRun) take(p *corev1.Pod, last report.State) (*saved, error) {
 	if err := sameProcess(last, before); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, env.CheckpointTimeout+30*time.Second)
+	ctx, cancel := context.WithTimeout(r.ctx, env.CheckpointTimeout.Duration+30*time.Second)
 	defer cancel()
 	asked := time.Now()
 	action, err := r.api.CheckpointPod(ctx, propagator.CheckpointPodRequest{
@@ -514,7 +514,7 @@ func (r *chaosRun) restoreVictim(v *victim, from *saved) error {
 		}
 		v.pod = nil
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, env.RestoreTimeout)
+	ctx, cancel := context.WithTimeout(r.ctx, env.RestoreTimeout.Duration)
 	defer cancel()
 	asked := time.Now()
 	action, err := r.api.RestorePod(ctx, propagator.RestorePodRequest{ActionID: from.action, ClusterID: env.ClusterID, Reason: propagator.ReasonManual})
@@ -575,7 +575,7 @@ func (r *chaosRun) deletePod(p *corev1.Pod) error {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete pod %s: %w", p.Name, err)
 	}
-	return wait.For(r.ctx, fmt.Sprintf("pod %s to be gone", p.Name), env.PodTimeout, func(context.Context) (bool, string, error) {
+	return wait.For(r.ctx, fmt.Sprintf("pod %s to be gone", p.Name), env.PodTimeout.Duration, func(context.Context) (bool, string, error) {
 		now := r.pods.Get(p.UID)
 		return now == nil, pods.Describe(now), nil
 	}, wait.Every(look))
@@ -584,7 +584,7 @@ func (r *chaosRun) deletePod(p *corev1.Pod) error {
 // stateOf asks a counter for its state; a moment's silence is borne, as a pod that is held still does not answer.
 func (r *chaosRun) stateOf(p *corev1.Pod) (report.State, error) {
 	var state report.State
-	err := wait.For(r.ctx, fmt.Sprintf("pod %s on %s to answer", p.Name, p.Spec.NodeName), env.PodTimeout/2, func(ctx context.Context) (bool, string, error) {
+	err := wait.For(r.ctx, fmt.Sprintf("pod %s on %s to answer", p.Name, p.Spec.NodeName), env.PodTimeout.Duration/2, func(ctx context.Context) (bool, string, error) {
 		body, err := r.tryGet(ctx, p, pods.CounterPort, "/state", nil)
 		if err == nil {
 			err = json.Unmarshal(body, &state)
@@ -697,7 +697,7 @@ func (r *chaosRun) check() {
 // killed, and then it has its deadline.
 func (r *chaosRun) ended() {
 	r.Helper()
-	err := wait.For(r.ctx, "every action to be at an end", env.RestoreTimeout, func(ctx context.Context) (bool, string, error) {
+	err := wait.For(r.ctx, "every action to be at an end", env.RestoreTimeout.Duration, func(ctx context.Context) (bool, string, error) {
 		rows, err := r.api.Actions(ctx, propagator.ActionFilter{})
 		if err != nil {
 			return false, "", err

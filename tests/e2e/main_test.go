@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 
 func prepare(ctx context.Context) error {
 	var err error
-	if env, err = environment.Load(ctx); err != nil {
+	if env, err = environment.Load(); err != nil {
 		return err
 	}
 	if err := checkExchanges(); err != nil {

@@ -162,9 +162,9 @@ func helperKilled(s *scene) {
 	m := s.before(p, pods.CounterPort)
 	helper := s.helperOn(reserved)
 	s.Cleanup(func() { s.restoreNode(func() { s.freshHelper(reserved) }) })
-	killed, err := machine.KillWhenFrozen(s.ctx, reserved, string(p.UID), string(helper.UID), env.CheckpointTimeout)
+	killed, err := machine.KillWhenFrozen(s.ctx, reserved, string(p.UID), string(helper.UID), env.CheckpointTimeout.Duration)
 	s.must(err, "lie in wait for helper %s on %s", helper.Name, reserved)
-	ctx, cancel := context.WithTimeout(s.ctx, 2*env.CheckpointTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, 2*env.CheckpointTimeout.Duration)
 	defer cancel()
 	action := s.askUntil(ctx, p, killed)
 
@@ -405,7 +405,7 @@ func (s *scene) helperReady(node string) {
 func (s *scene) progresses(p *corev1.Pod, from report.State) report.State {
 	s.Helper()
 	var now report.State
-	err := wait.For(s.ctx, fmt.Sprintf("the count of pod %s to go on from %d", p.Name, from.Count), env.PodTimeout, func(ctx context.Context) (bool, string, error) {
+	err := wait.For(s.ctx, fmt.Sprintf("the count of pod %s to go on from %d", p.Name, from.Count), env.PodTimeout.Duration, func(ctx context.Context) (bool, string, error) {
 		body, err := s.tryGet(ctx, p, pods.CounterPort, "/state", nil)
 		if err == nil {
 			err = json.Unmarshal(body, &now)

@@ -105,7 +105,7 @@ func (s *scene) running(p *corev1.Pod) *corev1.Pod {
 // answers waits until a counter listens: a pod that runs and is not Ready may not yet.
 func (s *scene) answers(p *corev1.Pod, port int) {
 	s.Helper()
-	err := wait.For(s.ctx, fmt.Sprintf("pod %s/%s to answer on port %d", p.Namespace, p.Name, port), env.PodTimeout, func(ctx context.Context) (bool, string, error) {
+	err := wait.For(s.ctx, fmt.Sprintf("pod %s/%s to answer on port %d", p.Namespace, p.Name, port), env.PodTimeout.Duration, func(ctx context.Context) (bool, string, error) {
 		_, err := s.tryGet(ctx, p, port, "/state", nil)
 		return err == nil, fmt.Sprintf("%v; %s", err, pods.Describe(s.pods.Get(p.UID))), nil
 	})
@@ -115,7 +115,7 @@ func (s *scene) answers(p *corev1.Pod, port int) {
 // until waits until a pod is as wanted.
 func (s *scene) until(p *corev1.Pod, what string, holds func(*corev1.Pod) bool) {
 	s.Helper()
-	err := wait.For(s.ctx, fmt.Sprintf("pod %s/%s %s", p.Namespace, p.Name, what), env.PodTimeout, func(context.Context) (bool, string, error) {
+	err := wait.For(s.ctx, fmt.Sprintf("pod %s/%s %s", p.Namespace, p.Name, what), env.PodTimeout.Duration, func(context.Context) (bool, string, error) {
 		now := s.pods.Get(p.UID)
 		return now != nil && holds(now), pods.Describe(now), nil
 	}, wait.Every(look))
@@ -221,7 +221,7 @@ func jobCounts(j *batchv1.Job) string {
 // vanished waits until a pod that somebody else deletes is gone.
 func (s *scene) vanished(p *corev1.Pod) {
 	s.Helper()
-	err := wait.For(s.ctx, fmt.Sprintf("pod %s/%s to be gone", p.Namespace, p.Name), env.PodTimeout, func(context.Context) (bool, string, error) {
+	err := wait.For(s.ctx, fmt.Sprintf("pod %s/%s to be gone", p.Namespace, p.Name), env.PodTimeout.Duration, func(context.Context) (bool, string, error) {
 		now := s.pods.Get(p.UID)
 		return now == nil, pods.Describe(now), nil
 	}, wait.Every(look))
@@ -241,7 +241,7 @@ func (s *scene) template(p *corev1.Pod) corev1.PodTemplateSpec {
 func (s *scene) owned(template *corev1.Pod) *corev1.Pod {
 	s.Helper()
 	var found *corev1.Pod
-	err := wait.For(s.ctx, "a controller to make a pod of "+template.Name, env.PodTimeout, func(context.Context) (bool, string, error) {
+	err := wait.For(s.ctx, "a controller to make a pod of "+template.Name, env.PodTimeout.Duration, func(context.Context) (bool, string, error) {
 		list := s.pods.List()
 		i := slices.IndexFunc(list, func(p *corev1.Pod) bool { return p.DeletionTimestamp == nil && metav1.GetControllerOf(p) != nil })
 		if i >= 0 {

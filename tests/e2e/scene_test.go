@@ -111,10 +111,19 @@ func newScene(t *testing.T) *scene {
 	if kube == nil {
 		return s
 	}
-	_, err := kube.CoreV1().Namespaces().Create(s.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		Name:   s.namespace,
-		Labels: map[string]string{settings.KubernetesLabelRun: env.RunID, settings.KubernetesLabelManaged: settings.ManagedBy},
-	}}, metav1.CreateOptions{})
+	create := func() error {
+		_, err := kube.CoreV1().Namespaces().Create(s.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+			Name:   s.namespace,
+			Labels: map[string]string{settings.KubernetesLabelRun: env.RunID, settings.KubernetesLabelManaged: settings.ManagedBy},
+		}}, metav1.CreateOptions{})
+		return err
+	}
+	err := create()
+	for apierrors.IsAlreadyExists(err) {
+		// `go test` by hand has the id of the last run, whose namespace may be kept, or still going.
+		s.namespace = env.NamespaceFor(t.Name(), nth(t.Name()))
+		err = create()
+	}
 	s.must(err, "create namespace %s", s.namespace)
 	s.pods, err = podwatch.Start(s.ctx, kube, s.namespace)
 	s.must(err, "watch pods in %s", s.namespace)

@@ -171,7 +171,7 @@ func (s *scene) checkpointArmed(p *corev1.Pod) (*checkpoint, time.Duration) {
 		if !early {
 			return c, once
 		}
-		s.that(once <= env.CheckpointTimeout, "a checkpoint is ready before timers fire that were set for longer than E2E_CHECKPOINT_TIMEOUT", once)
+		s.that(once <= env.CheckpointTimeout.Duration, "a checkpoint is ready before timers fire that were set for longer than E2E_CHECKPOINT_TIMEOUT", once)
 	}
 }
 

@@ -57,7 +57,7 @@ func (s *scene) start(p *corev1.Pod) *corev1.Pod {
 func (s *scene) ready(p *corev1.Pod) *corev1.Pod {
 	s.Helper()
 	s.about(p)
-	err := wait.For(s.ctx, fmt.Sprintf("pod %s/%s to be Ready", p.Namespace, p.Name), env.PodTimeout, func(context.Context) (bool, string, error) {
+	err := wait.For(s.ctx, fmt.Sprintf("pod %s/%s to be Ready", p.Namespace, p.Name), env.PodTimeout.Duration, func(context.Context) (bool, string, error) {
 		now := s.pods.Get(p.UID)
 		return now != nil && pods.IsReady(now), pods.Describe(now), nil
 	}, wait.Every(look))
@@ -83,7 +83,7 @@ func (s *scene) checkpoint(p *corev1.Pod) *checkpoint {
 	s.Helper()
 	s.about(p)
 	c := &checkpoint{pod: p}
-	ctx, cancel := context.WithTimeout(s.ctx, env.CheckpointTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, env.CheckpointTimeout.Duration)
 	defer cancel()
 	begin := time.Now()
 	var err error
@@ -233,7 +233,7 @@ func (s *scene) remove(p *corev1.Pod) {
 	api := kube.CoreV1().Pods(p.Namespace)
 	err := api.Delete(s.ctx, p.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}})
 	s.must(err, "delete pod %s", p.Name)
-	err = wait.For(s.ctx, fmt.Sprintf("pod %s/%s to be gone", p.Namespace, p.Name), env.PodTimeout, func(context.Context) (bool, string, error) {
+	err = wait.For(s.ctx, fmt.Sprintf("pod %s/%s to be gone", p.Namespace, p.Name), env.PodTimeout.Duration, func(context.Context) (bool, string, error) {
 		now := s.pods.Get(p.UID)
 		return now == nil, pods.Describe(now), nil
 	}, wait.Every(look))
@@ -309,7 +309,7 @@ func (s *scene) reborn(r *restored) *corev1.Pod {
 		}
 	}()
 	var found *corev1.Pod
-	err := wait.For(s.ctx, fmt.Sprintf("a pod restored from %s to be Ready", r.from.pod.Name), env.RestoreTimeout, func(context.Context) (bool, string, error) {
+	err := wait.For(s.ctx, fmt.Sprintf("a pod restored from %s to be Ready", r.from.pod.Name), env.RestoreTimeout.Duration, func(context.Context) (bool, string, error) {
 		p, err := pods.Restored(r.from.pod.Name, r.others, s.pods.List())
 		state := fmt.Sprintf("%s; restore action %s", pods.Describe(p), action)
 		if err != nil {

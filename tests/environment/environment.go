@@ -2,44 +2,24 @@
 package environment
 
 import (
-	"context"
+	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 
-	"github.com/sethvargo/go-envconfig"
-
+	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
-// Environment is the checked environment of the suite.
+// Environment is what the file says, with the token.
 type Environment struct {
-	settings.TestSettings
-
-	Backend settings.Backend
-	// URL of the propagator, normalised.
-	URL   string
+	settings.TestFile
 	Token settings.Secret
-	// ClusterID is empty where NoCluster is set.
-	ClusterID string
-	// Registered says that this run's token has registered the cluster, so it may register others.
-	Registered bool
-	// NoCluster is why there is no cluster, and what to do about it. Then there is no kubeconfig and no image either.
-	NoCluster string
-	// Kubeconfig is a file, KubeContext a context in it.
-	Kubeconfig  string
-	KubeContext string
-
-	// ClusterName is the k3d cluster's, whose nodes are Docker containers of this machine; empty in a cluster that was
-	// there before (E2E_CLUSTER=existing).
-	ClusterName string
-
-	// OpenAPI is the file of the document that the exchanges are checked against; empty for none.
-	OpenAPI string
-
-	// ImageCounter may be empty in an existing cluster alone, which cannot be given an image.
-	ImageNginx, ImageCounter string
 }
 
 // Group is a set of tests that are run together; SUITE names one.
@@ -53,65 +33,55 @@ const (
 	Measure = settings.Measure
 )
 
-// variables are the environment as it is spelled. Everything is text, so that all problems are found at once.
-type variables struct {
-	settings.TestVariables
-
-	Backend     string `env:"E2E_BACKEND, default=local"`
-	URL         string `env:"CEDANA_URL"`
-	Token       string `env:"CEDANA_AUTH_TOKEN"`
-	ClusterID   string `env:"CLUSTER_ID"`
-	Registered  string `env:"E2E_REGISTERED, default=0"`
-	NoCluster   string `env:"E2E_NO_CLUSTER"`
-	Kubeconfig  string `env:"E2E_KUBECONFIG"`
-	KubeContext string `env:"E2E_KUBECONTEXT"`
-
-	Cluster      string `env:"E2E_CLUSTER, default=k3d"`
-	ClusterName  string `env:"CLUSTER_NAME"`
-	ImageNginx   string `env:"E2E_IMAGE_NGINX"`
-	ImageCounter string `env:"E2E_IMAGE_COUNTER"`
-	OpenAPI      string `env:"E2E_OPENAPI"`
-}
-
 // Remedy is the command that sets all of this.
 const Remedy = "go tool mage e2e"
 
-// Load reads the environment. Its error names everything that is missing or wrong, and the command that sets it.
-func Load(ctx context.Context) (*Environment, error) { return load(ctx, envconfig.OsLookuper()) }
+// Load reads the file that E2E_TEST_SETTINGS names, and without it the one that the last run with CLUSTER_NAME has left:
+// so `go test -tags e2e ./tests/e2e -run X` goes on with its cluster. Its error names the command that makes the file.
+func Load() (*Environment, error) { return load(os.Getenv) }
 
-func load(ctx context.Context, lookuper envconfig.Lookuper) (*Environment, error) {
-	var v variables
-	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &v, Lookuper: settings.NonEmpty(lookuper)}); err != nil {
-		return nil, fmt.Errorf("read environment: %w", err)
+func load(getenv func(string) string) (*Environment, error) {
+	path, err := file(getenv)
+	if err != nil {
+		return nil, fmt.Errorf("find the tests' settings: %w", err)
 	}
-	var c settings.Checker
-	e := &Environment{
-		TestSettings: v.Check(&c),
-		Backend:      settings.Backend(c.OneOf("E2E_BACKEND", v.Backend, string(settings.BackendLocal), string(settings.BackendLive))),
-		Token:        settings.Secret(c.Required("CEDANA_AUTH_TOKEN", v.Token, "<the token>")),
-		Registered:   c.Boolean("E2E_REGISTERED", v.Registered),
-		NoCluster:    v.NoCluster,
-		ClusterID:    v.ClusterID, Kubeconfig: v.Kubeconfig, KubeContext: v.KubeContext,
-		ImageNginx: v.ImageNginx, ImageCounter: v.ImageCounter, OpenAPI: v.OpenAPI,
+	e := &Environment{}
+	if e.TestFile, err = settings.ReadTestFile(path); err != nil {
+		return nil, fmt.Errorf("%w; the suite runs against a cluster with Cedana in it, which `%s` sets up: run that first", err, Remedy)
 	}
-	c.Required("E2E_RUN_ID", v.RunID, "1a2b3c4d")
-	if c.Required("CEDANA_URL", v.URL, settings.DefaultURL) != "" {
-		e.URL = c.URL("CEDANA_URL", v.URL)
-	}
-	if v.NoCluster == "" {
-		c.Required("CLUSTER_ID", v.ClusterID, "<the cluster's id>")
-		c.Required("E2E_KUBECONFIG", v.Kubeconfig, "/home/me/.kube/config")
-		c.Required("E2E_KUBECONTEXT", v.KubeContext, "k3d-cedana-e2e")
-		c.Required("E2E_IMAGE_NGINX", v.ImageNginx, "nginx:1")
-		if v.Cluster != "existing" {
-			c.Required("E2E_IMAGE_COUNTER", v.ImageCounter, "counter:1")
-			e.ClusterName = c.Required("CLUSTER_NAME", v.ClusterName, "cedana-e2e")
-		}
-	}
-	if len(c.Problems) > 0 {
-		return nil, fmt.Errorf("the suite runs against a cluster with Cedana in it, which `%s` sets up; run `%s` (%w)", Remedy, Remedy, c.Problems)
+	if e.Token, err = token(e.TestFile, settings.Secret(getenv("CEDANA_AUTH_TOKEN"))); err != nil {
+		return nil, fmt.Errorf("find the propagator's token: %w", err)
 	}
 	return e, nil
+}
+
+func file(getenv func(string) string) (string, error) {
+	if path := getenv(settings.TestFileVariable); path != "" {
+		return path, nil
+	}
+	home, err := settings.HomeDir(getenv("E2E_HOME"))
+	if err != nil {
+		return "", err
+	}
+	run := settings.Run{Home: home, ClusterName: cmp.Or(getenv("CLUSTER_NAME"), settings.DefaultClusterName)}
+	return filepath.Join(run.ClusterDir(), settings.TestFileName), nil
+}
+
+// token is the local propagator's own where that is remembered: a live one in a shell is not meant for it.
+func token(f settings.TestFile, given settings.Secret) (settings.Secret, error) {
+	if f.StateFile != "" {
+		st, err := state.Load(filepath.Dir(f.StateFile))
+		if err == nil && st.Token.Set() {
+			return st.Token.Secret, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	if !given.Set() {
+		return "", fmt.Errorf("CEDANA_AUTH_TOKEN is not set, and the %s backend at %s wants one", f.Backend, f.URL)
+	}
+	return given, nil
 }
 
 // NamespaceFor is the name of a test's namespace: the prefix, the test and the run, within a namespace's 63 characters.

@@ -1,115 +1,96 @@
 package environment
 
 import (
+	"encoding/json"
 	"fmt"
-	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
 
+	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
-var complete = map[string]string{
-	"CEDANA_URL":        "http://127.0.0.1:1324/v1",
-	"CEDANA_AUTH_TOKEN": "canary",
-	"CLUSTER_ID":        "7a3c1b9e-6a55-4bb0-9a40-0c2f1d3e4b5a",
-	"CLUSTER_NAME":      "cedana-e2e",
-	"E2E_KUBECONFIG":    "/home/e2e/kubeconfig",
-	"E2E_KUBECONTEXT":   "k3d-cedana-e2e",
-	"E2E_RUN_ID":        "1a2b3c4d",
-	"E2E_IMAGE_NGINX":   "nginx:1",
-	"E2E_IMAGE_COUNTER": "counter:1",
-}
-
-func with(changes map[string]string) envconfig.Lookuper {
-	env := maps.Clone(complete)
-	maps.Copy(env, changes)
-	return envconfig.MapLookuper(env)
-}
-
-func TestACompleteEnvironmentHasDefaultsForTheRest(t *testing.T) {
-	t.Parallel()
-	e, err := load(t.Context(), with(nil))
+// left is a home in which a run has left its file, and the variables that name it.
+func left(t *testing.T, change func(*settings.TestFile)) (dir string, variables map[string]string) {
+	t.Helper()
+	home := t.TempDir()
+	run := settings.Run{Home: home, ClusterName: "cedana-e2e"}
+	second := settings.Duration{Duration: time.Second}
+	f := settings.TestFile{
+		Tests: settings.Tests{
+			CedanaNamespace: "cedana-system", Namespace: "cedana-e2e", RuncRoot: "/run/r", Suite: Full,
+			PodTimeout: second, CheckpointTimeout: second, RestoreTimeout: second, ChaosTime: second, Cycles: 1, Samples: 1,
+		},
+		Backend: settings.BackendLive, URL: "https://ci.example", ClusterID: "c1", Kubeconfig: "/k", KubeContext: "c", ImageNginx: "nginx:1",
+		RunID: "1a2b3c4d", Artifacts: "/artifacts",
+	}
+	if change != nil {
+		change(&f)
+	}
+	data, err := json.Marshal(f)
 	require.NoError(t, err)
-	require.Equal(t, settings.BackendLocal, e.Backend)
-	require.Equal(t, "http://127.0.0.1:1324", e.URL)
-	require.Equal(t, "/run/containerd/runc/k8s.io", e.RuncRoot)
-	require.Equal(t, 2*time.Minute, e.RestoreTimeout)
-	require.Equal(t, Smoke, e.Suite)
-	require.Equal(t, 20, e.Cycles)
-	require.Equal(t, "cedana-e2e", e.ClusterName)
-	require.Equal(t, time.Minute, e.ChaosTime)
+	require.NoError(t, os.MkdirAll(run.ClusterDir(), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(run.ClusterDir(), settings.TestFileName), data, 0o600))
+	return run.ClusterDir(), map[string]string{"E2E_HOME": home}
+}
+
+func loaded(variables map[string]string) (*Environment, error) {
+	return load(func(name string) string { return variables[name] })
+}
+
+func TestTheFileOfTheLastRunIsFoundAndTheTokenComesBesideIt(t *testing.T) {
+	t.Parallel()
+	dir, variables := left(t, nil)
+	variables["CEDANA_AUTH_TOKEN"] = "canary"
+	e, err := loaded(variables)
+	require.NoError(t, err)
+	require.Equal(t, Full, e.Suite)
+	require.Equal(t, "https://ci.example", e.URL)
+	require.Equal(t, time.Second, e.PodTimeout.Duration)
+	require.EqualValues(t, "canary", e.Token)
 	require.NotContains(t, fmt.Sprintf("%+v", e), "canary")
-}
 
-func TestEverythingMissingIsInOneMessageWithTheCommandToRun(t *testing.T) {
-	t.Parallel()
-	_, err := load(t.Context(), envconfig.MapLookuper(map[string]string{"CLUSTER_ID": ""}))
-	require.ErrorContains(t, err, "run `go tool mage e2e`")
-	for name := range complete {
-		require.ErrorContains(t, err, name)
-	}
-}
-
-func TestWithoutAClusterOnlyThePropagatorIsWanted(t *testing.T) {
-	t.Parallel()
-	e, err := load(t.Context(), envconfig.MapLookuper(map[string]string{
-		"E2E_BACKEND": "live", "CEDANA_URL": "https://ci.example/v1", "CEDANA_AUTH_TOKEN": "canary", "E2E_RUN_ID": "1a2b3c4d",
-		"E2E_NO_CLUSTER": "no right to register one",
-	}))
+	named, err := loaded(map[string]string{settings.TestFileVariable: filepath.Join(dir, settings.TestFileName), "CEDANA_AUTH_TOKEN": "canary"})
 	require.NoError(t, err)
-	require.Equal(t, "no right to register one", e.NoCluster)
-	require.Empty(t, e.ClusterID)
-	require.False(t, e.Registered)
+	require.Equal(t, e, named)
 }
 
-func TestEverythingWrongIsInOneMessage(t *testing.T) {
+func TestTheLocalPropagatorsOwnTokenIsTaken(t *testing.T) {
 	t.Parallel()
-	bad := map[string]string{
-		"E2E_BACKEND": "remote", "CEDANA_URL": "ftp://x", "E2E_RUN_ID": "A B", "E2E_KEEP": "perhaps", "E2E_POD_TIMEOUT": "60",
-		"E2E_CHECKPOINT_TIMEOUT": "-1s", "SUITE": "everything", "E2E_CYCLES": "0", "E2E_SAMPLES": "few",
-		"SEED": "-1", "E2E_CHAOS_TIME": "long",
+	file := filepath.Join(t.TempDir(), state.File)
+	_, variables := left(t, func(f *settings.TestFile) { f.Backend, f.StateFile = settings.BackendLocal, file })
+	require.NoError(t, state.Update(filepath.Dir(file), func(s *state.State) { s.Token.Secret = "local" }))
+	for _, shell := range []string{"", "of-a-live-one"} {
+		variables["CEDANA_AUTH_TOKEN"] = shell
+		e, err := loaded(variables)
+		require.NoError(t, err)
+		require.EqualValues(t, "local", e.Token)
 	}
-	_, err := load(t.Context(), with(bad))
-	require.Error(t, err)
-	for name := range bad {
-		require.ErrorContains(t, err, name)
-	}
-	require.NotContains(t, err.Error(), "canary")
+}
+
+func TestWhatIsMissingIsSaidWithTheCommandToRun(t *testing.T) {
+	t.Parallel()
+	_, err := loaded(map[string]string{"E2E_HOME": t.TempDir()})
+	require.ErrorContains(t, err, "run that first")
+	require.ErrorContains(t, err, "`go tool mage e2e`")
+
+	_, variables := left(t, nil)
+	_, err = loaded(variables)
+	require.ErrorContains(t, err, "CEDANA_AUTH_TOKEN is not set")
 }
 
 func TestANamespaceNamesPrefixTestAndRun(t *testing.T) {
 	t.Parallel()
-	e := &Environment{TestSettings: settings.TestSettings{Namespace: "cedana-e2e", RunID: "1a2b3c4d"}}
+	e := &Environment{TestFile: settings.TestFile{Tests: settings.Tests{Namespace: "cedana-e2e"}, RunID: "1a2b3c4d"}}
 	require.Equal(t, "cedana-e2e-testrestore-two-pods-1a2b3c4d", e.NamespaceFor("TestRestore/two_pods", 1))
 	require.Equal(t, "cedana-e2e-testrestore-1a2b3c4d-2", e.NamespaceFor("TestRestore", 2))
-	long := &Environment{TestSettings: settings.TestSettings{Namespace: strings.Repeat("n", 24), RunID: strings.Repeat("r", 16)}}
+	long := &Environment{TestFile: settings.TestFile{Tests: settings.Tests{Namespace: strings.Repeat("n", 24)}, RunID: strings.Repeat("r", 16)}}
 	name := long.NamespaceFor("TestACheckpointOfAPodWhoseNameIsVeryLong", 12)
 	require.LessOrEqual(t, len(name), 63)
 	require.True(t, strings.HasSuffix(name, long.RunID+"-12"))
-}
-
-func TestASeedIsAsGivenAndElseAnotherForEachRun(t *testing.T) {
-	t.Parallel()
-	e, err := load(t.Context(), with(map[string]string{"SEED": "42"}))
-	require.NoError(t, err)
-	require.EqualValues(t, 42, e.Seed)
-	seeds := map[uint64]bool{}
-	for range 20 {
-		e, err := load(t.Context(), with(nil))
-		require.NoError(t, err)
-		seeds[e.Seed] = true
-	}
-	require.Greater(t, len(seeds), 1)
-}
-
-func TestAnExistingClusterHasNoMachinesOfOurs(t *testing.T) {
-	t.Parallel()
-	e, err := load(t.Context(), with(map[string]string{"E2E_CLUSTER": "existing", "CLUSTER_NAME": "eks"}))
-	require.NoError(t, err)
-	require.Empty(t, e.ClusterName)
 }

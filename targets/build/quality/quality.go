@@ -41,7 +41,7 @@ var modules = []module{
 // once the modules are there. Where no C compiler is to be had (the race detector links with one), the tests run
 // without it and it says so.
 func Test(ctx context.Context, con *console.Console) error {
-	s, err := settings.Load(ctx)
+	s, err := settings.Load()
 	if err != nil {
 		return err
 	}

@@ -141,11 +141,11 @@ func TestAJobOutlivesItsTargets(t *testing.T) {
 			for _, name := range deadlines {
 				t.Setenv(name, j.Env[name])
 			}
-			s, err := settings.Load(t.Context())
+			s, err := settings.Load()
 			require.NoError(t, err)
 			own := map[string]time.Duration{
-				"e2e":   s.ClusterTimeout + s.DeployTimeout + s.SuiteTimeout,
-				"clean": s.CleanTimeout, "doctor": settings.DoctorTimeout, "sweep": settings.SweepTimeout,
+				"e2e":   s.Cluster.Timeout + s.Deploy.Timeout + s.Suite.Timeout,
+				"clean": s.Cleanup.Timeout, "doctor": settings.DoctorTimeout, "sweep": settings.SweepTimeout,
 			}
 			sum := coldCompile
 			for _, step := range j.Steps {

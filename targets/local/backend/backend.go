@@ -54,6 +54,8 @@ type Options struct {
 	Network string
 	// Image is the stand-in's, whose name holds the hash of its content.
 	Image string
+	// Fault is what it breaks on purpose; empty means nothing.
+	Fault fault.Name
 	// Load puts Image into the engine. It is called when the engine does not have it.
 	Load func(ctx context.Context) error
 }
@@ -88,7 +90,7 @@ type Engine interface {
 // image, token and network is taken as it is; any other of this project is replaced, and its data kept. A container
 // or volume of the name that this project did not make is an error. On failure the last lines of the propagator's
 // log are in the error, and the container stays for a look; the next Ensure replaces it and `mage clean` removes it.
-func Ensure(ctx context.Context, con *console.Console, s *settings.Settings, o Options) (*Propagator, error) {
+func Ensure(ctx context.Context, con *console.Console, s settings.Run, o Options) (*Propagator, error) {
 	engine, err := docker.Connect(o.Host)
 	if err != nil {
 		return nil, err
@@ -121,7 +123,7 @@ func Ensure(ctx context.Context, con *console.Console, s *settings.Settings, o O
 }
 
 // ensureToken makes the token on first use and remembers it, with the engine, before anything is created.
-func ensureToken(s *settings.Settings, host string) (settings.Secret, error) {
+func ensureToken(s settings.Run, host string) (settings.Secret, error) {
 	var token settings.Secret
 	err := state.Update(s.ClusterDir(), func(st *state.State) {
 		st.Cluster, st.RunID = s.ClusterName, s.RunID
@@ -136,7 +138,7 @@ func ensureToken(s *settings.Settings, host string) (settings.Secret, error) {
 
 type backend struct {
 	engine   Engine
-	settings *settings.Settings
+	settings settings.Run
 	options  Options
 	token    settings.Secret
 	step     *console.Step
@@ -186,7 +188,7 @@ func (b *backend) unfit(ctx context.Context) (string, error) {
 
 // environment of the container. The regression is there when it is none, too, so that another one is seen.
 func (b *backend) environment() []string {
-	return []string{tokenEnv + "=" + b.token.Reveal(), fault.Variable + "=" + string(b.settings.Regression)}
+	return []string{tokenEnv + "=" + b.token.Reveal(), fault.Variable + "=" + string(b.options.Fault)}
 }
 
 // replace puts a new container in the place of the one there may be.

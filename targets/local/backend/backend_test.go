@@ -132,7 +132,7 @@ func newBackend(t *testing.T) (*backend, *engine) {
 	e := &engine{images: map[string]bool{"p:1": true, "p:2": true}, volumes: map[string]map[string]string{}, port: healthyServer(t, http.StatusOK)}
 	return &backend{
 		engine:   e,
-		settings: &settings.Settings{ClusterName: "a", RunID: "r1"},
+		settings: settings.Run{ClusterName: "a", RunID: "r1"},
 		options:  Options{Network: "k3d-a", Image: "p:1"},
 		token:    "hush",
 		step:     &console.Step{},
@@ -173,7 +173,7 @@ func TestAnUnfitPropagatorIsReplacedAndItsDataKept(t *testing.T) {
 		"another image":   func(b *backend, _ *engine) { b.options.Image = "p:2" },
 		"another network": func(b *backend, _ *engine) { b.options.Network = "k3d-b" },
 		"another token":   func(b *backend, _ *engine) { b.token = "other" },
-		"regression":      func(b *backend, _ *engine) { b.settings.Regression = fault.ColdStart },
+		"regression":      func(b *backend, _ *engine) { b.options.Fault = fault.ColdStart },
 		"stopped":         func(_ *backend, e *engine) { e.container.State = &container.State{Status: "exited"} },
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -195,11 +195,11 @@ func TestAPropagatorIsBrokenOnRequestAndWholeAgainAtTheSamePort(t *testing.T) {
 	b, e := newBackend(t)
 	require.NoError(t, b.ensure(t.Context(), &Propagator{}))
 	assert.Contains(t, e.container.Config.Env, "E2E_REGRESSION=")
-	b.settings.Regression = fault.ColdStart
+	b.options.Fault = fault.ColdStart
 	require.NoError(t, b.ensure(t.Context(), &Propagator{}))
 	assert.Contains(t, e.container.Config.Env, "E2E_REGRESSION=cold-start")
 	assert.Equal(t, e.port, e.container.HostConfig.PortBindings["1324/tcp"][0].HostPort)
-	b.settings.Regression = ""
+	b.options.Fault = ""
 	require.NoError(t, b.ensure(t.Context(), &Propagator{}))
 	assert.Contains(t, e.container.Config.Env, "E2E_REGRESSION=")
 }
@@ -263,7 +263,7 @@ func TestAPropagatorThatDoesNotGetHealthyIsReportedWithItsLastState(t *testing.T
 func TestTheTokenIsMadeOncePerCluster(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
-	a, b := &settings.Settings{Home: home, ClusterName: "a"}, &settings.Settings{Home: home, ClusterName: "b"}
+	a, b := settings.Run{Home: home, ClusterName: "a"}, settings.Run{Home: home, ClusterName: "b"}
 	first, err := ensureToken(a, "unix:///x")
 	require.NoError(t, err)
 	again, err := ensureToken(a, "unix:///x")
@@ -280,6 +280,6 @@ func TestTheTokenIsMadeOncePerCluster(t *testing.T) {
 
 func TestWhereNothingEverRanNoneIsFound(t *testing.T) {
 	t.Parallel()
-	_, err := Find(t.Context(), &settings.Settings{Home: t.TempDir(), ClusterName: "unit"})
+	_, err := Find(t.Context(), settings.Run{Home: t.TempDir(), ClusterName: "unit"})
 	require.ErrorIs(t, err, ErrNotFound)
 }

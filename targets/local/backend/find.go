@@ -18,7 +18,7 @@ var ErrNotFound = errors.New("no local propagator")
 
 // Find returns the cluster's propagator that an earlier run started, and changes nothing. Its error is [ErrNotFound]
 // where none runs.
-func Find(ctx context.Context, s *settings.Settings) (*Propagator, error) {
+func Find(ctx context.Context, s settings.Run) (*Propagator, error) {
 	name := Name(s.ClusterName)
 	st, err := state.Load(s.ClusterDir())
 	if errors.Is(err, fs.ErrNotExist) {

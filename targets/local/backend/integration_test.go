@@ -34,7 +34,7 @@ func TestARealPropagatorRunsAndKeepsItsData(t *testing.T) {
 	require.NoError(t, err)
 	said := &strings.Builder{}
 	con := console.New(said, said)
-	s := &settings.Settings{Home: t.TempDir(), ClusterName: "bck-" + strings.ToLower(rand.Text()[:8]), RunID: "test"}
+	s := settings.Run{Home: t.TempDir(), ClusterName: "bck-" + strings.ToLower(rand.Text()[:8]), RunID: "test"}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()

@@ -2,8 +2,10 @@ package sensitivity
 
 import (
 	"regexp"
+	"time"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 // Row says who has to notice a regression, and what has to be said then.
@@ -13,8 +15,8 @@ type Row struct {
 	Tests []string
 	// Names is what the failing test's output has to match, or nobody could tell from it what is wrong.
 	Names *regexp.Regexp
-	// Environment is over the run's own: shorter waits for what never comes.
-	Environment []string
+	// Change is of what the tests are given: shorter waits for what never comes.
+	Change func(*settings.TestFile)
 }
 
 // tests are names of top-level tests.
@@ -24,8 +26,8 @@ func says(pattern string) *regexp.Regexp { return regexp.MustCompile(pattern) }
 
 // Shorter waits, for what does not come at all.
 var (
-	shortCheckpoint = []string{"E2E_CHECKPOINT_TIMEOUT=5s"}
-	shortRestore    = []string{"E2E_RESTORE_TIMEOUT=6s"}
+	shortCheckpoint = func(f *settings.TestFile) { f.CheckpointTimeout.Duration = 5 * time.Second }
+	shortRestore    = func(f *settings.TestFile) { f.RestoreTimeout.Duration = 6 * time.Second }
 )
 
 // Catalogue has a row for each regression of package regression, in its order.

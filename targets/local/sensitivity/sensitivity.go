@@ -75,8 +75,8 @@ func (r Result) good() bool { return r.Verdict == Caught || r.Verdict == Green }
 
 // Run tries each regression that the settings choose. It prints the table to the console's data and leaves copies in
 // the artifacts. Its error names what was missed. Whatever happens, the propagator is whole afterwards.
-func Run(ctx context.Context, con *console.Console, s *settings.Settings, o Options) (err error) {
-	rows, err := choose(s.Regressions)
+func Run(ctx context.Context, con *console.Console, s *settings.Sensitivity, o Options) (err error) {
+	rows, err := choose(s.Pattern)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func choose(pattern string) ([]Row, error) {
 // trial is one run.
 type trial struct {
 	con      *console.Console
-	settings *settings.Settings
+	settings *settings.Sensitivity
 	options  Options
 	dir      string
 }
@@ -195,9 +195,12 @@ func (t trial) try(ctx context.Context, what string, name fault.Name, number int
 		report, err = t.options.Program.Run(ctx, suite.Pick{
 			Tests: row.Tests, Limit: pickLimit,
 			// A run id of its own: a namespace that is going cannot be made again.
-			Environment: append([]string{
-				fmt.Sprintf("E2E_RUN_ID=%sr%d", t.settings.RunID[:min(8, len(t.settings.RunID))], number), "E2E_ARTIFACTS=" + artifacts,
-			}, row.Environment...),
+			Change: func(f *settings.TestFile) {
+				f.RunID, f.Artifacts = fmt.Sprintf("%sr%d", t.settings.RunID[:min(8, len(t.settings.RunID))], number), artifacts
+				if row.Change != nil {
+					row.Change(f)
+				}
+			},
 		})
 		if err == nil {
 			step.Note("%s", report.Counts())

@@ -9,7 +9,6 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -71,11 +70,9 @@ func (s *stage) Switch(_ context.Context, name fault.Name) error {
 }
 
 func (s *stage) Run(_ context.Context, pick suite.Pick) (*suite.Report, error) {
-	for _, v := range pick.Environment {
-		if id, ok := strings.CutPrefix(v, "E2E_RUN_ID="); ok {
-			s.ids[id] = true
-		}
-	}
+	var given settings.TestFile
+	pick.Change(&given)
+	s.ids[given.RunID] = true
 	report := &suite.Report{}
 	for _, name := range pick.Tests {
 		result := &suite.Test{Name: name, Outcome: "passed"}
@@ -92,7 +89,7 @@ func try(t *testing.T, s *stage, only string) (table string, dir string, err err
 	s.ids = map[string]bool{}
 	var progress, data bytes.Buffer
 	dir = t.TempDir()
-	err = Run(t.Context(), console.New(&progress, &data), &settings.Settings{Artifacts: dir, RunID: "1a2b3c4d", Regressions: only},
+	err = Run(t.Context(), console.New(&progress, &data), &settings.Sensitivity{Run: settings.Run{Artifacts: dir, RunID: "1a2b3c4d"}, Pattern: only},
 		Options{Program: s, Switch: s.Switch})
 	return data.String(), filepath.Join(dir, artifactsDir), err
 }

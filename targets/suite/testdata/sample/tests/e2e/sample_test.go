@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 func TestPasses(t *testing.T) {
@@ -24,7 +26,7 @@ func TestFails(t *testing.T) {
 func TestSkipped(t *testing.T) { t.Skip("needs a second node: E2E_AGENTS=1") }
 
 func TestMeasures(t *testing.T) {
-	dir := filepath.Join(os.Getenv("E2E_ARTIFACTS"), "measured")
+	dir := filepath.Join(given(t).Artifacts, "measured")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -38,24 +40,26 @@ func TestLeaksTheToken(t *testing.T) {
 	token := os.Getenv("CEDANA_AUTH_TOKEN")
 	fmt.Println("printed", token)
 	fmt.Fprintln(os.Stderr, "printed", base64.StdEncoding.EncodeToString([]byte(token)))
-	path := filepath.Join(os.Getenv("E2E_ARTIFACTS"), "mine.txt")
+	path := filepath.Join(given(t).Artifacts, "mine.txt")
 	if err := os.WriteFile(path, []byte("written "+token), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Errorf("failed with %s", token)
 }
 
-func TestPrintsItsEnvironment(t *testing.T) {
-	for _, name := range []string{
-		"E2E_BACKEND", "CEDANA_URL", "CLUSTER_ID", "E2E_KUBECONFIG", "E2E_KUBECONTEXT", "NAMESPACE", "RUNC_ROOT",
-		"E2E_RUN_ID", "E2E_IMAGE_NGINX", "E2E_IMAGE_COUNTER", "E2E_NO_CLUSTER", "E2E_POD_TIMEOUT",
-	} {
-		t.Logf("%s=%s", name, os.Getenv(name))
+// given is what the tests are given.
+func given(t *testing.T) settings.TestFile {
+	f, err := settings.ReadTestFile(os.Getenv(settings.TestFileVariable))
+	if err != nil {
+		t.Fatal(err)
 	}
+	return f
 }
 
+func TestPrintsItsSettings(t *testing.T) { t.Logf("%+v", given(t)) }
+
 func TestSleeps(t *testing.T) {
-	path := filepath.Join(os.Getenv("E2E_ARTIFACTS"), "pid")
+	path := filepath.Join(given(t).Artifacts, "pid")
 	if err := os.WriteFile(path, fmt.Append(nil, os.Getpid()), 0o600); err != nil {
 		t.Fatal(err)
 	}

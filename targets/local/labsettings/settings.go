@@ -1,0 +1,43 @@
+// Package labsettings is what of the lab the environment decides.
+package labsettings
+
+import (
+	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// Settings are the lab's own.
+type Settings struct {
+	// Engine is which Docker engine is used: auto, system or private.
+	Engine string
+	// Node is what the node image is made of: auto, k3s or source.
+	Node string
+	// K3sImage is in place of the pinned official image, for the k3s node. Empty means that one.
+	K3sImage string
+	// Fault is what the stand-in breaks on purpose; empty means nothing.
+	Fault fault.Name
+}
+
+// Read is for [settings.Load].
+func (l *Settings) Read(v *settings.Variables, s *settings.Settings) {
+	v.Group("The lab: engine, node, stand-in")
+	l.Engine = v.OneOf(settings.Variable{Name: "E2E_ENGINE", Default: "auto", Doc: "Docker engine: `auto`, `system`, `private`"}, "auto", "system", "private")
+	l.Node = v.OneOf(settings.Variable{
+		Name: "E2E_NODE", Default: "auto", Doc: "node image: `auto`, `k3s` (the official image's binaries), `source` (compiled here)",
+	}, "auto", "k3s", "source")
+	l.K3sImage = v.Text(settings.Variable{
+		Name: "E2E_K3S_IMAGE", DefaultText: "pinned in the code", Example: "rancher/k3s:v1.34.1-k3s1", For: "`E2E_NODE=k3s`", Doc: "official k3s image",
+	})
+	broken := settings.Variable{
+		Name: fault.Variable, Example: string(fault.ColdStart), For: "local",
+		Doc: "breaks the stand-in in this one way, for a look by hand; unknown names and the live backend are refused",
+	}
+	name, err := fault.Parse(v.Text(broken))
+	switch {
+	case err != nil:
+		v.Problem(broken.Name, err.Error(), broken.Example)
+	case name != "" && s.Backend != settings.BackendLocal:
+		v.Problem(broken.Name, "breaks the local stand-in on purpose, and the backend is "+string(s.Backend), "<nothing>")
+	}
+	l.Fault = name
+}

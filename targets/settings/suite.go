@@ -1,0 +1,39 @@
+package settings
+
+import "time"
+
+// Suite is how the tests are run.
+type Suite struct {
+	Run
+	Propagator
+	ClusterID string
+	// Existing says that the cluster's nodes are not ours.
+	Existing bool
+	// Pattern is a `go test -run` pattern; Parallel is how many tests run side by side.
+	Pattern  string
+	Parallel int
+	// OpenAPIStrict makes drift from the OpenAPI document a failure on the live backend too.
+	OpenAPIStrict bool
+	// Timeout bounds the tests, without their compilation.
+	Timeout time.Duration
+	// Tests are handed to the tests as they are.
+	Tests Tests
+}
+
+// Sensitivity is how `mage sensitivity` runs.
+type Sensitivity struct {
+	Run
+	// Pattern chooses the faults to try, empty for all.
+	Pattern string
+}
+
+func readSuite(v *Variables) (Suite, Sensitivity) {
+	v.Group("Tests")
+	s := Suite{Tests: readTests(v)}
+	s.Pattern = v.Pattern(Variable{Name: "E2E_RUN", DefaultText: "all of the group", Example: "TestRestore", Doc: "`go test -run` pattern; picks tests whatever their group"})
+	s.Parallel = v.Number(Variable{Name: "E2E_PARALLEL", Default: "8", Doc: "tests side by side"}, 1, 64)
+	s.OpenAPIStrict = v.Bool(Variable{Name: "E2E_OPENAPI_STRICT", Doc: "`1`: drift that is not explained there fails on the live backend too"})
+	return s, Sensitivity{Pattern: v.Pattern(Variable{
+		Name: "E2E_REGRESSIONS", DefaultText: "all", Example: "restored|lost", For: "`sensitivity`", Doc: "pattern of the faults to try",
+	})}
+}

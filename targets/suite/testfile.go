@@ -1,0 +1,50 @@
+package suite
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
+	"github.com/cedana/cedana-e2e/targets/cluster/state"
+	"github.com/cedana/cedana-e2e/targets/settings"
+)
+
+// testFile is what the tests are given.
+func testFile(s *settings.Suite, opts Options) settings.TestFile {
+	f := settings.TestFile{
+		Tests: s.Tests, Backend: s.Backend, URL: opts.URL, ClusterID: opts.ClusterID, Registered: opts.Registered, NoCluster: opts.NoCluster,
+		RunID: s.RunID, Artifacts: filepath.Join(s.Artifacts, testsDir),
+	}
+	if s.Backend == settings.BackendLocal {
+		f.StateFile = filepath.Join(s.ClusterDir(), state.File)
+	}
+	if opts.NoCluster != "" {
+		return f
+	}
+	f.Kubeconfig, f.KubeContext, f.ImageNginx, f.ImageCounter = opts.Kubeconfig, opts.Context, opts.Nginx, opts.Counter
+	if !s.Existing {
+		f.ClusterName = s.ClusterName
+	}
+	return f
+}
+
+// writeTestFile writes what is for this user alone: there is no token in it, and the file says where one is.
+func writeTestFile(path string, f settings.TestFile) error {
+	data, err := json.MarshalIndent(f, "", "  ")
+	if err == nil {
+		err = atomicfile.Write(path, append(data, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write the tests' settings: %w", err)
+	}
+	return nil
+}
+
+// environment is this process's with the file's path and the token. A token in a file would outlive a run that is
+// killed, and a file that is removed could not be used by hand; in the environment only this user's processes and
+// root can see it, as in a file of mode 0600, and it ends with the process.
+func environment(opts Options, file string) []string {
+	return append(os.Environ(), settings.TestFileVariable+"="+file, "CEDANA_AUTH_TOKEN="+opts.Token.Reveal())
+}
