@@ -118,6 +118,16 @@ func (s *scene) after(p *corev1.Pod, m *moments) {
 	s.intact(m.last)
 }
 
+// briefly checks that a counter was never held still for long.
+func (s *scene) briefly(m *moments) {
+	s.Helper()
+	// A dump takes a hundredth of this; a starved machine was seen to take half.
+	const still = 10 * time.Second
+	for _, pause := range m.last.Pauses {
+		s.that(pause.Length() < still, fmt.Sprintf("the source of a checkpoint stands still for less than %s", still), pause.Length())
+	}
+}
+
 // survived checks that a counter is the one that was checkpointed, gone on from the moment of its checkpoint: not a
 // fresh start, no older and no later state, and running.
 func (s *scene) survived(r *restored, m *moments) report.State {

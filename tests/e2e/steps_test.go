@@ -81,6 +81,17 @@ type checkpoint struct {
 // deprecated, and that is checked too.
 func (s *scene) checkpoint(p *corev1.Pod) *checkpoint {
 	s.Helper()
+	return s.take(p, string(p.UID))
+}
+
+// checkpointByName is checkpoint, but asks for it by the name and the namespace of the pod alone.
+func (s *scene) checkpointByName(p *corev1.Pod) *checkpoint {
+	s.Helper()
+	return s.take(p, "")
+}
+
+func (s *scene) take(p *corev1.Pod, uid string) *checkpoint {
+	s.Helper()
 	s.about(p)
 	c := &checkpoint{pod: p}
 	ctx, cancel := context.WithTimeout(s.ctx, env.CheckpointTimeout.Duration)
@@ -88,7 +99,7 @@ func (s *scene) checkpoint(p *corev1.Pod) *checkpoint {
 	begin := time.Now()
 	var err error
 	c.action, err = s.api.CheckpointPod(ctx, propagator.CheckpointPodRequest{
-		PodID: string(p.UID), PodName: p.Name, Namespace: p.Namespace, ClusterID: env.ClusterID,
+		PodID: uid, PodName: p.Name, Namespace: p.Namespace, ClusterID: env.ClusterID,
 		Kind: propagator.KindSimple, Reason: propagator.ReasonManual, RuncRoot: env.RuncRoot,
 	})
 	if c.action != "" {

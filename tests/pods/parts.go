@@ -61,6 +61,16 @@ func Probes(port int32, startup, readiness, liveness string) Option {
 	}
 }
 
+// Declared makes the pod one that Cedana restores when it is created, from the newest checkpoint that the last container
+// names.
+func Declared(checkpoint string) Option {
+	return func(p *corev1.Pod) {
+		class := "cedana"
+		p.Spec.RuntimeClassName = &class
+		Env("CEDANA_CHECKPOINT", checkpoint)(p)
+	}
+}
+
 // LongRunning are the containers that run as long as the pod: its sidecars and its containers proper.
 func LongRunning(p *corev1.Pod) []corev1.Container {
 	var all []corev1.Container

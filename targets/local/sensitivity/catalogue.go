@@ -11,7 +11,7 @@ import (
 // Row says who has to notice a regression, and what has to be said then.
 type Row struct {
 	Regression fault.Name
-	// Tests are the smallest part of the suite that should notice.
+	// Tests are the smallest part of the suite that should notice: each of them has to.
 	Tests []string
 	// Names is what the failing test's output has to match, or nobody could tell from it what is wrong.
 	Names *regexp.Regexp
@@ -21,6 +21,9 @@ type Row struct {
 
 // tests are names of top-level tests.
 func tests(names ...string) []string { return names }
+
+// declarative are the tests of declarative restore, each of which has to notice what is wrong with any restore or source.
+var declarative = tests("TestDeclarativeSameName", "TestDeclarativeByName", "TestDeclarativeScaleUp")
 
 func says(pattern string) *regexp.Regexp { return regexp.MustCompile(pattern) }
 
@@ -32,8 +35,8 @@ var (
 
 // Catalogue has a row for each regression of package regression, in its order.
 var Catalogue = []Row{
-	{fault.ColdStart, tests("TestRestoreCounter"), says(`expected: the nonce in memory \(another one is another process, started anew\)`), nil},
-	{fault.OlderCheckpoint, tests("TestRestoreOlderCheckpoint"), says(`expected: the count is at least \d+|the pod goes on from the moment of its checkpoint`), nil},
+	{fault.ColdStart, append(tests("TestRestoreCounter"), declarative...), says(`expected: the nonce in memory \(another one is another process, started anew\)`), nil},
+	{fault.OlderCheckpoint, append(tests("TestRestoreOlderCheckpoint"), declarative...), says(`expected: the count is at least \d+|the pod goes on from the moment of its checkpoint`), nil},
 	{fault.OtherPod, tests("TestPodNamePrefixes"), says(`expected: the nonce in memory is that of twin, port \d+\s+seen: +that of twin-`), nil},
 	{fault.FirstGeneration, tests("TestRestoreThreeGenerations"), says(`expected: the count is at least \d+|the pod goes on from the moment of its checkpoint`), nil},
 	{fault.OneContainerCold, tests("TestRestoreTwoContainers"), says(`(?s)expected: the nonce in memory .*seen of the restored pod, port 8081`), nil},
@@ -51,8 +54,10 @@ var Catalogue = []Row{
 	{fault.ArchiveTruncated, tests("TestRestoreEmptyDir"), says(`restore pod counter: .*(unexpected EOF|is damaged)`), nil},
 	{fault.ReadyBeforeStored, tests("TestRestoreEmptyDir"), says(`restore pod counter: .*fetch checkpoint.*(no such file|not found)`), nil},
 	{fault.SourceFrozen, tests("TestCheckpoint"), says(`(?s)expected: pod counter answers on port 8080: GET /state.*seen of the original after its checkpoint`), nil},
-	{fault.SourceKilled, tests("TestCheckpoint"), says(`(?s)expected: (pod counter answers on port 8080: GET /state|the nonce in memory).*seen of the original after its checkpoint`), nil},
-	{fault.SourceFrozenLong, tests("TestCheckpoint"), says(`expected: the source of a checkpoint stands still for less than 10s`), nil},
+	{fault.SourceKilled, append(tests("TestCheckpoint"), declarative...), says(`(?s)expected: (pod counter answers on port 8080: GET /state|the nonce in memory).*seen of the original after its checkpoint`), nil},
+	{fault.SourceFrozenLong, append(tests("TestCheckpoint"), declarative...), says(`expected: the source of a checkpoint stands still for less than 10s`), nil},
+	{fault.SourceStopped, tests("TestDeclarativeScaleUp"), says(`expected: (the source of a checkpoint stands still for less than 10s|pod \S+ stays Ready with 0 restarts)|(?s)expected: pod \S+ answers on port 8080: GET /state.*seen of the original after its checkpoint`), nil},
+	{fault.NameIgnored, tests("TestDeclarativeByName"), says(`expected: the nonce in memory is that of counter, port 8080\s+seen: +that of other, port 8080`), nil},
 	{fault.AnyRuncRoot, tests("TestCheckpointOfAnotherRuncRoot"), says(`expected: a checkpoint of pod nginx with runc root /run/no-runc-root ends in error`), nil},
 	{fault.WrongNode, tests("TestRestoreSpecification"), says(`lost: .*node selector`), nil},
 	{fault.NodeMisreported, tests("TestRestoreEmptyDir"), says(`expected: the node of restore action`), nil},

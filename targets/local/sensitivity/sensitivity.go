@@ -44,9 +44,9 @@ const (
 type Verdict string
 
 const (
-	// Caught means that a test failed and said what is wrong.
+	// Caught means that every test failed and said what is wrong.
 	Caught Verdict = "caught"
-	// Missed means that every test passed.
+	// Missed means that a test passed.
 	Missed Verdict = "MISSED"
 	// Unnamed means that a test failed without saying what is wrong.
 	Unnamed Verdict = "UNNAMED"
@@ -171,15 +171,31 @@ func (t trial) row(ctx context.Context, number int, row Row) Result {
 		r.Verdict, r.Message = Broken, oneLine(err.Error())
 		return r
 	}
-	r.Verdict, r.Message = Missed, "every test passed"
-	for _, failed := range report.Failed() {
-		if row.Names.MatchString(failed.Output) {
-			r.Verdict, r.Test, r.Message = Caught, failed.Name, said(failed, row.Names)
-			return r
+	for i, name := range row.Tests {
+		verdict, test, message := judge(report, name, row.Names)
+		if i == 0 || verdict != Caught {
+			r.Verdict, r.Test, r.Message = verdict, test, message
 		}
-		r.Verdict, r.Test, r.Message = Unnamed, failed.Name, said(failed, nil)
+		if verdict != Caught {
+			break
+		}
 	}
 	return r
+}
+
+// judge says what one test of a row, or a subtest of it, made of the fault.
+func judge(report *suite.Report, name string, names *regexp.Regexp) (verdict Verdict, test, message string) {
+	verdict, test, message = Missed, name, "the test passed"
+	for _, failed := range report.Failed() {
+		if failed.Name != name && !strings.HasPrefix(failed.Name, name+"/") {
+			continue
+		}
+		if names.MatchString(failed.Output) {
+			return Caught, failed.Name, said(failed, names)
+		}
+		verdict, test, message = Unnamed, failed.Name, said(failed, nil)
+	}
+	return verdict, test, message
 }
 
 func (t trial) try(ctx context.Context, what string, name fault.Name, number int, row Row) (report *suite.Report, err error) {

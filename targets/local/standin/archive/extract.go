@@ -33,6 +33,19 @@ func Delete(dir string, names []string) error {
 	return nil
 }
 
+// Empty removes all that is in dir.
+func Empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("empty %s: %w", dir, err)
+	}
+	names := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return Delete(dir, names)
+}
+
 // Extract lays a tar that Tree or Diff wrote over dir, with owners, modes, times and attributes. Nothing is written
 // outside dir, whatever links the tar or dir hold.
 func Extract(dir string, r io.Reader) error {

@@ -143,3 +143,18 @@ func TestAFileThatShrinksIsAnError(t *testing.T) {
 	err := w.add("f", filepath.Join(dir, "f"), &stat)
 	require.True(t, errors.Is(err, io.EOF), "%v", err)
 }
+
+func TestAnEmptiedDirectoryIsThereAndHasNothing(t *testing.T) {
+	t.Parallel()
+	dir, outside := t.TempDir(), t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(outside, "kept"), nil, 0o600))
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "a", "b"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "f"), nil, 0o600))
+	require.NoError(t, os.Symlink(outside, filepath.Join(dir, "link")))
+	require.NoError(t, Empty(dir))
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, entries)
+	require.FileExists(t, filepath.Join(outside, "kept"))
+	require.Error(t, Empty(filepath.Join(dir, "none")))
+}

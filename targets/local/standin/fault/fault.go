@@ -57,6 +57,8 @@ const (
 	SourceFrozen         Name = "source-frozen"
 	SourceKilled         Name = "source-killed"
 	SourceFrozenLong     Name = "source-frozen-long"
+	SourceStopped        Name = "source-stopped-by-restore"
+	NameIgnored          Name = "checkpoint-name-ignored"
 	AnyRuncRoot          Name = "any-runc-root"
 	WrongNode            Name = "wrong-node"
 	NodeMisreported      Name = "node-misreported"
@@ -106,6 +108,8 @@ var all = []Regression{
 	{SourceFrozen, Helper, "the source pod stays frozen after its checkpoint"},
 	{SourceKilled, Helper, "the source pod's processes are killed after their checkpoint"},
 	{SourceFrozenLong, Helper, "the source pod stays frozen for 12 s after its checkpoint"},
+	{SourceStopped, Runtime, "a restore by a declared name stops the other containers of that name on its node for 12 s"},
+	{NameIgnored, Propagator, "a restore by a declared name takes the newest checkpoint, whatever its name"},
 	{AnyRuncRoot, Helper, "a checkpoint with a runc root that is not containerd's is taken all the same"},
 	{WrongNode, Manager, "a restored pod ignores its node selector and goes to another node"},
 	{NodeMisreported, Propagator, "a restore action names a node that its pod is not on"},

@@ -100,7 +100,7 @@ func decodePod(request *work.Checkpoint) (*corev1.Pod, error) {
 // result: each such call would cost the propagator a write to its disk, and the caller that time.
 func (h *Helper) upload(ctx context.Context, w *work.Work, how options, pod *corev1.Pod, d *Dumped, frozen time.Duration) (work.ContainerCheckpoint, error) {
 	result := work.ContainerCheckpoint{
-		Container: d.Name, GPU: "none", Platform: "linux/" + h.tools.Arch,
+		Container: d.Name, Name: d.Declared, GPU: "none", Platform: "linux/" + h.tools.Arch,
 		Path: path.Join(how.directory, w.ActionID, d.Name+how.compression.Extension()),
 	}
 	if err := describe(d, pod); err != nil {

@@ -7,11 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/declared"
 )
 
 // Annotations that containerd's CRI plugin puts on every container.
@@ -25,13 +28,15 @@ const (
 
 // Container is a running container of a pod, as runc knows it.
 type Container struct {
-	ID      string
-	Name    string
-	Image   string
-	Pid     int
-	Bundle  string
-	Created time.Time
-	Freezer Freezer
+	ID   string
+	Name string
+	// Declared is the name that the container declares for its checkpoints; empty when it declares none.
+	Declared string
+	Image    string
+	Pid      int
+	Bundle   string
+	Created  time.Time
+	Freezer  Freezer
 }
 
 // runcState is the part of runc's state.json that is of use here.
@@ -106,6 +111,35 @@ func readContainer(root, id, uid string) (*Container, error) {
 	}, nil
 }
 
+// readDeclared fills in the names that containers declare for their checkpoints.
+func readDeclared(containers []Container) error {
+	for i := range containers {
+		c := &containers[i]
+		var err error
+		if c.Declared, err = declaredName(c.Bundle); err != nil {
+			return fmt.Errorf("container %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+// declaredName is the checkpoint's name in the environment of a bundle's process.
+func declaredName(bundle string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(bundle, "config.json"))
+	if err != nil {
+		return "", fmt.Errorf("read bundle: %w", err)
+	}
+	var config struct {
+		Process struct {
+			Env []string `json:"env"`
+		} `json:"process"`
+	}
+	if err := json.Unmarshal(data, &config); err != nil {
+		return "", fmt.Errorf("read bundle %s: %w", bundle, err)
+	}
+	return declared.Name(config.Process.Env), nil
+}
+
 // alive reports whether a process is there and no zombie.
 func alive(pid int) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -158,8 +192,9 @@ func longRunning(pod *corev1.Pod) []string {
 }
 
 // ownedVolumes says which emptyDir volumes go into whose archive: each into that of the first container that mounts it,
-// which is also the first to be restored.
-func ownedVolumes(pod *corev1.Pod) map[string][]string {
+// which is also the first to be restored. Where only some containers declare a checkpoint, a restore of a declared pod
+// restores those alone: then the first of them that mounts it has it too.
+func ownedVolumes(pod *corev1.Pod, declaring []string) map[string][]string {
 	owned := map[string][]string{}
 	if pod == nil {
 		return owned
@@ -172,11 +207,24 @@ func ownedVolumes(pod *corev1.Pod) map[string][]string {
 		if v.EmptyDir == nil {
 			continue
 		}
-		if owner := firstToMount(v.Name, longRunning(pod), mounts); owner != "" {
-			owned[owner] = append(owned[owner], v.Name)
+		for _, group := range [][]string{longRunning(pod), declaring} {
+			if owner := firstToMount(v.Name, group, mounts); owner != "" && !slices.Contains(owned[owner], v.Name) {
+				owned[owner] = append(owned[owner], v.Name)
+			}
 		}
 	}
 	return owned
+}
+
+// declaring names the containers that declare a checkpoint, in their order.
+func declaring(containers []Container) []string {
+	var names []string
+	for _, c := range containers {
+		if c.Declared != "" {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 func firstToMount(volume string, containers []string, mounts map[string][]corev1.VolumeMount) string {

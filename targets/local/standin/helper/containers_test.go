@@ -136,8 +136,25 @@ func TestAVolumeIsOwnedByTheFirstContainerThatMountsIt(t *testing.T) {
 		{Name: "both", VolumeSource: empty}, {Name: "late", VolumeSource: empty}, {Name: "nobodys", VolumeSource: empty},
 		{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}},
 	}
-	require.Equal(t, map[string][]string{"a": {"both"}, "b": {"late"}}, ownedVolumes(p))
-	require.Empty(t, ownedVolumes(nil))
+	require.Equal(t, map[string][]string{"a": {"both"}, "b": {"late"}}, ownedVolumes(p, nil))
+	require.Equal(t, map[string][]string{"a": {"both"}, "b": {"late"}}, ownedVolumes(p, []string{"a", "b"}))
+	require.Equal(t, map[string][]string{"a": {"both"}, "b": {"both", "late"}}, ownedVolumes(p, []string{"b"}), "b may be restored without a")
+	require.Empty(t, ownedVolumes(nil, nil))
+}
+
+func TestTheNameOfACheckpointIsThatOfTheContainersProcess(t *testing.T) {
+	t.Parallel()
+	bundle := func(environment string) string {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"process":{"env":[`+environment+`]}}`), 0o600))
+		return dir
+	}
+	containers := []Container{{Name: "a", Bundle: bundle(`"A=1"`)}, {Name: "b", Bundle: bundle(`"A=1","CEDANA_CHECKPOINT=jobs"`)}}
+	require.NoError(t, readDeclared(containers))
+	require.Empty(t, containers[0].Declared)
+	require.Equal(t, "jobs", containers[1].Declared)
+	require.Equal(t, []string{"b"}, declaring(containers))
+	require.ErrorContains(t, readDeclared([]Container{{Name: "c", Bundle: t.TempDir()}}), "container c")
 }
 
 func TestOldAndNewCgroupsHaveAFreezer(t *testing.T) {

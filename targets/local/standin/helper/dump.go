@@ -57,7 +57,11 @@ func (h *Helper) dumpPod(ctx context.Context, r DumpRequest) (_ []*Dumped, froze
 		}
 		return nil, 0, err
 	}
-	volumes := ownedVolumes(r.Pod)
+	if err := readDeclared(containers); err != nil {
+		return nil, 0, err
+	}
+	named := declaring(containers)
+	volumes := ownedVolumes(r.Pod, named)
 	var all []*Dumped
 	for _, c := range containers {
 		d := &Dumped{Container: c, Checkpoint: archive.Checkpoint{Dir: filepath.Join(r.Dir, c.Name)}}
@@ -98,7 +102,8 @@ func (h *Helper) dumpPod(ctx context.Context, r DumpRequest) (_ []*Dumped, froze
 		group.Go(func() error {
 			start := time.Now()
 			defer func() { d.files = time.Since(start) }()
-			return copyFiles(d, r.PodUID, volumes[d.Name], i == 0)
+			// The pod's shared memory goes with its volumes.
+			return copyFiles(d, r.PodUID, volumes[d.Name], i == 0 || len(named) > 0 && d.Name == named[0])
 		})
 	}
 	return all, 0, group.Wait()

@@ -85,7 +85,7 @@ func run(ctx context.Context, env Environment, config *rest.Config, seams Seams)
 	}
 	m := &manager{
 		api: api, queue: queue, reporter: newReporter(env.ClusterID, api.SyncCluster),
-		restorer: &restorer{parts}, follower: f,
+		restorer: &restorer{parts}, follower: f, events: eventAPI{kubernetes},
 		pods:  informer(kubernetes, "pods", &corev1.Pod{}),
 		nodes: informer(kubernetes, "nodes", &corev1.Node{}),
 	}
@@ -99,6 +99,7 @@ type manager struct {
 	reporter    *reporter
 	restorer    *restorer
 	follower    *follower
+	events      events
 	pods, nodes cache.SharedIndexInformer
 }
 
@@ -121,8 +122,16 @@ func (m *manager) run(ctx context.Context, ready *health.Server, url string) err
 		}
 		ready.Ok()
 	}
-	m.queue.Serve(ctx, polled, m.restorer.do)
+	m.queue.Serve(ctx, polled, m.do)
 	return nil
+}
+
+// do is one unit of work from start to result.
+func (m *manager) do(ctx context.Context, w *work.Work) worker.Outcome {
+	if w.Kind == work.KindEvent && w.Event != nil {
+		return tell(ctx, m.events, w)
+	}
+	return m.restorer.do(ctx, w)
 }
 
 func (m *manager) handlers() error {

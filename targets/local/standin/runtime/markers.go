@@ -60,7 +60,11 @@ func (m markers) once(kind, name string, do func() error) error {
 // The kinds of marker.
 const (
 	kindContainer = "container"
-	kindFailed    = "failed"
-	kindVolume    = "volume"
-	kindShm       = "shm"
+	// kindCold is of a container that declares a checkpoint and was started afresh, for want of one.
+	kindCold = "cold"
+	// kindNamed has, by a declared name, the checkpoint that the pod's containers are restored from.
+	kindNamed  = "named"
+	kindFailed = "failed"
+	kindVolume = "volume"
+	kindShm    = "shm"
 )

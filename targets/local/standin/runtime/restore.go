@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,8 +62,9 @@ func (s Seams) restore() Restore {
 type restorer struct{ recreate Recreate }
 
 // restore puts a container in place of `create` from its checkpoint. cold means that the container was restored before
-// and is to be started as any other: a restart starts afresh. After a failure it fails again at once: the restore has
-// been reported as failed, and must not succeed behind that.
+// and is to be started as any other: a restart starts afresh. A restore that was asked for of the propagator fails again at
+// once after a failure: it has been reported as failed, and must not succeed behind that. A declared one is tried again
+// as often as the kubelet tries.
 func (r restorer) restore(ctx context.Context, in Invocation, t Target) (cold bool, err error) {
 	marks := markersOf(t.PodUID)
 	if _, restored, err := marks.has(kindContainer, t.Container); restored || err != nil {
@@ -78,18 +80,14 @@ func (r restorer) restore(ctx context.Context, in Invocation, t Target) (cold bo
 		return false, nil
 	}
 	err = fmt.Errorf("restore container %s from checkpoint %s: %w", t.Container, t.Checkpoint, err)
+	if t.Name != "" {
+		return false, err
+	}
 	return false, errors.Join(err, marks.set(kindFailed, t.Container, err.Error()), report(ctx, t, err))
 }
 
 func (r restorer) restoreOnce(ctx context.Context, in Invocation, t Target, marks markers) (err error) {
-	config, err := layout.LoadConfig(layout.ConfigFile)
-	if err != nil {
-		return err
-	}
-	if err := config.Trust(); err != nil {
-		return err
-	}
-	source, err := worker.New(config.URL, settings.Secret(config.Token), work.RoleHelper, config.ClusterID, config.Node)
+	source, err := connect(nil)
 	if err != nil {
 		return err
 	}
@@ -103,6 +101,9 @@ func (r restorer) restoreOnce(ctx context.Context, in Invocation, t Target, mark
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	checkpoint, err := fetch(ctx, source, t, filepath.Join(dir, "archive"))
 	if err != nil {
+		return err
+	}
+	if err := t.settle(marks); err != nil {
 		return err
 	}
 	if err := layFiles(t, checkpoint, marks); err != nil {
@@ -124,6 +125,18 @@ func (r restorer) restoreOnce(ctx context.Context, in Invocation, t Target, mark
 	return layout.WriteFile(filepath.Join(layout.StartedDir, in.ID), nil, 0o600)
 }
 
+// connect is the propagator as the node's helper knows it.
+func connect(through http.RoundTripper) (*worker.Client, error) {
+	config, err := layout.LoadConfig(layout.ConfigFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := config.Trust(); err != nil {
+		return nil, err
+	}
+	return worker.New(config.URL, settings.Secret(config.Token), work.RoleHelper, config.ClusterID, config.Node, worker.WithTransport(through))
+}
+
 // fetch downloads the container's archive and unpacks it into dir; nothing of it is used before its checksum is right.
 func fetch(ctx context.Context, source *worker.Client, t Target, dir string) (checkpoint archive.Checkpoint, err error) {
 	err = worker.Retry(ctx, "fetch of checkpoint "+t.Checkpoint, func() (err error) {
@@ -139,7 +152,7 @@ func fetch(ctx context.Context, source *worker.Client, t Target, dir string) (ch
 var errNotInCheckpoint = errors.New("the checkpoint has no such container")
 
 func fetchOnce(ctx context.Context, source *worker.Client, t Target, dir string) (c archive.Checkpoint, err error) {
-	manifest, err := source.Manifest(ctx, t.Checkpoint)
+	manifest, err := source.Manifest(ctx, t.Checkpoint, t.Namespace)
 	if err != nil {
 		return c, err
 	}
@@ -199,7 +212,12 @@ func layFiles(t Target, c archive.Checkpoint, marks markers) error {
 	}
 	for _, volume := range volumes {
 		err := marks.once(kindVolume, volume, func() error {
-			return extract(c.Path(archive.VolumeTar(volume)), layout.EmptyDir(t.PodUID, volume))
+			dir := layout.EmptyDir(t.PodUID, volume)
+			// The init containers of a pod that was not made for a restore have run, and may have written to it.
+			if err := archive.Empty(dir); err != nil {
+				return err
+			}
+			return extract(c.Path(archive.VolumeTar(volume)), dir)
 		})
 		if err != nil {
 			return fmt.Errorf("restore emptyDir volume %s: %w", volume, err)

@@ -1,5 +1,6 @@
-// Package runtime is the stand-in under the name runc: the node's runc, except that the container of a pod that names a
-// checkpoint is restored from it when it is created.
+// Package runtime is the stand-in under the name runc: the node's runc, except that a container that names a checkpoint
+// is restored from it when it is created. The manager names one by its action, in an annotation of the pod that it makes;
+// a container names one itself in its environment (package declared), whoever makes its pod.
 package runtime
 
 import (
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cedana/cedana-e2e/targets/local/standin/declared"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 )
@@ -22,12 +24,15 @@ const (
 	annotationType   = "io.kubernetes.cri.container-type"
 	annotationName   = "io.kubernetes.cri.container-name"
 	annotationPodUID = "io.kubernetes.cri.sandbox-uid"
+	annotationPod    = "io.kubernetes.cri.sandbox-name"
+	annotationSpace  = "io.kubernetes.cri.sandbox-namespace"
 	typeContainer    = "container"
 )
 
 // Seams are where something can be put around the parts of the wrapper; the zero value puts nothing. Each is given a
 // part and returns what to use in its place.
 type Seams struct {
+	Choose   func(Choose) Choose
 	Restore  func(Restore) Restore
 	Recreate func(Recreate) Recreate
 }
@@ -47,13 +52,26 @@ func Main(ctx context.Context, args []string, seams Seams) error {
 			return fail(in, err)
 		}
 		if target != nil {
-			cold, err := seams.restore()(ctx, in, *target)
+			cold, err := create(ctx, in, *target, seams)
 			if !cold {
 				return fail(in, err)
 			}
 		}
 	}
 	return become(args)
+}
+
+// create is a container's `create`: its restore, unless it is cold.
+func create(ctx context.Context, in Invocation, t Target, seams Seams) (cold bool, err error) {
+	if t.Name != "" {
+		if err := seams.choose()(ctx, &t, nil); err != nil {
+			return false, fmt.Errorf("restore container %s from the newest checkpoint of the name %q: %w", t.Container, t.Name, err)
+		}
+		if t.Checkpoint == "" {
+			return true, nil
+		}
+	}
+	return seams.restore()(ctx, in, t)
 }
 
 // become replaces this process by the node's runc; it returns only on failure.
@@ -76,12 +94,17 @@ func realRunc() (string, error) {
 
 // Target says which checkpoint a container is to be restored from.
 type Target struct {
-	Container  string
-	PodUID     string
-	Checkpoint string // the checkpoint action
+	Container string
+	PodUID    string
+	Pod       string
+	Namespace string
+	// Checkpoint is the checkpoint action; empty as long as only Name is known.
+	Checkpoint string
 	Restore    string // the restore action, for reports; may be empty
-	Bundle     string
-	Rootfs     string
+	// Name is the checkpoint's name that the container declares; empty when an annotation names the action.
+	Name   string
+	Bundle string
+	Rootfs string
 	// Annotations are all of the container's, which has those of its pod.
 	Annotations map[string]string
 }
@@ -96,6 +119,9 @@ func readTarget(bundle string) (*Target, error) {
 		Root struct {
 			Path string `json:"path"`
 		} `json:"root"`
+		Process struct {
+			Env []string `json:"env"`
+		} `json:"process"`
 		Annotations map[string]string `json:"annotations"`
 	}
 	if err := json.Unmarshal(data, &config); err != nil {
@@ -103,11 +129,17 @@ func readTarget(bundle string) (*Target, error) {
 	}
 	t := &Target{
 		Container: config.Annotations[annotationName], PodUID: config.Annotations[annotationPodUID],
+		Pod: config.Annotations[annotationPod], Namespace: config.Annotations[annotationSpace],
 		Checkpoint: config.Annotations[work.AnnotationCheckpoint], Restore: config.Annotations[work.AnnotationRestore],
 		Bundle: bundle, Rootfs: config.Root.Path, Annotations: config.Annotations,
 	}
-	if t.Checkpoint == "" || config.Annotations[annotationType] != typeContainer {
+	if config.Annotations[annotationType] != typeContainer {
 		return nil, nil
+	}
+	if t.Checkpoint == "" {
+		if t.Name = declared.Name(config.Process.Env); t.Name == "" {
+			return nil, nil
+		}
 	}
 	if !filepath.IsAbs(t.Rootfs) {
 		t.Rootfs = filepath.Join(bundle, t.Rootfs)

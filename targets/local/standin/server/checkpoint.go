@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,7 +95,7 @@ func checkCheckpointRequest(req *propagator.CheckpointPodRequest) error {
 	return nil
 }
 
-// findPod is the one running pod that a request means.
+// findPod is the one running pod that a request means, by its UID or by its name and namespace.
 func findPod(tx *store.Tx, req propagator.CheckpointPodRequest) (store.Pod, error) {
 	prefix := ""
 	if req.ClusterID != "" {
@@ -114,12 +115,25 @@ func findPod(tx *store.Tx, req propagator.CheckpointPodRequest) (store.Pod, erro
 	if len(pods) == 0 {
 		return store.Pod{}, notFound("%s: %s has not been reported by any cluster's manager", notCheckpointable, what)
 	}
-	for _, p := range pods {
-		if p.Phase == "Running" && p.NodeName != "" {
-			return p, nil
-		}
+	running := slices.DeleteFunc(slices.Clone(pods), func(p store.Pod) bool { return p.Phase != "Running" || p.NodeName == "" })
+	if len(running) == 0 {
+		return store.Pod{}, notFound("%s: %s is in phase %q on node %q, not running", notCheckpointable, what, pods[0].Phase, pods[0].NodeName)
 	}
-	return store.Pod{}, notFound("%s: %s is in phase %q on node %q, not running", notCheckpointable, what, pods[0].Phase, pods[0].NodeName)
+	// A pod that is created again under its name is known beside its predecessor for a moment.
+	return slices.MaxFunc(running, func(a, b store.Pod) int { return createdPod(a).Compare(createdPod(b)) }), nil
+}
+
+// createdPod is when a pod was created; zero when its object does not say.
+func createdPod(p store.Pod) time.Time {
+	var object struct {
+		Metadata struct {
+			CreationTimestamp time.Time `json:"creationTimestamp"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(p.Object, &object) != nil {
+		return time.Time{}
+	}
+	return object.Metadata.CreationTimestamp
 }
 
 // status answers at once for an action that has ended. Any other is given a moment to end, so that who polls hears of

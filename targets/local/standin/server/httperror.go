@@ -33,6 +33,10 @@ func notFound(format string, args ...any) error {
 	return &httpError{http.StatusNotFound, fmt.Sprintf(format, args...)}
 }
 
+func forbidden(format string, args ...any) error {
+	return &httpError{http.StatusForbidden, fmt.Sprintf(format, args...)}
+}
+
 // writeError answers with the error body of the API's version; whatever is no httpError is an internal error.
 func writeError(w http.ResponseWriter, r *http.Request, err error) int {
 	code, message := http.StatusInternalServerError, err.Error()

@@ -216,7 +216,7 @@ func (s *Server) giveUp(id, reason string) {
 	if err := s.fail(id, reason); err != nil {
 		// Gone or ended in the meantime: nothing is left to do for it either way.
 		s.queue.drop(id)
-		s.log.Warn("give up action", "action", id, "reason", reason, "error", err)
+		s.log.Warn("give up work", "work", id, "reason", reason, "error", err)
 	}
 }
 

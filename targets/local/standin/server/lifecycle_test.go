@@ -108,7 +108,7 @@ func TestACheckpointGoesThroughItsStates(t *testing.T) {
 		}, info)
 	}
 
-	code, _, body = r.send("GET", "/internal/v1/checkpoints/"+id+"/manifest", nil)
+	code, _, body = r.send("GET", "/internal/v1/checkpoints/"+id+"/manifest?namespace=ns", nil)
 	require.Equal(t, 200, code, body)
 	var manifest work.Manifest
 	require.NoError(t, json.Unmarshal([]byte(body), &manifest))
@@ -663,7 +663,7 @@ func TestTheSweepTakesWhatNobodyNeeds(t *testing.T) {
 	forgotten, err := r.client.NewCheckpoint(t.Context())
 	require.NoError(t, err)
 	exists := func(id string) bool {
-		code, _, _ := r.send("GET", "/internal/v1/checkpoints/"+id+"/manifest", nil)
+		code, _, _ := r.send("GET", "/internal/v1/checkpoints/"+id+"/manifest?namespace=ns", nil)
 		return code == 200
 	}
 	orphan := filepath.Join(r.dir, "archives", "orphan")

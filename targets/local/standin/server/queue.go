@@ -142,6 +142,18 @@ func (q *queue) idle() bool {
 	return len(q.pending) == 0 && len(q.leased) == 0
 }
 
+// finishEvent takes work out if it is an event that was handed out, and reports whether it is.
+func (q *queue) finishEvent(id string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	it, ok := q.leased[id]
+	if !ok || it.work.Kind != work.KindEvent {
+		return false
+	}
+	delete(q.leased, id)
+	return true
+}
+
 // late lists the work that nobody took within pickup, and the work whose lease has run out.
 func (q *queue) late(pickup time.Duration) (untaken, lost []*item) {
 	q.mu.Lock()

@@ -71,6 +71,7 @@ func (s *Server) internal() map[string]handler {
 		"GET /blobs/{path...}":           s.getBlob,
 		"PUT /blobs/{path...}":           s.putBlob,
 		"GET /checkpoints/{id}/manifest": s.manifest,
+		"POST /restores/declared":        s.declaredRestore,
 	}
 }
 

@@ -54,12 +54,7 @@ func (s *Server) takeWork(w http.ResponseWriter, r *http.Request) error {
 			s.queue.giveBack(it.work.ID)
 			return errGone
 		}
-		_, err := s.step(it.work.ID, func(_ *store.Tx, a *store.Action) error {
-			if a.Status == propagator.StatusInitialized {
-				a.Status = propagator.StatusProcessing
-			}
-			return nil
-		})
+		err := s.handOut(it.work)
 		var ended errEnded
 		var missing *httpError
 		switch {
@@ -79,6 +74,20 @@ func (s *Server) takeWork(w http.ResponseWriter, r *http.Request) error {
 		}
 		return err
 	}
+}
+
+// handOut writes down that an action's work has gone to its worker. An event is of no action.
+func (s *Server) handOut(w work.Work) error {
+	if w.Kind == work.KindEvent {
+		return nil
+	}
+	_, err := s.step(w.ID, func(_ *store.Tx, a *store.Action) error {
+		if a.Status == propagator.StatusInitialized {
+			a.Status = propagator.StatusProcessing
+		}
+		return nil
+	})
+	return err
 }
 
 func (s *Server) renewWork(w http.ResponseWriter, r *http.Request) error {
@@ -107,6 +116,9 @@ func (s *Server) workResult(w http.ResponseWriter, r *http.Request) error {
 	var res work.Result
 	if err := readJSON(w, r, &res); err != nil {
 		return err
+	}
+	if s.queue.finishEvent(id) {
+		return writeText(w, id)
 	}
 	a, err := s.action(id)
 	if err != nil {
@@ -213,7 +225,9 @@ func (s *Server) readyRows(tx *store.Tx, a *store.Action, containers []work.Cont
 			return badRequest("container %s: %v", c.Container, err)
 		}
 		row.Info, row.ActionID, row.ClusterID, row.Path, row.Checksum = info, a.ID, a.ClusterID, c.Path, c.SHA256
-		row.Name = a.Namespace + "/" + a.PodName + "/" + c.Container
+		if row.Name = c.Name; row.Name == "" {
+			row.Name = a.Namespace + "/" + a.PodName + "/" + c.Container
+		}
 		if c.GPU != "" {
 			row.GPU = c.GPU
 		}
@@ -247,6 +261,10 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
 	}
 	if a.Type != propagator.ActionCheckpointPod || a.Status != propagator.StatusReady {
 		return notFound("action %s is a %s in state %s, not a finished checkpoint", id, a.Type, a.Status)
+	}
+	// What a process has in memory is for its own namespace: whoever may create pods in another can name any checkpoint.
+	if namespace := r.URL.Query().Get("namespace"); namespace != a.Namespace {
+		return forbidden("checkpoint %s is of a pod of another namespace than %.64q", id, namespace)
 	}
 	for _, c := range a.Containers {
 		file, err := s.archives.Open(c.Path)

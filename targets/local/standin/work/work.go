@@ -11,8 +11,10 @@
 //	GET, HEAD, PUT /internal/v1/blobs/{path}      the archive store behind GET/PUT /v2/files/{path}. PUT is atomic and
 //	     durable when it is answered; with HeaderSHA256 it is checked against the sum and refused (400) when it
 //	     differs. Every answer has HeaderSHA256 where the sum is known.
-//	GET  /internal/v1/checkpoints/{action_id}/manifest   200 Manifest; 404 when there is no such finished checkpoint or
-//	     its archives are gone.
+//	GET  /internal/v1/checkpoints/{action_id}/manifest?namespace=NAME   200 Manifest; 404 when there is no such finished
+//	     checkpoint or its archives are gone; 403 when it is of a pod of another namespace than that of the pod to restore.
+//	POST /internal/v1/restores/declared   Declared   200 Choice: what a container that declares a checkpoint's name is to
+//	     be restored from, also when that is nothing. The manager is given the event that says so (KindEvent).
 //
 // All of it wants the bearer token and has the API's error bodies.
 //
@@ -68,6 +70,9 @@ const (
 	KindCheckpoint Kind = "checkpoint"
 	// KindRestore is for the manager: create the pod that restores from the checkpoint.
 	KindRestore Kind = "restore"
+	// KindEvent is for the manager: write an event about a pod. It belongs to no action, and is lost with the propagator,
+	// as events may be.
+	KindEvent Kind = "event"
 )
 
 // Annotations and labels on a restored pod. The container runtime passes annotations of this prefix on to the OCI
@@ -90,6 +95,8 @@ type Work struct {
 	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
 	// Restore is set for KindRestore.
 	Restore *Restore `json:"restore,omitempty"`
+	// Event is set for KindEvent.
+	Event *Event `json:"event,omitempty"`
 }
 
 // Checkpoint asks the helper on NodeName for a checkpoint of a pod.
@@ -117,6 +124,43 @@ type Restore struct {
 	PodName string `json:"pod_name,omitempty"`
 }
 
+// Event is a Kubernetes event about a container.
+type Event struct {
+	PodUID    string `json:"pod_uid"`
+	PodName   string `json:"pod_name"`
+	Namespace string `json:"namespace"`
+	Container string `json:"container"`
+	// Reason is a word in camel case, Message a sentence.
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+// Reasons of events.
+const (
+	ReasonRestoring = "RestoringFromCheckpoint"
+	ReasonColdStart = "NoCheckpoint"
+)
+
+// Declared is a container that is being created and declares the name of a checkpoint. All of it comes from containerd
+// and the node, none from what the pod's author may choose, but Name.
+type Declared struct {
+	ClusterID string `json:"cluster_id"`
+	PodUID    string `json:"pod_uid"`
+	PodName   string `json:"pod_name"`
+	Namespace string `json:"namespace"`
+	Container string `json:"container"`
+	Name      string `json:"name"`
+	// ActionID is the checkpoint that another container of the pod was restored from by this name: the whole pod goes on
+	// from one moment. Empty for the first.
+	ActionID string `json:"action_id,omitempty"`
+}
+
+// Choice answers Declared.
+type Choice struct {
+	// ActionID is the checkpoint action to restore from; empty when there is none, so that the container starts cold.
+	ActionID string `json:"action_id,omitempty"`
+}
+
 // Result ends a unit of work. Error empty means success.
 type Result struct {
 	Error string `json:"error,omitempty"`
@@ -133,6 +177,8 @@ type Result struct {
 // ContainerCheckpoint is one container's part of a pod checkpoint.
 type ContainerCheckpoint struct {
 	Container string `json:"container"`
+	// Name is the checkpoint's name as the container declares it (package declared); empty when it does not.
+	Name string `json:"name,omitempty"`
 	// CheckpointID is the row from POST /checkpoints, or for the first container Checkpoint.CheckpointID; empty, the
 	// propagator takes that for the first and makes one for any other.
 	CheckpointID string `json:"checkpoint_id"`

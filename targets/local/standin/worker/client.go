@@ -96,11 +96,20 @@ func (c *Client) Dumped(ctx context.Context, actionID string) error {
 	}, nil)
 }
 
-// Manifest lists the archives of a finished checkpoint.
-func (c *Client) Manifest(ctx context.Context, actionID string) (work.Manifest, error) {
+// Manifest lists the archives of a finished checkpoint, for a pod of a namespace.
+func (c *Client) Manifest(ctx context.Context, actionID, namespace string) (work.Manifest, error) {
 	var m work.Manifest
-	err := c.small(ctx, http.MethodGet, prefix+"/checkpoints/"+url.PathEscape(actionID)+"/manifest", nil, &m)
+	query := url.Values{"namespace": {namespace}}
+	err := c.small(ctx, http.MethodGet, prefix+"/checkpoints/"+url.PathEscape(actionID)+"/manifest?"+query.Encode(), nil, &m)
 	return m, err
+}
+
+// Choose asks what a container is to be restored from that declares a checkpoint's name. The cluster is this worker's.
+func (c *Client) Choose(ctx context.Context, declared work.Declared) (work.Choice, error) {
+	var choice work.Choice
+	declared.ClusterID = c.ClusterID
+	err := c.small(ctx, http.MethodPost, prefix+"/restores/declared", declared, &choice)
+	return choice, err
 }
 
 // PodName names a pod of the cluster.

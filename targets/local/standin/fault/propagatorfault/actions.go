@@ -3,6 +3,7 @@ package propagatorfault
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -106,22 +107,46 @@ func otherManifest(choose func(tx *store.Tx, asked, other store.Action) bool) fu
 	}
 }
 
+// ignoreName answers a declared restore with the newest checkpoint of the namespace that has such a container.
+func ignoreName(in injector, next http.Handler) http.Handler {
+	return on(chooseDeclared, next, func(w http.ResponseWriter, r *http.Request, _ string) {
+		var asked work.Declared
+		readable := json.Unmarshal(body(r), &asked) == nil
+		rewrite(next, w, r, func(choice *work.Choice) {
+			if !readable {
+				return
+			}
+			if newest, there := in.newest(func(_ *store.Tx, a store.Action) bool {
+				return a.Namespace == asked.Namespace && slices.ContainsFunc(a.Containers, func(c work.ContainerCheckpoint) bool { return c.Container == asked.Container })
+			}); there {
+				in.warn(r)
+				choice.ActionID = newest.ID
+			}
+		})
+	})
+}
+
 // other is the newest checkpoint that choose accepts in place of the one asked for.
 func (in injector) other(id string, choose func(tx *store.Tx, asked, other store.Action) bool) (other store.Action, there bool) {
 	asked, ok := in.action(id)
 	if !ok || asked.Type != propagator.ActionCheckpointPod || asked.Status != propagator.StatusReady {
 		return other, false
 	}
+	return in.newest(func(tx *store.Tx, a store.Action) bool { return choose(tx, asked, a) })
+}
+
+// newest is the newest ready checkpoint that choose accepts.
+func (in injector) newest(choose func(*store.Tx, store.Action) bool) (newest store.Action, there bool) {
 	err := in.store.View(func(tx *store.Tx) (err error) {
-		other, there, err = store.Newest(tx.Actions, store.CreatedAction, func(a store.Action) bool {
-			return a.Type == propagator.ActionCheckpointPod && a.Status == propagator.StatusReady && choose(tx, asked, a)
+		newest, there, err = store.Newest(tx.Actions, store.CreatedAction, func(a store.Action) bool {
+			return a.Type == propagator.ActionCheckpointPod && a.Status == propagator.StatusReady && choose(tx, a)
 		})
 		return err
 	})
 	if err != nil {
-		in.log.Error("look for another checkpoint", "action", id, "error", err)
+		in.log.Error("look for another checkpoint", "fault", in.name, "error", err)
 	}
-	return other, there && err == nil
+	return newest, there && err == nil
 }
 
 func older(_ *store.Tx, asked, other store.Action) bool {

@@ -2,6 +2,7 @@ package propagatorfault
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"regexp"
@@ -36,6 +37,7 @@ var (
 	restorePod      = published(http.MethodPost, `/restore/pod`)
 	getStatus       = published(http.MethodGet, `/checkpoint/status`+id)
 	getManifest     = internal(http.MethodGet, `/checkpoints`+id+`/manifest`)
+	chooseDeclared  = internal(http.MethodPost, `/restores/declared`)
 	reportResult    = internal(http.MethodPost, `/work`+id+`/result`)
 )
 
@@ -88,6 +90,20 @@ func hold(next http.Handler, r *http.Request) *answer {
 	next.ServeHTTP(a, r)
 	a.WriteHeader(http.StatusOK)
 	return a
+}
+
+// rewrite is next, but with change applied to the JSON of its answer.
+func rewrite[T any](next http.Handler, w http.ResponseWriter, r *http.Request, change func(*T)) {
+	a := hold(next, r)
+	text := a.body.Bytes()
+	var value T
+	if a.code == http.StatusOK && json.Unmarshal(text, &value) == nil {
+		change(&value)
+		if changed, err := json.Marshal(value); err == nil {
+			text = changed
+		}
+	}
+	a.send(w, text)
 }
 
 // send writes the answer with another body.

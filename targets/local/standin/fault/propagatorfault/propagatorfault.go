@@ -53,6 +53,7 @@ var apiFaults = map[fault.Name]func(injector, http.Handler) http.Handler{
 	fault.OlderCheckpoint:      otherManifest(older),
 	fault.OtherPod:             otherManifest(ofAnotherPod),
 	fault.FirstGeneration:      otherManifest(restoredFrom),
+	fault.NameIgnored:          ignoreName,
 	fault.NodeMisreported:      misreportNode,
 	fault.NeverFinishes:        swallowResult,
 	fault.ErrorWithoutDetails:  changeStatus(withoutDetails),

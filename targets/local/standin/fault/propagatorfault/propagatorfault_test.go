@@ -57,6 +57,19 @@ func TestAnotherPodsCheckpointIsHandedOut(t *testing.T) {
 	require.Contains(t, r.manifest(mine).Containers[0].Path, others)
 }
 
+func TestADeclaredRestoreTakesTheNewestCheckpointOfAnyName(t *testing.T) {
+	t.Parallel()
+	r := broken(t, fault.NameIgnored)
+	cluster := r.pod(unknown)
+	newest := r.checkpoint(cluster, unknown)
+	answer := r.send("POST", "/internal/v1/restores/declared", work.Declared{
+		ClusterID: cluster, PodUID: uuid.NewString(), PodName: "new", Namespace: "ns", Container: "main", Name: "of-no-checkpoint",
+	})
+	var choice work.Choice
+	require.NoError(t, json.Unmarshal([]byte(answer), &choice))
+	require.Equal(t, newest, choice.ActionID)
+}
+
 func TestTheFirstGenerationIsHandedOut(t *testing.T) {
 	t.Parallel()
 	r := broken(t, fault.FirstGeneration)
@@ -155,7 +168,7 @@ func TestACheckpointIsReadyBeforeItsArchiveIsStored(t *testing.T) {
 	r := broken(t, fault.ReadyBeforeStored)
 	action := r.checkpoint(r.pod(unknown), unknown)
 	require.EqualValues(t, propagator.StatusReady, r.status(action).Status)
-	answer := r.try(canary, "GET", "/internal/v1/checkpoints/"+action+"/manifest", nil)
+	answer := r.try(canary, "GET", "/internal/v1/checkpoints/"+action+"/manifest?namespace=ns", nil)
 	require.Equal(t, http.StatusNotFound, answer.Code, answer.Body)
 }
 

@@ -164,7 +164,7 @@ func (r *rig) row() propagator.Checkpoint {
 
 func (r *rig) manifest(action string) (m work.Manifest) {
 	r.Helper()
-	r.get("/internal/v1/checkpoints/"+action+"/manifest", &m)
+	r.get("/internal/v1/checkpoints/"+action+"/manifest?namespace=ns", &m)
 	require.Equal(r, action, m.ActionID)
 	return m
 }

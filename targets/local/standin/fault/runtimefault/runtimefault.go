@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -23,12 +25,27 @@ const nodeLog = "/proc/1/fd/2"
 // Seams put the faults around the wrapper's parts.
 func Seams() runtime.Seams {
 	return runtime.Seams{
+		Choose:   learn,
 		Restore:  func(r runtime.Restore) runtime.Restore { return startCold(r, runtime.RestoredContainers) },
 		Recreate: spoilProcesses,
 	}
 }
 
 func of(t runtime.Target) fault.Name { return fault.Name(t.Annotations[relay.Annotation]) }
+
+// learn takes the fault of a declared restore, whose pod no manager has made and annotated, from the propagator's answer.
+func learn(next runtime.Choose) runtime.Choose {
+	return func(ctx context.Context, t *runtime.Target, through http.RoundTripper) error {
+		receiver := &relay.Receiver{Next: through}
+		err := next(ctx, t, receiver)
+		t.Annotations = maps.Clone(t.Annotations)
+		if t.Annotations == nil {
+			t.Annotations = map[string]string{}
+		}
+		t.Annotations[relay.Annotation] = string(receiver.Fault())
+		return err
+	}
+}
 
 // warn says in the node's log what is wrong on purpose.
 func warn(t runtime.Target) {
@@ -72,6 +89,10 @@ func spoilProcesses(next runtime.Recreate) runtime.Recreate {
 		}
 		if err := next(ctx, r); err != nil {
 			return err
+		}
+		if name == fault.SourceStopped && r.Target.Name != "" {
+			warn(r.Target)
+			return stopSources(r.Invocation.Flags["root"], r.Target)
 		}
 		spoil := spoils[name]
 		if spoil == nil {

@@ -71,7 +71,8 @@ func TestStandardOutputIsLost(t *testing.T) {
 func TestEveryFaultOfTheRuntimeIsOneThatItCanShow(t *testing.T) {
 	t.Parallel()
 	for _, f := range fault.All() {
-		other := f.Name == fault.ColdStart || f.Name == fault.OneContainerCold || f.Name == fault.StdoutLost
+		other := f.Name == fault.ColdStart || f.Name == fault.OneContainerCold || f.Name == fault.StdoutLost ||
+			f.Name == fault.SourceStopped
 		require.Equal(t, f.By == fault.Runtime, spoils[f.Name] != nil || other, "%s is the %s's", f.Name, f.By)
 	}
 }
