@@ -45,12 +45,14 @@ func (r *run) tests(ctx context.Context) compilation {
 // suiteOptions are for a suite that runs against what is there, as far as it is.
 func (r *run) suiteOptions(there *there) suite.Options {
 	c := there.cluster
-	o := suite.Options{Kubeconfig: c.Kubeconfig, Context: c.Context, Nginx: c.Nginx, Counter: c.Counter, Phases: r.phases, Contract: r.contract}
+	o := suite.Options{
+		ClusterName: c.Name, Kubeconfig: c.Kubeconfig, Context: c.Context, Nginx: c.Nginx, Counter: c.Counter, Phases: r.phases, Contract: r.contract,
+	}
 	if there.identity != nil {
 		o.ClusterID, o.Registered = there.identity.ID, there.identity.Registered
 	}
 	if to := there.propagator; to != nil {
-		o.URL, o.Token = to.URL, to.Token
+		o.URL, o.Token, o.Subject = to.URL, to.Token, to.Subject
 	}
 	o.Sources = append(c.Logs[:len(c.Logs):len(c.Logs)], r.platform.Cedana.Logs(c, o.Token)...)
 	if there.propagator != nil {

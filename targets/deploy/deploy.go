@@ -35,6 +35,10 @@ type Options struct {
 	Context    string
 	// Chart has the files of the chart that is installed where HELM_CHART is not set. Default: the published chart.
 	Chart fs.FS
+	// OursOnly refuses to change a release that this project did not make: the cluster is not ours, and it is in use.
+	OursOnly bool
+	// Layers are the files of charts-values over base.yaml, for the backend and the cluster; the last wins.
+	Layers []string
 	// Propagator registers the cluster.
 	Propagator Registrar
 	// URLInCluster is the propagator's address as pods reach it. Default: the settings' URL.
@@ -141,7 +145,7 @@ func run(ctx context.Context, con *console.Console, s *settings.Deploy, opts Opt
 		if err != nil {
 			return err
 		}
-		r := releaser{cfg: cfg, client: cluster.client, con: con, namespace: s.CedanaNamespace, labels: labels(s), oursOnly: s.Existing}
+		r := releaser{cfg: cfg, client: cluster.client, con: con, namespace: s.CedanaNamespace, labels: labels(s), oursOnly: opts.OursOnly}
 		applied, result.Outcome, err = r.apply(ctx, step, chart, merged(all))
 		if err != nil {
 			return err

@@ -69,7 +69,7 @@ func TestTheStandInsChartKnowsEveryValueOfTheLocalBackend(t *testing.T) {
 	s := testSettings(t)
 	s.CI = true
 	all, err := layers(s, Options{
-		Token: canary, URLInCluster: "http://propagator:1324",
+		Chart: localchart.Files, Layers: []string{"local.yaml"}, Token: canary, URLInCluster: "http://propagator:1324",
 		Helper: Image{"cedana-e2e.local/cedana", "1"}, Manager: Image{"cedana-e2e.local/cedana", "1"},
 	}, "id")
 	require.NoError(t, err)

@@ -40,10 +40,7 @@ var secretKey = regexp.MustCompile(`(?i)(token|password|passwd|credentials|(acce
 // layers reads every layer in order: files of charts-values, HELM_VALUES, variables, and last what the run itself
 // knows.
 func layers(s *settings.Deploy, opts Options, clusterID string) ([]Layer, error) {
-	names := []string{"base.yaml", string(s.Backend) + ".yaml"}
-	if s.Backend == settings.BackendLive && (s.Agents > 0 || s.Existing) {
-		names = append(names, "nodes.yaml")
-	}
+	names := append([]string{"base.yaml"}, opts.Layers...)
 	if s.CI {
 		names = append(names, "ci.yaml")
 	}
@@ -128,7 +125,7 @@ func runLayers(s *settings.Deploy, opts Options, clusterID string) []Layer {
 	}
 	image(helperImage, opts.Helper)
 	image(managerImage, opts.Manager)
-	if s.Backend == settings.BackendLocal && s.HelmChart == "" {
+	if opts.Chart != nil && s.HelmChart == "" {
 		// The stand-in's own chart alone has this key; Cedana's learns the root from the requests.
 		add("RUNC_ROOT", "hostConfig.runcRoot", s.RuncRoot)
 	}

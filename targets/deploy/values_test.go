@@ -47,7 +47,9 @@ func TestLaterLayersWinAndSayWhereTheyCameFrom(t *testing.T) {
 		{Variable: "CEDANA_CHECKPOINT_DIR", Path: "config.checkpointDir", Value: "s3://bucket"},
 		{Variable: "CEDANA_CHECKPOINT_STREAMS", Path: "config.checkpointStreams", Value: int64(4)},
 	}
-	values, err := Values(s, Options{URLInCluster: "http://propagator:1324", Token: canary}, "id-1")
+	values, err := Values(s, Options{
+		Chart: tinyChart(""), Layers: []string{"local.yaml"}, URLInCluster: "http://propagator:1324", Token: canary,
+	}, "id-1")
 	require.NoError(t, err)
 
 	require.Equal(t, Value{"config.metrics", false, "charts-values/base.yaml"}, at(t, values, "config.metrics"))
@@ -66,7 +68,7 @@ func TestLiveRunTakesUrlAndTokenFromTheUsersVariables(t *testing.T) {
 	t.Parallel()
 	s := testSettings(t)
 	s.Backend, s.URL, s.Token, s.ClusterID = settings.BackendLive, "https://ci.cedana.ai", canary, "given"
-	values, err := Values(s, Options{}.withDefaults(s), s.ClusterID)
+	values, err := Values(s, Options{Layers: []string{"live.yaml"}}.withDefaults(s), s.ClusterID)
 	require.NoError(t, err)
 	require.Equal(t, Value{"config.url", "https://ci.cedana.ai/v1", "CEDANA_URL"}, at(t, values, "config.url"))
 	require.Equal(t, Value{"config.clusterId", "given", "CLUSTER_ID"}, at(t, values, "config.clusterId"))
@@ -75,19 +77,18 @@ func TestLiveRunTakesUrlAndTokenFromTheUsersVariables(t *testing.T) {
 }
 
 // A directory on one node is of no use to a restore on another.
-func TestALiveClusterOfSeveralNodesKeepsCheckpointsWhereAllSeeThem(t *testing.T) {
+func TestAClusterOfSeveralNodesKeepsCheckpointsWhereAllSeeThem(t *testing.T) {
 	t.Parallel()
 	s := testSettings(t)
 	s.Backend, s.URL, s.Token = settings.BackendLive, "https://ci.cedana.ai", canary
 	for _, c := range []struct {
-		agents int
+		layers []string
 		want   Value
 	}{
-		{0, Value{"config.checkpointDir", "/tmp", "charts-values/base.yaml"}},
-		{1, Value{"config.checkpointDir", "cedana://ci", "charts-values/nodes.yaml"}},
+		{[]string{"live.yaml"}, Value{"config.checkpointDir", "/tmp", "charts-values/base.yaml"}},
+		{[]string{"live.yaml", "nodes.yaml"}, Value{"config.checkpointDir", "cedana://ci", "charts-values/nodes.yaml"}},
 	} {
-		s.Agents = c.agents
-		values, err := Values(s, Options{}.withDefaults(s), "id")
+		values, err := Values(s, Options{Layers: c.layers}.withDefaults(s), "id")
 		require.NoError(t, err)
 		require.Equal(t, c.want, at(t, values, "config.checkpointDir"))
 	}
@@ -168,7 +169,7 @@ extra:
 `), 0o600))
 	s.HelmValues = []string{file}
 	s.ChartValues = []settings.ChartValue{{Variable: "CEDANA_CHECKPOINT_STREAMS", Path: "config.checkpointStreams", Value: int64(4)}}
-	data, progress, err := printed(t, s, Options{ClusterID: "id-7"})
+	data, progress, err := printed(t, s, Options{ClusterID: "id-7", Layers: []string{"live.yaml"}})
 	require.NoError(t, err)
 	require.NotContains(t, data, canary)
 	require.NotContains(t, data, "very-secret")
@@ -195,12 +196,12 @@ extra:
 func TestPrintedValuesAreComparedWithAChartThatIsAtHand(t *testing.T) {
 	t.Parallel()
 	s := testSettings(t)
-	data, _, err := printed(t, s, Options{Chart: tinyChart("config: {}\nhostConfig: {}\n")})
+	data, _, err := printed(t, s, Options{Layers: []string{"local.yaml"}, Chart: tinyChart("config: {}\nhostConfig: {}\n")})
 	require.ErrorContains(t, err, "chart tiny 1.0.0 does not know")
 	require.ErrorContains(t, err, "daemonHelper.image.imagePullPolicy (from charts-values/local.yaml)")
 	require.Contains(t, data, "imagePullPolicy: IfNotPresent # from charts-values/local.yaml", "the values are printed all the same")
 
-	_, progress, err := printed(t, s, Options{Chart: tinyChart("config: {}\nhostConfig: {}\ndaemonHelper: {}\ncontrollerManager: {}\n")})
+	_, progress, err := printed(t, s, Options{Layers: []string{"local.yaml"}, Chart: tinyChart("config: {}\nhostConfig: {}\ndaemonHelper: {}\ncontrollerManager: {}\n")})
 	require.NoError(t, err)
 	require.Empty(t, progress)
 }

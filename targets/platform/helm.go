@@ -45,7 +45,8 @@ func (h *helm) Install(ctx context.Context, c *Cluster, to *Connection, checked 
 	if err != nil {
 		return nil, err
 	}
-	o.Kubeconfig, o.Context, o.Checked, o.Identity = c.Kubeconfig, c.Context, checked, identity
+	target := c.target()
+	o.Kubeconfig, o.Context, o.OursOnly, o.Checked, o.Identity = target.Kubeconfig, target.Context, target.OursOnly, checked, identity
 	result, err := deploy.Run(ctx, h.con, h.settings, o)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/deploy"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
 // live is a propagator of Cedana's.
@@ -19,6 +20,8 @@ type live struct {
 	con      *console.Console
 	settings *settings.Deploy
 	client   []propagator.Option
+	// layers are the files of charts-values for it.
+	layers []string
 }
 
 // Greet does nothing where Cedana in the cluster is what knows the address or the token (SKIP_HELM=1).
@@ -42,7 +45,9 @@ func (l *live) greet(ctx context.Context, url string, token settings.Secret) (*C
 			return err
 		}
 		step.Note("user %s", user)
-		c = &Connection{API: api, URL: api.BaseURL(), Token: token, chart: deploy.Options{Token: token}}
+		c = &Connection{API: api, URL: api.BaseURL(), Token: token, chart: deploy.Options{Token: token, Layers: l.layers}, Subject: suite.Subject{
+			Meaning: fmt.Sprintf("Live backend: Cedana at %s made and restored these checkpoints.", api.BaseURL()),
+		}}
 		return nil
 	})
 	return c, err
@@ -75,7 +80,7 @@ func (l *live) Find(context.Context) (*Connection, error) {
 // Planned has the cluster's id where an earlier run has registered it.
 func (l *live) Planned() (deploy.Options, error) {
 	id, err := registered(l.settings, l.settings.URL)
-	return deploy.Options{ClusterID: cmp.Or(id, inTheRun)}, err
+	return deploy.Options{ClusterID: cmp.Or(id, inTheRun), Layers: l.layers}, err
 }
 
 func (l *live) Check(ctx context.Context) []Finding {

@@ -98,7 +98,7 @@ func (k *k3d) Find(ctx context.Context) (*Cluster, error) {
 }
 
 func ofK3d(c *cluster.Cluster) *Cluster {
-	return &Cluster{Kubeconfig: c.Kubeconfig, Context: c.Context, Logs: []suite.Source{{
+	return &Cluster{Name: c.Name, Kubeconfig: c.Kubeconfig, Context: c.Context, Logs: []suite.Source{{
 		Name: "the nodes' logs", Collect: func(ctx context.Context, dir string) error { return c.Logs(ctx, filepath.Join(dir, "nodes")) },
 	}}}
 }
@@ -158,12 +158,18 @@ func (p *standIn) connection(running *backend.Propagator) (*Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Connection{API: api, URL: running.URL, Token: running.Token}, nil
+	return &Connection{API: api, URL: running.URL, Token: running.Token, Subject: suite.Subject{
+		Ours: true,
+		Meaning: "Local backend: the propagator, manager and helper were this project's stand-in. Green means that the tests, the " +
+			"targets and this machine work; it says nothing about Cedana itself. For that set CEDANA_AUTH_TOKEN.",
+	}}, nil
 }
 
 // chartOptions are for the stand-in's chart, whose manager and helper are one image.
 func chartOptions(urlInCluster string, token settings.Secret, standIn deploy.Image) deploy.Options {
-	return deploy.Options{Chart: chart.Files, URLInCluster: urlInCluster + "/v1", Token: token, Helper: standIn, Manager: standIn}
+	return deploy.Options{
+		Chart: chart.Files, Layers: []string{"local.yaml"}, URLInCluster: urlInCluster + "/v1", Token: token, Helper: standIn, Manager: standIn,
+	}
 }
 
 func (p *standIn) Find(ctx context.Context) (*Connection, error) {

@@ -71,6 +71,8 @@ type Cedana interface {
 // Cluster is a usable cluster.
 type Cluster struct {
 	Kubeconfig, Context string
+	// Name is the k3d cluster's; empty where the nodes are not ours to stop.
+	Name string
 	// Nginx and Counter are the images of the pods under test. Counter is empty where there is none.
 	Nginx, Counter string
 	// Logs are what is to be kept of the cluster after a failure.
@@ -81,7 +83,7 @@ type Cluster struct {
 }
 
 func (c *Cluster) target() deploy.Options {
-	return deploy.Options{Kubeconfig: c.Kubeconfig, Context: c.Context}
+	return deploy.Options{Kubeconfig: c.Kubeconfig, Context: c.Context, OursOnly: c.Name == ""}
 }
 
 // Connection is a propagator that answers.
@@ -89,6 +91,8 @@ type Connection struct {
 	API   *propagator.Client
 	URL   string
 	Token settings.Secret
+	// Subject is what is tested with it.
+	Subject suite.Subject
 	// Logs are what is to be kept of it after a failure.
 	Logs []suite.Source
 
@@ -112,7 +116,11 @@ func New(con *console.Console, s *Settings, client ...propagator.Option) Platfor
 	case settings.BackendLocal:
 		p.Propagator = newStandIn(con, s, client)
 	default:
-		p.Propagator = &live{con: con, settings: &s.Deploy, client: client}
+		layers := []string{"live.yaml"}
+		if s.Cluster.Agents > 0 || s.Existing != nil {
+			layers = append(layers, "nodes.yaml")
+		}
+		p.Propagator = &live{con: con, settings: &s.Deploy, client: client, layers: layers}
 	}
 	p.Clusters = &k3d{con: con, settings: &s.Cluster, lab: newLab(con, s), standIn: s.Backend == settings.BackendLocal}
 	if s.Existing != nil {

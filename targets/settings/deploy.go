@@ -15,12 +15,8 @@ type Deploy struct {
 	// ClusterID is never "existing": ChooseCluster says that one of the registered clusters is to be used.
 	ClusterID     string
 	ChooseCluster bool
-	// Existing says that the cluster is not ours: a release that is there already is not ours to change.
-	Existing bool
 	// RuncRoot is where containerd keeps runc's state on every node.
 	RuncRoot string
-	// Agents is how many agents the cluster has beside its server.
-	Agents int
 
 	// HelmChart is an oci:// reference, a version, a directory or a file; empty for the backend's own.
 	HelmChart string

@@ -81,8 +81,7 @@ func (s *Settings) share() {
 		s.Cluster.Agents = agentsFor[s.Suite.Tests.Suite]
 	}
 	s.Suite.Tests.CedanaNamespace, s.Suite.Tests.RuncRoot = s.Deploy.CedanaNamespace, s.Cluster.RuncRoot
-	s.Deploy.Existing, s.Suite.Existing = s.Existing != nil, s.Existing != nil
-	s.Deploy.Agents, s.Deploy.RuncRoot = s.Cluster.Agents, s.Cluster.RuncRoot
+	s.Deploy.RuncRoot = s.Cluster.RuncRoot
 	for _, id := range []*string{&s.Suite.ClusterID, &s.Listing.ClusterID, &s.Sweep.ClusterID} {
 		*id = s.Deploy.ClusterID
 	}

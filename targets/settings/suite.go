@@ -7,8 +7,6 @@ type Suite struct {
 	Run
 	Propagator
 	ClusterID string
-	// Existing says that the cluster's nodes are not ours.
-	Existing bool
 	// Pattern is a `go test -run` pattern; Parallel is how many tests run side by side.
 	Pattern  string
 	Parallel int

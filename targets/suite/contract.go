@@ -41,7 +41,7 @@ func (r *Report) checkContract(con *console.Console, s *settings.Suite, check *c
 	test := &Test{Name: contractTest, Outcome: passed, Reason: problem}
 	switch {
 	case problem == "":
-	case s.Backend == settings.BackendLocal || s.OpenAPIStrict:
+	case r.Subject.Ours || s.OpenAPIStrict:
 		test.Outcome = failed
 		err = errors.New(problem)
 	default:

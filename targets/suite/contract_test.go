@@ -23,7 +23,7 @@ const junit = `<?xml version="1.0" encoding="UTF-8"?>
 `
 
 // checked is a run of the suite settings that has seen this drift, with one row in the table of expected drift.
-func checked(t *testing.T, s settings.Suite, ended bool, seen []contract.Counted) (report *Report, junitText string, err error) {
+func checked(t *testing.T, subject Subject, s settings.Suite, ended bool, seen []contract.Counted) (report *Report, junitText string, err error) {
 	t.Helper()
 	s.Artifacts = t.TempDir()
 	tests := filepath.Join(s.Artifacts, testsDir)
@@ -35,7 +35,7 @@ func checked(t *testing.T, s settings.Suite, ended bool, seen []contract.Counted
 	require.NoError(t, err)
 	record := contract.Record{Exchanges: 1, Operations: map[string]int{"GET /v2/user": 1}, Drift: seen}
 	require.NoError(t, record.Write(filepath.Join(tests, contract.RecordFile)))
-	r := &Report{}
+	r := &Report{Subject: subject}
 	err = r.checkContract(console.New(io.Discard, io.Discard), &s, &contract.Check{
 		Document: d, Ledger: contract.NewLedger(d), Expected: []contract.Expected{{Drift: known.Drift, Why: "a reason"}},
 	}, ended)
@@ -52,29 +52,29 @@ var (
 
 func TestTheContractsOutcome(t *testing.T) {
 	t.Parallel()
-	local, live := settings.Suite{}, settings.Suite{}
-	local.Backend, live.Backend = settings.BackendLocal, settings.BackendLive
-	strict, full, some := live, local, local
+	ours, theirs := Subject{Ours: true}, Subject{}
+	var plain, strict, full, some settings.Suite
 	strict.OpenAPIStrict = true
 	full.Tests.Suite, some.Tests.Suite, some.Pattern = settings.Full, settings.Full, "TestA"
 	for name, c := range map[string]struct {
+		subject  Subject
 		settings settings.Suite
 		ended    bool
 		seen     []contract.Counted
 		want     Outcome
 	}{
-		"explained drift":                    {local, true, []contract.Counted{known}, passed},
-		"drift that nothing explains":        {local, true, []contract.Counted{known, other}, failed},
-		"the same on the live backend":       {live, true, []contract.Counted{known, other}, skipped},
-		"and strict":                         {strict, true, []contract.Counted{known, other}, failed},
-		"a stale row in a full run":          {full, true, nil, failed},
-		"a stale row in a run of some tests": {some, true, nil, passed},
-		"a stale row in another group":       {local, true, nil, passed},
-		"a stale row in a run that failed":   {full, false, nil, passed},
+		"explained drift":                    {ours, plain, true, []contract.Counted{known}, passed},
+		"drift that nothing explains":        {ours, plain, true, []contract.Counted{known, other}, failed},
+		"the same on the live backend":       {theirs, plain, true, []contract.Counted{known, other}, skipped},
+		"and strict":                         {theirs, strict, true, []contract.Counted{known, other}, failed},
+		"a stale row in a full run":          {ours, full, true, nil, failed},
+		"a stale row in a run of some tests": {ours, some, true, nil, passed},
+		"a stale row in another group":       {ours, plain, true, nil, passed},
+		"a stale row in a run that failed":   {ours, full, false, nil, passed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, junit, err := checked(t, c.settings, c.ended, c.seen)
+			r, junit, err := checked(t, c.subject, c.settings, c.ended, c.seen)
 			require.Len(t, r.Tests, 1)
 			require.Equal(t, contractTest, r.Tests[0].Name)
 			require.Equal(t, c.want, r.Tests[0].Outcome)
@@ -105,12 +105,12 @@ func TestTheContractsOutcome(t *testing.T) {
 
 func TestATestProgramThatPassedWithoutARecordIsAnError(t *testing.T) {
 	t.Parallel()
-	s := settings.Suite{Run: settings.Run{Artifacts: t.TempDir()}, Propagator: settings.Propagator{Backend: settings.BackendLocal}}
+	s := settings.Suite{Run: settings.Run{Artifacts: t.TempDir()}}
 	file := filepath.Join(s.Artifacts, "document.json")
 	require.NoError(t, os.WriteFile(file, []byte(document), 0o600))
 	d, err := contract.Load(file)
 	require.NoError(t, err)
 	check := &contract.Check{Document: d, Ledger: contract.NewLedger(d)}
-	require.ErrorIs(t, (&Report{}).checkContract(console.New(io.Discard, io.Discard), &s, check, true), contract.ErrNoRecord)
-	require.ErrorContains(t, (&Report{}).checkContract(console.New(io.Discard, io.Discard), &s, check, false), "not one exchange was seen")
+	require.ErrorIs(t, (&Report{Subject: Subject{Ours: true}}).checkContract(console.New(io.Discard, io.Discard), &s, check, true), contract.ErrNoRecord)
+	require.ErrorContains(t, (&Report{Subject: Subject{Ours: true}}).checkContract(console.New(io.Discard, io.Discard), &s, check, false), "not one exchange was seen")
 }

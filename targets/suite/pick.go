@@ -83,7 +83,7 @@ func (p *Program) Run(ctx context.Context, pick Pick) (*Report, error) {
 	cmd.Env = environment(p.options, file)
 	read, write := io.Pipe()
 	cmd.Stdout, cmd.Stderr = write, write
-	report := &Report{Backend: p.settings.Backend, URL: p.options.URL}
+	report := &Report{Subject: p.options.Subject, URL: p.options.URL}
 	followed := make(chan error, 1)
 	go func() { followed <- report.read(read, p.mask) }()
 	err = run(ctx, cmd)

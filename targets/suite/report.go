@@ -15,12 +15,11 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/contract"
-	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 // Report is what is known of a run.
 type Report struct {
-	Backend settings.Backend
+	Subject Subject
 	URL     string
 	// NoCluster is why there was no cluster, if so.
 	NoCluster string

@@ -30,6 +30,10 @@ type Options struct {
 	// Kubeconfig and Context default to the settings' own cluster.
 	Kubeconfig string
 	Context    string
+	// ClusterName is the k3d cluster whose nodes the tests may stop; empty where they may not.
+	ClusterName string
+	// Subject is what is tested.
+	Subject Subject
 	// Registered says that a run registered the cluster with this token, so that registering another must work too.
 	Registered bool
 	// NoCluster is why there is no cluster, and what to do about it. Then only the tests that need no pods run.
@@ -44,6 +48,16 @@ type Options struct {
 	Contract *contract.Check
 	// Getenv reads GITHUB_ACTIONS and GITHUB_STEP_SUMMARY. Default: os.Getenv.
 	Getenv func(name string) string
+}
+
+// Subject is what is tested, and by that what a run is worth.
+type Subject struct {
+	// Meaning is what a green run says. It is printed for every run: a green one on a stand-in must not be taken for a
+	// statement about Cedana.
+	Meaning string
+	// Ours says that the propagator is this project's own: the tests may look at its state, and an answer that is not as
+	// the API's document has it is a failure.
+	Ours bool
 }
 
 // Phase is a part of the whole run and the time it took.
@@ -114,7 +128,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 	}
 
 	begin := time.Now()
-	report := &Report{Backend: s.Backend, URL: opts.URL, NoCluster: opts.NoCluster}
+	report := &Report{Subject: opts.Subject, URL: opts.URL, NoCluster: opts.NoCluster}
 	runErr := con.Run(ctx, "run the tests", func(ctx context.Context, step *console.Step) error {
 		err := runTests(ctx, con, step, s, opts, m, compiled, report)
 		step.Note("%s", report.Counts())

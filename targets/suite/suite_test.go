@@ -44,7 +44,7 @@ func newFixture(t *testing.T, run string) *fixture {
 	}
 	f.options = Options{
 		Dir: "testdata/sample", URL: "http://127.0.0.1:1", Token: canary, ClusterID: "cluster-id",
-		Nginx: "nginx:1", Counter: "counter:1",
+		Nginx: "nginx:1", Counter: "counter:1", ClusterName: "unit", Subject: Subject{Meaning: "Local backend: it says nothing about Cedana itself.", Ours: true},
 		Phases: []Phase{{"create the cluster", 7470 * time.Millisecond}},
 		Getenv: func(name string) string { return map[string]string{"GITHUB_STEP_SUMMARY": f.stepSummary}[name] },
 	}
@@ -147,11 +147,11 @@ func TestTheTestsAreGivenEverythingInOneFile(t *testing.T) {
 	require.Contains(t, f.artifact(t, "test.json"), "RunID:1a2b3c4d", "the tests had it")
 }
 
-func TestTheNodesOfAnExistingClusterAreNotOurs(t *testing.T) {
+func TestTheStateOfAPropagatorThatIsNotOursIsNotLookedAt(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "")
-	f.settings.Existing = true
-	require.Empty(t, testFile(f.settings, f.options).ClusterName)
+	f.options.Subject.Ours = false
+	require.Empty(t, testFile(f.settings, f.options).StateFile)
 }
 
 func TestARunWithoutAClusterSaysWhyAndWhatItIsWorth(t *testing.T) {

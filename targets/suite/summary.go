@@ -14,17 +14,12 @@ import (
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
-// meaning says what a run is worth. It is printed for every run: a green one on the local backend must not be taken
-// for a statement about Cedana.
+// meaning says what a run is worth.
 func (r *Report) meaning() string {
 	if r.NoCluster != "" {
 		return fmt.Sprintf("Live backend without a cluster: only the API at %s was asked. Nothing was deployed, checkpointed or restored. %s", r.URL, r.NoCluster)
 	}
-	if r.Backend == settings.BackendLive {
-		return fmt.Sprintf("Live backend: Cedana at %s made and restored these checkpoints.", r.URL)
-	}
-	return "Local backend: the propagator, manager and helper were this project's stand-in. Green means that the tests, the " +
-		"targets and this machine work; it says nothing about Cedana itself. For that set CEDANA_AUTH_TOKEN."
+	return r.Subject.Meaning
 }
 
 // publish writes the summary: as text to the console's data, as Markdown to the artifacts and to the

@@ -17,16 +17,14 @@ func testFile(s *settings.Suite, opts Options) settings.TestFile {
 		Tests: s.Tests, Backend: s.Backend, URL: opts.URL, ClusterID: opts.ClusterID, Registered: opts.Registered, NoCluster: opts.NoCluster,
 		RunID: s.RunID, Artifacts: filepath.Join(s.Artifacts, testsDir),
 	}
-	if s.Backend == settings.BackendLocal {
+	if opts.Subject.Ours {
 		f.StateFile = filepath.Join(s.ClusterDir(), state.File)
 	}
 	if opts.NoCluster != "" {
 		return f
 	}
 	f.Kubeconfig, f.KubeContext, f.ImageNginx, f.ImageCounter = opts.Kubeconfig, opts.Context, opts.Nginx, opts.Counter
-	if !s.Existing {
-		f.ClusterName = s.ClusterName
-	}
+	f.ClusterName = opts.ClusterName
 	return f
 }
 
