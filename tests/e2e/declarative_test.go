@@ -147,7 +147,7 @@ func (s *scene) declared(c *checkpoint, p *corev1.Pod) *restored {
 func (s *scene) replicaBeside(p *corev1.Pod) *corev1.Pod {
 	s.Helper()
 	var found *corev1.Pod
-	err := wait.For(s.ctx, "a second replica beside "+p.Name, env.PodTimeout, func(context.Context) (bool, string, error) {
+	err := wait.For(s.ctx, "a second replica beside "+p.Name, env.PodTimeout.Duration, func(context.Context) (bool, string, error) {
 		list := s.pods.List()
 		i := slices.IndexFunc(list, func(other *corev1.Pod) bool {
 			return other.UID != p.UID && other.DeletionTimestamp == nil && metav1.GetControllerOf(other) != nil
