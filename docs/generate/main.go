@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sethvargo/go-envconfig"
+
 	"github.com/cedana/cedana-e2e/targets/local/labsettings"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
@@ -48,7 +50,7 @@ func update(path string) error {
 
 // declared are all variables that there are.
 func declared() []settings.Variable {
-	v := settings.NewVariables(func(string) (string, bool) { return "", false })
+	v := settings.NewVariables(envconfig.MapLookuper(nil))
 	settings.Read(v, &labsettings.Settings{})
 	return v.Declared()
 }

@@ -3,7 +3,7 @@
 package settings
 
 import (
-	"os"
+	"github.com/sethvargo/go-envconfig"
 )
 
 // Labels on everything a run makes, by which `mage clean` finds it.
@@ -42,7 +42,7 @@ type Part interface {
 // Load reads and checks the environment, with the parts. Its error is a [Problems] that names every bad
 // variable; the settings are of no use then.
 func Load(parts ...Part) (*Settings, error) {
-	v := NewVariables(os.LookupEnv)
+	v := NewVariables(envconfig.OsLookuper())
 	s := Read(v, parts...)
 	return s, v.Err()
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,7 +24,7 @@ func read(t *testing.T, env map[string]string) (*Settings, error) {
 }
 
 func variablesOf(env map[string]string) *Variables {
-	return NewVariables(func(name string) (string, bool) { value, ok := env[name]; return value, ok })
+	return NewVariables(envconfig.MapLookuper(env))
 }
 
 func TestAnEmptyEnvironmentMeansTheLocalBackend(t *testing.T) {

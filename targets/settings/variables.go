@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sethvargo/go-envconfig"
 )
 
 // Variable is the declaration of one environment variable: all that the program and the documents know of it.
@@ -37,15 +39,16 @@ func (v Variable) example() string {
 // Variables reads the environment. Each of its methods declares a variable, reads it, and gives its value, or the zero
 // value where it is bad: what is wrong is kept, so that all of it is told at once.
 type Variables struct {
-	lookup   func(name string) (string, bool)
+	from     envconfig.Lookuper
 	group    string
 	declared []Variable
 	problems Problems
 }
 
-// NewVariables reads by lookup, for which os.LookupEnv is one.
-func NewVariables(lookup func(name string) (string, bool)) *Variables {
-	return &Variables{lookup: lookup}
+// NewVariables reads from the lookuper: envconfig.OsLookuper for the environment, a MapLookuper in tests. go-envconfig's
+// own processing ends at the first bad value, so it is the source here and not the judge.
+func NewVariables(from envconfig.Lookuper) *Variables {
+	return &Variables{from: from}
 }
 
 // Group is the heading for what is declared next.
@@ -79,7 +82,7 @@ func (v *Variables) Elsewhere(d Variable) {
 // Text is any text.
 func (v *Variables) Text(d Variable) string {
 	v.Elsewhere(d)
-	if value, ok := v.lookup(d.Name); ok && value != "" {
+	if value, ok := v.from.Lookup(d.Name); ok && value != "" {
 		return value
 	}
 	return d.Default
@@ -107,7 +110,7 @@ func (v *Variables) List(d Variable) []string {
 
 // Given reports whether the variable is set to something, and declares nothing.
 func (v *Variables) Given(name string) bool {
-	value, ok := v.lookup(name)
+	value, ok := v.from.Lookup(name)
 	return ok && value != ""
 }
 

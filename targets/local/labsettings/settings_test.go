@@ -3,6 +3,7 @@ package labsettings
 import (
 	"testing"
 
+	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
@@ -11,7 +12,7 @@ import (
 
 func read(env map[string]string) (*Settings, error) {
 	lab := &Settings{}
-	v := settings.NewVariables(func(name string) (string, bool) { value, ok := env[name]; return value, ok })
+	v := settings.NewVariables(envconfig.MapLookuper(env))
 	settings.Read(v, lab)
 	return lab, v.Err()
 }
