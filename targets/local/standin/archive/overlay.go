@@ -2,7 +2,6 @@ package archive
 
 import (
 	"archive/tar"
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,28 +21,21 @@ type Overlay struct {
 }
 
 // RootOverlay finds the overlay behind the root of a mount namespace, from a /proc/PID/mountinfo.
-func RootOverlay(mountinfo io.Reader) (Overlay, error) {
-	var last string // of several mounts on "/", the last is on top
-	scanner := bufio.NewScanner(mountinfo)
-	scanner.Buffer(make([]byte, 64<<10), 1<<20)
-	for scanner.Scan() {
-		if fields := strings.Fields(scanner.Text()); len(fields) > 4 && fields[4] == "/" {
-			last = scanner.Text()
-		}
-	}
-	if err := scanner.Err(); err != nil {
+func RootOverlay(table io.Reader) (Overlay, error) {
+	// Of several mounts on "/", the last is on top.
+	roots, err := mountinfo.GetMountsFromReader(table, func(m *mountinfo.Info) (skip, stop bool) { return m.Mountpoint != "/", false })
+	if err != nil {
 		return Overlay{}, fmt.Errorf("read mountinfo: %w", err)
 	}
-	_, tail, _ := strings.Cut(last, " - ")
-	fields := strings.Fields(tail)
-	if len(fields) < 3 {
+	if len(roots) == 0 {
 		return Overlay{}, errors.New("no root in mountinfo")
 	}
-	if fields[0] != "overlay" {
-		return Overlay{}, fmt.Errorf("the root file system is %s, and only an overlay's changes can be told from its image", fields[0])
+	root := roots[len(roots)-1]
+	if root.FSType != "overlay" {
+		return Overlay{}, fmt.Errorf("the root file system is %s, and only an overlay's changes can be told from its image", root.FSType)
 	}
 	var o Overlay
-	for option := range strings.SplitSeq(fields[2], ",") {
+	for option := range strings.SplitSeq(root.VFSOptions, ",") {
 		key, value, _ := strings.Cut(option, "=")
 		switch key {
 		case "upperdir":
@@ -61,7 +54,7 @@ func RootOverlay(mountinfo io.Reader) (Overlay, error) {
 	return o, nil
 }
 
-// unescape undoes the octal escapes of /proc/PID/mountinfo.
+// unescape undoes the octal escapes of the options in /proc/PID/mountinfo, which the library leaves as they are.
 func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\054`, ",").Replace(s)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/local/standin/criu"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
 )
@@ -63,7 +64,7 @@ func installCA(root string) error {
 	if err != nil {
 		return fmt.Errorf("read the propagator's certificate authority: %w", err)
 	}
-	if err := layout.WriteFile(filepath.Join(root, layout.CAFile), data, 0o644); err != nil {
+	if err := atomicfile.Write(filepath.Join(root, layout.CAFile), data, 0o644); err != nil {
 		return err
 	}
 	return layout.Config{CAFile: layout.CAFile}.Trust()
@@ -139,5 +140,5 @@ func configureCRIU(path string) error {
 	if string(data) == criu.Config {
 		return nil
 	}
-	return layout.WriteFile(path, []byte(criu.Config), 0o644)
+	return atomicfile.Write(path, []byte(criu.Config), 0o644)
 }

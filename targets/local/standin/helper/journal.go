@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 )
 
 // thawTimeout is for letting a pod go on, whatever has happened to the checkpoint.
@@ -38,7 +38,7 @@ func freezePod(ctx context.Context, dir, work, uid string, containers []Containe
 	if err != nil {
 		return nil, fmt.Errorf("encode journal: %w", err)
 	}
-	if err := layout.WriteFile(p.path, data, 0o600); err != nil {
+	if err := atomicfile.Write(p.path, data, 0o600); err != nil {
 		return nil, fmt.Errorf("journal the freeze: %w", err)
 	}
 	for _, f := range p.Freezers {

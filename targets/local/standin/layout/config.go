@@ -4,7 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
+
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 )
 
 // Config is what the runtime wrapper has to know; the helper writes it, because containerd starts the wrapper with an
@@ -39,7 +40,7 @@ func (c Config) Save(path string) error {
 	if err != nil {
 		return fmt.Errorf("encode node configuration: %w", err)
 	}
-	return WriteFile(path, data, 0o600)
+	return atomicfile.Write(path, data, 0o600)
 }
 
 // LoadConfig reads what Save wrote.
@@ -53,30 +54,4 @@ func LoadConfig(path string) (Config, error) {
 		return c, fmt.Errorf("read node configuration %s: %w", path, err)
 	}
 	return c, nil
-}
-
-// WriteFile writes a file in one step: a reader sees the old content or the new, and a kill leaves no half.
-func WriteFile(path string, data []byte, mode os.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("make directory of %s: %w", path, err)
-	}
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer os.Remove(temp.Name()) // gone already when all went well
-	_, err = temp.Write(data)
-	if modeErr := temp.Chmod(mode); err == nil {
-		err = modeErr
-	}
-	if closeErr := temp.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
 }

@@ -35,16 +35,3 @@ func TestMissingConfigNamesWhoWritesIt(t *testing.T) {
 	_, err := LoadConfig(filepath.Join(t.TempDir(), "config.json"))
 	require.ErrorContains(t, err, "cedana-helper")
 }
-
-func TestWriteFileReplacesAndLeavesNothingElse(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "f")
-	require.NoError(t, WriteFile(path, []byte("a longer first"), 0o644))
-	require.NoError(t, WriteFile(path, []byte("second"), 0o600))
-	data, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Equal(t, "second", string(data))
-	entries, err := os.ReadDir(filepath.Dir(path))
-	require.NoError(t, err)
-	require.Len(t, entries, 1)
-}

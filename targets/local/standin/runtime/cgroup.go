@@ -1,12 +1,9 @@
 package runtime
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -16,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,52 +47,31 @@ func runInGroups(cmd *exec.Cmd, bundle string) error {
 
 // groups are the directories of a bundle's cgroups, one for each hierarchy; none with cgroups of the second version.
 func groups(bundle string) ([]string, error) {
-	data, err := os.ReadFile(filepath.Join(bundle, "config.json"))
-	if err != nil {
+	spec, err := readBundle(bundle)
+	if err != nil || spec.Linux == nil {
 		return nil, err
 	}
-	var config struct {
-		Linux struct {
-			CgroupsPath string `json:"cgroupsPath"`
-		} `json:"linux"`
-	}
-	if err := json.Unmarshal(data, &config); err != nil {
-		return nil, fmt.Errorf("read bundle %s: %w", bundle, err)
-	}
-	path := config.Linux.CgroupsPath
+	path := spec.Linux.CgroupsPath
 	if !filepath.IsAbs(path) {
 		return nil, nil // systemd's way of writing it, which goes with the second version
 	}
-	mountinfo, err := os.Open("/proc/self/mountinfo")
+	mounts, err := mountinfo.GetMounts(hierarchies)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read mountinfo: %w", err)
 	}
-	defer mountinfo.Close()
-	mounts, err := hierarchies(mountinfo)
-	for i := range mounts {
-		mounts[i] = filepath.Join(mounts[i], path)
+	var dirs []string
+	for _, m := range mounts {
+		dirs = append(dirs, filepath.Join(m.Mountpoint, path))
 	}
-	return mounts, err
+	return dirs, nil
 }
 
-// hierarchies are where the cgroups of the first version are mounted, all but devices: runc takes a container for one
+// hierarchies keeps where the cgroups of the first version are mounted, all but devices: runc takes a container for one
 // that runs already when its cgroup there has a process in it.
-func hierarchies(mountinfo io.Reader) ([]string, error) {
-	var mounts []string
-	lines := bufio.NewScanner(mountinfo)
-	for lines.Scan() {
-		fields, tail, _ := strings.Cut(lines.Text(), " - ")
-		head, system := strings.Fields(fields), strings.Fields(tail)
-		if len(head) < 5 || len(system) < 3 || system[0] != "cgroup" {
-			continue
-		}
-		options := strings.Split(system[2], ",")
-		named := slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, "name=") })
-		if !named && !slices.Contains(options, "devices") {
-			mounts = append(mounts, head[4])
-		}
-	}
-	return mounts, lines.Err()
+func hierarchies(m *mountinfo.Info) (skip, stop bool) {
+	options := strings.Split(m.VFSOptions, ",")
+	named := slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, "name=") })
+	return m.FSType != "cgroup" || named || slices.Contains(options, "devices"), false
 }
 
 // enter makes the cgroups and moves this thread into them.

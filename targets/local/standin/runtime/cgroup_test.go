@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/moby/sys/mountinfo"
 	"github.com/stretchr/testify/require"
 )
 
-const mountsOfV1 = `
-705 704 0:50 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
+const mountsOfV1 = `705 704 0:50 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
 716 705 0:29 /docker/b1f9 /sys/fs/cgroup/cpu rw,nosuid - cgroup cgroup rw,cpu
 717 705 0:33 /docker/b1f9 /sys/fs/cgroup/devices rw,nosuid master:11 - cgroup cgroup rw,devices
 718 705 0:34 /docker/b1f9 /sys/fs/cgroup/systemd rw,nosuid master:12 - cgroup cgroup rw,name=systemd
@@ -18,10 +18,12 @@ const mountsOfV1 = `
 
 func TestTheCgroupsToEnterAreThoseOfTheFirstVersion(t *testing.T) {
 	t.Parallel()
-	mounts, err := hierarchies(strings.NewReader(mountsOfV1))
+	mounts, err := mountinfo.GetMountsFromReader(strings.NewReader(mountsOfV1), hierarchies)
 	require.NoError(t, err)
-	require.Equal(t, []string{"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/memory"}, mounts)
-	mounts, err = hierarchies(strings.NewReader("30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate"))
+	require.Len(t, mounts, 2)
+	require.Equal(t, "/sys/fs/cgroup/cpu", mounts[0].Mountpoint)
+	require.Equal(t, "/sys/fs/cgroup/memory", mounts[1].Mountpoint)
+	mounts, err = mountinfo.GetMountsFromReader(strings.NewReader("30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate"), hierarchies)
 	require.NoError(t, err)
 	require.Empty(t, mounts)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
 )
 
@@ -33,7 +34,7 @@ func (m markers) has(kind, name string) (text string, there bool, err error) {
 }
 
 func (m markers) set(kind, name, text string) error {
-	if err := layout.WriteFile(m.path(kind, name), []byte(text), 0o600); err != nil {
+	if err := atomicfile.Write(m.path(kind, name), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("set restore marker: %w", err)
 	}
 	return nil

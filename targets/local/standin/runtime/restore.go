@@ -15,6 +15,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/local/standin/archive"
 	"github.com/cedana/cedana-e2e/targets/local/standin/criu"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
@@ -122,7 +123,7 @@ func (r restorer) restoreOnce(ctx context.Context, in Invocation, t Target, mark
 	if err := marks.set(kindContainer, t.Container, t.Checkpoint); err != nil {
 		return err
 	}
-	return layout.WriteFile(filepath.Join(layout.StartedDir, in.ID), nil, 0o600)
+	return atomicfile.Write(filepath.Join(layout.StartedDir, in.ID), nil, 0o600)
 }
 
 // connect is the propagator as the node's helper knows it.

@@ -111,37 +111,31 @@ type Target struct {
 
 // readTarget reads a bundle; nil means that it asks for no restore: it names no checkpoint, or is the pod's sandbox.
 func readTarget(bundle string) (*Target, error) {
-	data, err := os.ReadFile(filepath.Join(bundle, "config.json"))
+	spec, err := readBundle(bundle)
 	if err != nil {
-		return nil, fmt.Errorf("read bundle: %w", err)
-	}
-	var config struct {
-		Root struct {
-			Path string `json:"path"`
-		} `json:"root"`
-		Process struct {
-			Env []string `json:"env"`
-		} `json:"process"`
-		Annotations map[string]string `json:"annotations"`
-	}
-	if err := json.Unmarshal(data, &config); err != nil {
-		return nil, fmt.Errorf("read bundle %s: %w", bundle, err)
+		return nil, err
 	}
 	t := &Target{
-		Container: config.Annotations[annotationName], PodUID: config.Annotations[annotationPodUID],
-		Pod: config.Annotations[annotationPod], Namespace: config.Annotations[annotationSpace],
-		Checkpoint: config.Annotations[work.AnnotationCheckpoint], Restore: config.Annotations[work.AnnotationRestore],
-		Bundle: bundle, Rootfs: config.Root.Path, Annotations: config.Annotations,
+		Container: spec.Annotations[annotationName], PodUID: spec.Annotations[annotationPodUID],
+		Pod: spec.Annotations[annotationPod], Namespace: spec.Annotations[annotationSpace],
+		Checkpoint: spec.Annotations[work.AnnotationCheckpoint], Restore: spec.Annotations[work.AnnotationRestore],
+		Bundle: bundle, Annotations: spec.Annotations,
 	}
-	if config.Annotations[annotationType] != typeContainer {
+	if spec.Annotations[annotationType] != typeContainer {
 		return nil, nil
 	}
 	if t.Checkpoint == "" {
-		if t.Name = declared.Name(config.Process.Env); t.Name == "" {
+		if spec.Process != nil {
+			t.Name = declared.Name(spec.Process.Env)
+		}
+		if t.Name == "" {
 			return nil, nil
 		}
 	}
-	if !filepath.IsAbs(t.Rootfs) {
+	if spec.Root == nil {
+		return nil, fmt.Errorf("read bundle %s: it has no root", bundle)
+	}
+	if t.Rootfs = spec.Root.Path; !filepath.IsAbs(t.Rootfs) {
 		t.Rootfs = filepath.Join(bundle, t.Rootfs)
 	}
 	if !filepath.IsLocal(t.PodUID) || !filepath.IsLocal(t.Container) {
