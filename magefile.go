@@ -17,7 +17,7 @@ import (
 // E2E creates the cluster, installs Cedana and runs the tests; what is there already is reused. It leaves the cluster in place for the next run: `mage clean` removes it.
 func E2E(ctx context.Context) error { return launch.Target(ctx, "e2e") }
 
-// Sensitivity breaks the local stand-in on purpose, in one way after the other, and checks that the tests notice and say what is wrong; E2E_REGRESSIONS chooses the ways.
+// Sensitivity breaks the local stand-in on purpose, in one way after the other, and checks that the tests notice and say what is wrong; E2E_FAULTS chooses the ways.
 func Sensitivity(ctx context.Context) error { return launch.Target(ctx, "sensitivity") }
 
 // Cluster creates the named k3d cluster, or reuses it, and waits until it is usable.

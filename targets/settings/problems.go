@@ -11,7 +11,7 @@ type Problem struct {
 	Name string
 	// Reason says what is wrong with its value; never the value of a secret.
 	Reason string
-	// Example is a valid value.
+	// Example is a valid value; empty where none is.
 	Example string
 }
 
@@ -22,7 +22,10 @@ func (p Problems) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d problem(s) in the environment, nothing was created:", len(p))
 	for _, one := range p {
-		fmt.Fprintf(&b, "\n  %s: %s (for example %s=%s)", one.Name, one.Reason, one.Name, one.Example)
+		fmt.Fprintf(&b, "\n  %s: %s", one.Name, one.Reason)
+		if one.Example != "" {
+			fmt.Fprintf(&b, " (for example %s=%s)", one.Name, one.Example)
+		}
 	}
 	return b.String()
 }

@@ -97,7 +97,7 @@ func TestEveryProblemIsInOneReport(t *testing.T) {
 	t.Parallel()
 	_, err := read(t, map[string]string{
 		"E2E_BACKEND":     "lcoal",
-		"E2E_REGRESSIONS": "(",
+		"E2E_FAULTS":      "(",
 		"E2E_KEEP":        "perhaps",
 		"E2E_CYCLES":      "0",
 		"E2E_SAMPLES":     "few",

@@ -31,7 +31,8 @@ func readSuite(v *Variables) (Suite, Sensitivity) {
 	s.Pattern = v.Pattern(Variable{Name: "E2E_RUN", DefaultText: "all of the group", Example: "TestRestore", Doc: "`go test -run` pattern; picks tests whatever their group"})
 	s.Parallel = v.Number(Variable{Name: "E2E_PARALLEL", Default: "8", Doc: "tests side by side"}, 1, 64)
 	s.OpenAPIStrict = v.Bool(Variable{Name: "E2E_OPENAPI_STRICT", Doc: "`1`: drift that is not explained there fails on the live backend too"})
+	v.Renamed("E2E_REGRESSIONS", "E2E_FAULTS")
 	return s, Sensitivity{Pattern: v.Pattern(Variable{
-		Name: "E2E_REGRESSIONS", DefaultText: "all", Example: "restored|lost", For: "`sensitivity`", Doc: "pattern of the faults to try",
+		Name: "E2E_FAULTS", DefaultText: "all", Example: "restored|lost", For: "`sensitivity`", Doc: "pattern of the faults to try",
 	})}
 }

@@ -114,6 +114,13 @@ func (v *Variables) Given(name string) bool {
 	return ok && value != ""
 }
 
+// Renamed refuses a variable by the name that it had before, which would do nothing now.
+func (v *Variables) Renamed(old, name string) {
+	if v.Given(old) {
+		v.Problem(old, "is called "+name+" now: set that in its place", "")
+	}
+}
+
 // Label is a DNS label of at most so many characters.
 func (v *Variables) Label(d Variable, most int) string {
 	value := v.Text(d)

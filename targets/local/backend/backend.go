@@ -180,13 +180,13 @@ func (b *backend) unfit(ctx context.Context) (string, error) {
 	}
 	for _, want := range b.environment() {
 		if !slices.Contains(have.Config.Env, want) {
-			return "it has another token or regression", nil
+			return "it has another token or fault", nil
 		}
 	}
 	return "", nil
 }
 
-// environment of the container. The regression is there when it is none, too, so that another one is seen.
+// environment of the container. The fault is there when it is none, too, so that another one is seen.
 func (b *backend) environment() []string {
 	return []string{tokenEnv + "=" + b.token.Reveal(), fault.Variable + "=" + string(b.options.Fault)}
 }

@@ -173,7 +173,7 @@ func TestAnUnfitPropagatorIsReplacedAndItsDataKept(t *testing.T) {
 		"another image":   func(b *backend, _ *engine) { b.options.Image = "p:2" },
 		"another network": func(b *backend, _ *engine) { b.options.Network = "k3d-b" },
 		"another token":   func(b *backend, _ *engine) { b.token = "other" },
-		"regression":      func(b *backend, _ *engine) { b.options.Fault = fault.ColdStart },
+		"fault":           func(b *backend, _ *engine) { b.options.Fault = fault.ColdStart },
 		"stopped":         func(_ *backend, e *engine) { e.container.State = &container.State{Status: "exited"} },
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -194,14 +194,14 @@ func TestAPropagatorIsBrokenOnRequestAndWholeAgainAtTheSamePort(t *testing.T) {
 	t.Parallel()
 	b, e := newBackend(t)
 	require.NoError(t, b.ensure(t.Context(), &Propagator{}))
-	assert.Contains(t, e.container.Config.Env, "E2E_REGRESSION=")
+	assert.Contains(t, e.container.Config.Env, "E2E_FAULT=")
 	b.options.Fault = fault.ColdStart
 	require.NoError(t, b.ensure(t.Context(), &Propagator{}))
-	assert.Contains(t, e.container.Config.Env, "E2E_REGRESSION=cold-start")
+	assert.Contains(t, e.container.Config.Env, "E2E_FAULT=cold-start")
 	assert.Equal(t, e.port, e.container.HostConfig.PortBindings["1324/tcp"][0].HostPort)
 	b.options.Fault = ""
 	require.NoError(t, b.ensure(t.Context(), &Propagator{}))
-	assert.Contains(t, e.container.Config.Env, "E2E_REGRESSION=")
+	assert.Contains(t, e.container.Config.Env, "E2E_FAULT=")
 }
 
 func TestWhatIsNotOursIsRefused(t *testing.T) {

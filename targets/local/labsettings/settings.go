@@ -32,6 +32,7 @@ func (l *Settings) Read(v *settings.Variables, s *settings.Settings) {
 		Name: fault.Variable, Example: string(fault.ColdStart), For: "local",
 		Doc: "breaks the stand-in in this one way, for a look by hand; unknown names and the live backend are refused",
 	}
+	v.Renamed("E2E_REGRESSION", broken.Name)
 	name, err := fault.Parse(v.Text(broken))
 	switch {
 	case err != nil:

@@ -22,12 +22,14 @@ func TestOnlyAKnownFaultOfTheStandInCanBeChosen(t *testing.T) {
 	lab, err := read(nil)
 	require.NoError(t, err)
 	require.Equal(t, &Settings{Engine: "auto", Node: "auto"}, lab, "nothing is broken by default")
-	lab, err = read(map[string]string{"E2E_REGRESSION": "cold-start"})
+	lab, err = read(map[string]string{"E2E_FAULT": "cold-start"})
 	require.NoError(t, err)
 	require.Equal(t, fault.ColdStart, lab.Fault)
 	for want, env := range map[string]map[string]string{
-		`"everything" is not one of cold-start`: {"E2E_REGRESSION": "everything"},
-		"and the backend is live":               {"E2E_REGRESSION": "cold-start", "CEDANA_AUTH_TOKEN": "canary"},
+		`"everything" is not one of cold-start`:     {"E2E_FAULT": "everything"},
+		"E2E_REGRESSION: is called E2E_FAULT now":   {"E2E_REGRESSION": "cold-start"},
+		"E2E_REGRESSIONS: is called E2E_FAULTS now": {"E2E_REGRESSIONS": "lost"},
+		"and the backend is live":                   {"E2E_FAULT": "cold-start", "CEDANA_AUTH_TOKEN": "canary"},
 	} {
 		_, err := read(env)
 		require.ErrorContains(t, err, want)

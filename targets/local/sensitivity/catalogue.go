@@ -8,9 +8,9 @@ import (
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
-// Row says who has to notice a regression, and what has to be said then.
+// Row says who has to notice a fault, and what has to be said then.
 type Row struct {
-	Regression fault.Name
+	Fault fault.Name
 	// Tests are the smallest part of the suite that should notice: each of them has to.
 	Tests []string
 	// Names is what the failing test's output has to match, or nobody could tell from it what is wrong.
@@ -33,7 +33,7 @@ var (
 	shortRestore    = func(f *settings.TestFile) { f.RestoreTimeout.Duration = 6 * time.Second }
 )
 
-// Catalogue has a row for each regression of package regression, in its order.
+// Catalogue has a row for each fault of package fault, in its order.
 var Catalogue = []Row{
 	{fault.ColdStart, append(tests("TestRestoreCounter"), declarative...), says(`expected: the nonce in memory \(another one is another process, started anew\)`), nil},
 	{fault.OlderCheckpoint, append(tests("TestRestoreOlderCheckpoint"), declarative...), says(`expected: the count is at least \d+|the pod goes on from the moment of its checkpoint`), nil},

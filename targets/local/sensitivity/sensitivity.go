@@ -1,4 +1,4 @@
-// Package sensitivity breaks the stand-in on purpose, one regression at a time, and sees whether the suite notices and
+// Package sensitivity breaks the stand-in on purpose, one fault at a time, and sees whether the suite notices and
 // says what is wrong. A suite that stays green whatever breaks tests nothing.
 package sensitivity
 
@@ -27,7 +27,7 @@ type Program interface {
 // Options are what Run needs beside the settings.
 type Options struct {
 	Program Program
-	// Switch starts the propagator with a regression, or with none.
+	// Switch starts the propagator with a fault, or with none.
 	Switch func(ctx context.Context, name fault.Name) error
 }
 
@@ -52,7 +52,7 @@ const (
 	Unnamed Verdict = "UNNAMED"
 	// Broken means that the tests could not be run to their end.
 	Broken Verdict = "BROKEN"
-	// Green is the control row's: without a regression nothing fails.
+	// Green is the control row's: without a fault nothing fails.
 	Green Verdict = "green"
 	// Red is a control row in which tests fail, so that nothing can be said of the others.
 	Red Verdict = "RED"
@@ -60,10 +60,10 @@ const (
 
 // Result is a row with its verdict.
 type Result struct {
-	Regression fault.Name      `json:"regression"`
-	By         fault.Component `json:"component,omitempty"`
-	What       string          `json:"broken"`
-	Verdict    Verdict         `json:"verdict"`
+	Fault   fault.Name      `json:"fault"`
+	By      fault.Component `json:"component,omitempty"`
+	What    string          `json:"broken"`
+	Verdict Verdict         `json:"verdict"`
 	// Test is the one that noticed, or for a control those that ran.
 	Test string `json:"test"`
 	// Message is what it said, in one line.
@@ -73,7 +73,7 @@ type Result struct {
 
 func (r Result) good() bool { return r.Verdict == Caught || r.Verdict == Green }
 
-// Run tries each regression that the settings choose. It prints the table to the console's data and leaves copies in
+// Run tries each fault that the settings choose. It prints the table to the console's data and leaves copies in
 // the artifacts. Its error names what was missed. Whatever happens, the propagator is whole afterwards.
 func Run(ctx context.Context, con *console.Console, s *settings.Sensitivity, o Options) (err error) {
 	rows, err := choose(s.Pattern)
@@ -111,12 +111,12 @@ func Run(ctx context.Context, con *console.Console, s *settings.Sensitivity, o O
 func choose(pattern string) ([]Row, error) {
 	only, err := regexp.Compile(pattern)
 	if err != nil {
-		return nil, fmt.Errorf("read E2E_REGRESSIONS: %w", err)
+		return nil, fmt.Errorf("read E2E_FAULTS: %w", err)
 	}
-	rows := slices.DeleteFunc(slices.Clone(Catalogue), func(r Row) bool { return !only.MatchString(string(r.Regression)) })
+	rows := slices.DeleteFunc(slices.Clone(Catalogue), func(r Row) bool { return !only.MatchString(string(r.Fault)) })
 	if len(rows) == 0 {
 		_, err := fault.Parse(pattern)
-		return nil, fmt.Errorf("E2E_REGRESSIONS matches none: %w", err)
+		return nil, fmt.Errorf("E2E_FAULTS matches none: %w", err)
 	}
 	return rows, nil
 }
@@ -139,7 +139,7 @@ func (t trial) control(ctx context.Context, rows []Row) Result {
 	names = slices.Compact(names)
 	r := Result{What: "nothing: the control", Test: fmt.Sprintf("%d tests", len(names)), Message: strings.Join(names, ", ")}
 	begin := time.Now()
-	report, err := t.try(ctx, "without a regression", "", 0, Row{Tests: names})
+	report, err := t.try(ctx, "without a fault", "", 0, Row{Tests: names})
 	r.Seconds = time.Since(begin).Seconds()
 	switch {
 	case err != nil:
@@ -156,16 +156,16 @@ func (t trial) control(ctx context.Context, rows []Row) Result {
 	return r
 }
 
-// row tries one regression.
+// row tries one fault.
 func (t trial) row(ctx context.Context, number int, row Row) Result {
-	r := Result{Regression: row.Regression, Test: strings.Join(row.Tests, ", ")}
+	r := Result{Fault: row.Fault, Test: strings.Join(row.Tests, ", ")}
 	for _, known := range fault.All() {
-		if known.Name == row.Regression {
+		if known.Name == row.Fault {
 			r.By, r.What = known.By, known.Broken
 		}
 	}
 	begin := time.Now()
-	report, err := t.try(ctx, "with "+string(row.Regression), row.Regression, number+1, row)
+	report, err := t.try(ctx, "with "+string(row.Fault), row.Fault, number+1, row)
 	r.Seconds = time.Since(begin).Seconds()
 	if err != nil {
 		r.Verdict, r.Message = Broken, oneLine(err.Error())
@@ -264,7 +264,7 @@ func verdict(results []Result, dir string) error {
 	var bad []string
 	for _, r := range results {
 		if !r.good() {
-			name := string(r.Regression)
+			name := string(r.Fault)
 			if name == "" {
 				name = "the control"
 			}
@@ -274,6 +274,6 @@ func verdict(results []Result, dir string) error {
 	if len(bad) == 0 {
 		return nil
 	}
-	return fmt.Errorf("break the stand-in on purpose: %d of %d not as they should be: %s; the tests' artifacts are in %s; one again: E2E_REGRESSIONS='^NAME$' go tool mage sensitivity",
+	return fmt.Errorf("break the stand-in on purpose: %d of %d not as they should be: %s; the tests' artifacts are in %s; one again: E2E_FAULTS='^NAME$' go tool mage sensitivity",
 		len(bad), len(results), strings.Join(bad, ", "), dir)
 }

@@ -20,14 +20,14 @@ import (
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
-func TestEveryRegressionHasARowAndEveryRowARegression(t *testing.T) {
+func TestEveryFaultHasARowAndEveryRowAFault(t *testing.T) {
 	t.Parallel()
 	var known, rows []fault.Name
 	for _, r := range fault.All() {
 		known = append(known, r.Name)
 	}
 	for _, row := range Catalogue {
-		rows = append(rows, row.Regression)
+		rows = append(rows, row.Fault)
 	}
 	require.Equal(t, known, rows, "in the same order")
 }
@@ -47,14 +47,14 @@ func TestEveryTestInTheCatalogueExists(t *testing.T) {
 		}
 	}
 	for _, row := range Catalogue {
-		require.NotEmpty(t, row.Tests, row.Regression)
+		require.NotEmpty(t, row.Tests, row.Fault)
 		for _, name := range row.Tests {
-			assert.True(t, there[name], "%s: no test has the name %s", row.Regression, name)
+			assert.True(t, there[name], "%s: no test has the name %s", row.Fault, name)
 		}
 	}
 }
 
-// stage is a suite and a propagator: a test fails with a text under some regressions.
+// stage is a suite and a propagator: a test fails with a text under some faults.
 type stage struct {
 	says    map[fault.Name]string
 	now     fault.Name

@@ -30,15 +30,15 @@ func publish(con *console.Console, dir string, results []Result) error {
 }
 
 func label(r Result) string {
-	if r.Regression == "" {
+	if r.Fault == "" {
 		return "(none)"
 	}
-	return string(r.Regression)
+	return string(r.Fault)
 }
 
 func text(to io.Writer, results []Result) error {
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "REGRESSION\tVERDICT\tSECONDS\tTEST\tMESSAGE")
+	fmt.Fprintln(table, "FAULT\tVERDICT\tSECONDS\tTEST\tMESSAGE")
 	for _, r := range results {
 		fmt.Fprintf(table, "%s\t%s\t%.1f\t%s\t%s\n", label(r), r.Verdict, r.Seconds, r.Test, r.Message)
 	}
@@ -47,7 +47,7 @@ func text(to io.Writer, results []Result) error {
 
 func markdown(results []Result) []byte {
 	var b strings.Builder
-	fmt.Fprint(&b, "| regression | what is broken | verdict | test | message | seconds |\n|---|---|---|---|---|---:|\n")
+	fmt.Fprint(&b, "| fault | what is broken | verdict | test | message | seconds |\n|---|---|---|---|---|---:|\n")
 	cell := strings.NewReplacer("|", `\|`, "<", "&lt;")
 	for _, r := range results {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %.1f |\n", label(r), cell.Replace(r.What), r.Verdict, r.Test, cell.Replace(r.Message), r.Seconds)

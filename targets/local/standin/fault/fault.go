@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// Variable has the name of the regression in the environment of `mage` and of the propagator's container.
-const Variable = "E2E_REGRESSION"
+// Variable has the name of the fault in the environment of `mage` and of the propagator's container.
+const Variable = "E2E_FAULT"
 
-// Name is one regression; the empty name is none.
+// Name is one fault; the empty name is none.
 type Name string
 
-// Component is the part of the stand-in that misbehaves.
+// Component is the program of the stand-in that has the fault.
 type Component string
 
 const (
@@ -25,10 +25,10 @@ const (
 	Runtime    Component = "runtime"
 )
 
-// Regression is one way to be broken.
-type Regression struct {
+// Fault is one way to be broken.
+type Fault struct {
 	Name Name
-	// By is who misbehaves; where two have to, the one that does the damage.
+	// By is the program that has it; where two have to, the one that does the damage.
 	By Component
 	// Broken says in one line what is wrong with the product.
 	Broken string
@@ -86,7 +86,7 @@ const (
 	ClusterStays         Name = "cluster-removal-ignored"
 )
 
-var all = []Regression{
+var all = []Fault{
 	{ColdStart, Runtime, "a restored pod is a fresh start of its image"},
 	{OlderCheckpoint, Propagator, "an older checkpoint of the same pod is restored than the one asked for"},
 	{OtherPod, Propagator, "another pod's checkpoint is restored"},
@@ -137,10 +137,10 @@ var all = []Regression{
 	{ClusterStays, Propagator, "removing a cluster is answered well and does nothing"},
 }
 
-// All lists every regression.
-func All() []Regression { return append([]Regression(nil), all...) }
+// All lists every fault.
+func All() []Fault { return append([]Fault(nil), all...) }
 
-// Parse accepts the name of a regression, and nothing for none. Its error lists the names.
+// Parse accepts the name of a fault, and nothing for none. Its error lists the names.
 func Parse(text string) (Name, error) {
 	if text == "" {
 		return "", nil
@@ -166,4 +166,4 @@ func (n Name) Describe() string {
 }
 
 // Warn says in the log that what happens here is wrong on purpose.
-func (n Name) Warn(log *slog.Logger) { log.Warn("MISBEHAVING ON PURPOSE", "fault", n.Describe()) }
+func (n Name) Warn(log *slog.Logger) { log.Warn("FAULT INJECTED", "fault", n.Describe()) }
