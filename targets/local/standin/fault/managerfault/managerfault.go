@@ -73,6 +73,8 @@ func spoil(pod *corev1.Pod, action string, r *work.Restore, name fault.Name) {
 		// Else the kubelet would notice what the runtime does.
 		fault.NotListening: func() { eachContainer(pod, withoutReadiness) },
 		fault.ClockStops:   func() { eachContainer(pod, withoutReadiness) },
+		// So that there is time to see that the pod is not.
+		fault.ReadyTooEarly: func() { eachContainer(pod, late) },
 		// So that one probe that fails is enough.
 		fault.ReadinessFlaps: func() { eachContainer(pod, impatient) },
 	}[name]
@@ -89,6 +91,12 @@ func eachContainer(pod *corev1.Pod, do func(*corev1.Container)) {
 }
 
 func withoutReadiness(c *corev1.Container) { c.ReadinessProbe = nil }
+
+func late(c *corev1.Container) {
+	if p := c.ReadinessProbe; p != nil {
+		p.InitialDelaySeconds = 3
+	}
+}
 
 func impatient(c *corev1.Container) {
 	if p := c.ReadinessProbe; p != nil {

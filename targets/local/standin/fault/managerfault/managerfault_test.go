@@ -90,6 +90,7 @@ func TestEachFaultTakesOneThingFromThePod(t *testing.T) {
 	require.Empty(t, spoilt(t, fault.LimitsLost).Spec.Containers[0].Resources.Limits)
 	require.NotContains(t, spoilt(t, fault.NameUnrelated).Name, "app")
 	require.Nil(t, spoilt(t, fault.NotListening).Spec.Containers[0].ReadinessProbe)
+	require.EqualValues(t, 3, spoilt(t, fault.ReadyTooEarly).Spec.Containers[0].ReadinessProbe.InitialDelaySeconds)
 	require.EqualValues(t, 1, spoilt(t, fault.ReadinessFlaps).Spec.Containers[0].ReadinessProbe.FailureThreshold)
 	astray := spoilt(t, fault.WrongNode)
 	require.Nil(t, astray.Spec.NodeSelector)
