@@ -27,6 +27,10 @@ const cedanaTail = 2000
 // of the run prints, and the same for programs in NAME.json.
 const MeasuredDir = "measured"
 
+// OtherGroupsFile, in the directory for all tests, says in one line how many tests other groups have. It is there when
+// SUITE chose the tests and E2E_RUN did not.
+const OtherGroupsFile = "other-groups.txt"
+
 // Directory is where one test's artifacts go. The secret is masked in all that is written.
 type Directory struct {
 	Path   string

@@ -1,5 +1,5 @@
-// Package chaos plans what a chaos run does: from a seed an endless list of rounds, the same for the same seed. It knows
-// nothing of clusters; pods and nodes are numbers here.
+// Package chaos plans and plays chaos runs. A plan is an endless list of rounds, the same for the same seed; it knows
+// nothing of clusters, and pods and nodes are numbers in it. A Run plays the rounds on a cluster.
 package chaos
 
 import (

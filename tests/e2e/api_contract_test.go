@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -19,7 +18,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
-	"github.com/cedana/cedana-e2e/tests/environment"
+	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
 )
 
@@ -34,34 +33,16 @@ type answer struct {
 
 // raw sends a request without the client's help: no retries, no filters of its own, and any body. A body that is no
 // string is sent as JSON.
-func (s *scene) raw(token settings.Secret, method, path string, body any) answer {
+func (s *apiCase) raw(token settings.Secret, method, path string, body any) answer {
 	s.Helper()
-	text, ok := body.(string)
-	if !ok && body != nil {
-		encoded, err := json.Marshal(body)
-		s.must(err, "encode body of %s %s", method, path)
-		text = string(encoded)
-	}
-	request, err := http.NewRequestWithContext(s.ctx, method, env.URL+apiPrefix()+path, strings.NewReader(text))
-	s.must(err, "make request %s %s", method, path)
-	if text != "" {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	if token.Set() {
-		request.Header.Set("Authorization", "Bearer "+token.Reveal())
-	}
-	client := http.Client{Transport: s.through, Timeout: propagator.DefaultRequestTimeout}
-	response, err := client.Do(request)
-	s.must(err, "%s %s", method, path)
-	defer response.Body.Close()
-	content, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))
-	s.must(err, "read the answer of %s %s", method, path)
-	return answer{response.StatusCode, strings.TrimSpace(string(content))}
+	code, content, err := s.api.Raw(s.Ctx, token, method, apiPrefix()+path, body)
+	s.Must(err, "%s %s", method, path)
+	return answer{code, strings.TrimSpace(string(content))}
 }
 
 // apiPrefix is the version of the API that the propagator has; the same surface is published as both.
 var apiPrefix = sync.OnceValue(func() string {
-	response, err := http.Get(env.URL + "/v2/user")
+	response, err := http.Get(cluster.Env.URL + "/v2/user")
 	if err == nil {
 		defer response.Body.Close()
 		if response.StatusCode == http.StatusNotFound {
@@ -72,15 +53,15 @@ var apiPrefix = sync.OnceValue(func() string {
 })
 
 // text is the one word of an answer that is an id or a name; it may be quoted.
-func (s *scene) text(a answer, what string) string {
+func (s *apiCase) text(a answer, what string) string {
 	s.Helper()
-	equal(s, "the code of "+what, http.StatusOK, a.code)
+	fixture.Equal(s, "the code of "+what, http.StatusOK, a.code)
 	return strings.Trim(a.body, `"`)
 }
 
 var idForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-// endpoints are those of the API that pods' checkpoints need, with an id that does not exist where one is wanted: what a
+// Endpoints are those of the API that pods' checkpoints need, with an id that does not exist where one is wanted: what a
 // request that is let in by mistake does is nothing.
 func endpoints() [][2]string {
 	id := uuid.NewString()
@@ -98,35 +79,35 @@ func endpoints() [][2]string {
 
 // Every endpoint refuses a caller without a token and one with a wrong one, and says so as it says everything.
 func TestAPIAuthentication(t *testing.T) {
-	s := begin(t, environment.Full)
-	for name, token := range map[string]settings.Secret{"no token": "", "a wrong token": "not-the-token", "a token that begins as the right one": env.Token + "x"} {
+	s := beginAPI(t)
+	for name, token := range map[string]settings.Secret{"no token": "", "a wrong token": "not-the-token", "a token that begins as the right one": s.Env.Token + "x"} {
 		for _, e := range endpoints() {
 			var body any
 			if e[0] == http.MethodPost || e[0] == http.MethodPut {
-				body = map[string]string{"cluster_name": s.namespace}
+				body = map[string]string{"cluster_name": s.Namespace}
 			}
 			what := fmt.Sprintf("%s %s with %s", e[0], e[1], name)
 			a := s.raw(token, e[0], e[1], body)
-			equal(s, "the code of "+what, http.StatusUnauthorized, a.code)
-			s.that(!strings.Contains(a.body, env.Token.Reveal()), "the answer to "+what+" does not have the token in it", "it has")
+			fixture.Equal(s, "the code of "+what, http.StatusUnauthorized, a.code)
+			s.That(!strings.Contains(a.body, s.Env.Token.Reveal()), "the answer to "+what+" does not have the token in it", "it has")
 		}
 	}
 	for _, c := range s.clusters() {
-		s.that(c.Name != s.namespace, "a registration without the right token registers nothing", c.ID)
+		s.That(c.Name != s.Namespace, "a registration without the right token registers nothing", c.ID)
 	}
 }
 
-func (s *scene) clusters() []propagator.Cluster {
+func (s *apiCase) clusters() []propagator.Cluster {
 	s.Helper()
-	rows, err := s.api.Clusters(s.ctx)
-	s.must(err, "list clusters")
+	rows, err := s.api.Clusters(s.Ctx)
+	s.Must(err, "list clusters")
 	return rows
 }
 
 // What is malformed, incomplete or unknown is refused with the code that is documented for it, and an error body that
 // has a message.
 func TestAPIErrors(t *testing.T) {
-	s := begin(t, environment.Full)
+	s := beginAPI(t)
 	type m = map[string]any
 	unknown := func() string { return uuid.NewString() }
 	bad, missing := []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, []int{http.StatusNotFound}
@@ -140,16 +121,16 @@ func TestAPIErrors(t *testing.T) {
 		{"a cluster from half a body", "POST", "/cluster", `{"cluster_name":`, bad},
 		{"removing an unknown cluster", "DELETE", "/cluster/" + unknown(), nil, missing},
 		{"a report of an unknown cluster", "POST", "/cluster/sync", m{"cluster_id": unknown(), "resource": m{"type": "None"}, "metadata": m{}}, missing},
-		{"a checkpoint of an unknown pod", "POST", "/checkpoint/pod", m{"pod_id": unknown(), "cluster_id": env.ClusterID}, missing},
-		{"a checkpoint of a pod by an unknown name", "POST", "/checkpoint/pod", m{"pod_name": "nobody", "namespace": s.namespace, "cluster_id": env.ClusterID}, missing},
+		{"a checkpoint of an unknown pod", "POST", "/checkpoint/pod", m{"pod_id": unknown(), "cluster_id": s.Env.ClusterID}, missing},
+		{"a checkpoint of a pod by an unknown name", "POST", "/checkpoint/pod", m{"pod_name": "nobody", "namespace": s.Namespace, "cluster_id": s.Env.ClusterID}, missing},
 		{"a checkpoint of no pod", "POST", "/checkpoint/pod", m{}, either},
 		{"a checkpoint of a kind that there is not", "POST", "/checkpoint/pod", m{"pod_id": unknown(), "kind": "odd"}, either},
 		{"a checkpoint from half a body", "POST", "/checkpoint/pod", `{"pod_id":`, bad},
 		{"the status of an unknown action", "GET", "/checkpoint/status/" + unknown(), nil, missing},
-		{"a restore from an unknown action", "POST", "/restore/pod", m{"action_id": unknown(), "cluster_id": env.ClusterID, "reason": "manual"}, either},
-		{"a restore from what is no id", "POST", "/restore/pod", m{"action_id": "first", "cluster_id": env.ClusterID, "reason": "manual"}, either},
-		{"a restore without an action", "POST", "/restore/pod", m{"cluster_id": env.ClusterID, "reason": "manual"}, bad},
-		{"a restore without a reason", "POST", "/restore/pod", m{"action_id": unknown(), "cluster_id": env.ClusterID}, either},
+		{"a restore from an unknown action", "POST", "/restore/pod", m{"action_id": unknown(), "cluster_id": s.Env.ClusterID, "reason": "manual"}, either},
+		{"a restore from what is no id", "POST", "/restore/pod", m{"action_id": "first", "cluster_id": s.Env.ClusterID, "reason": "manual"}, either},
+		{"a restore without an action", "POST", "/restore/pod", m{"cluster_id": s.Env.ClusterID, "reason": "manual"}, bad},
+		{"a restore without a reason", "POST", "/restore/pod", m{"action_id": unknown(), "cluster_id": s.Env.ClusterID}, either},
 		{"a restore from half a body", "POST", "/restore/pod", `{"action_id":`, bad},
 		{"the action of an unknown pod", "GET", "/actions/from_pod/" + unknown(), nil, missing},
 		{"the pod of an unknown action", "POST", "/actions/upload", m{"action_id": unknown(), "status": "ready", "pod_spec": m{}, "pod_metadata_spec": m{}, "persistent_volume_claim": nil}, missing},
@@ -157,80 +138,80 @@ func TestAPIErrors(t *testing.T) {
 		{"giving up what is no checkpoint's id", "PATCH", "/checkpoints/deprecate/first", nil, bad},
 		{"the address of an unknown service", "GET", "/discover/nobody-" + unknown(), nil, missing},
 	} {
-		a := s.raw(env.Token, c.method, c.path, c.body)
-		s.that(slices.Contains(c.codes, a.code), fmt.Sprintf("%s (%s %s) is refused with %v", c.what, c.method, c.path, c.codes),
-			fmt.Sprintf("%d %s", a.code, short(a.body)))
+		a := s.raw(s.Env.Token, c.method, c.path, c.body)
+		s.That(slices.Contains(c.codes, a.code), fmt.Sprintf("%s (%s %s) is refused with %v", c.what, c.method, c.path, c.codes),
+			fmt.Sprintf("%d %s", a.code, fixture.Short(a.body)))
 		var body propagator.ErrorBody
 		err := json.Unmarshal([]byte(a.body), &body)
-		s.that(err == nil && body.Message != "", c.what+" is answered with a message in an error body", short(a.body))
+		s.That(err == nil && body.Message != "", c.what+" is answered with a message in an error body", fixture.Short(a.body))
 	}
-	s.that(len(s.present()) == 0, "none of this made a pod", s.present())
+	s.That(len(s.Present()) == 0, "none of this made a pod", s.Present())
 }
 
 // Ids are lower-case UUIDs, and each request makes its own; what is asked for by an id is what is answered.
 func TestAPIAnswers(t *testing.T) {
-	s := begin(t, environment.Full)
+	s := beginAPI(t)
 	id := func(text, what string) string {
-		s.that(idForm.MatchString(text), "the id of "+what+" is a lower-case UUID", text)
+		s.That(idForm.MatchString(text), "the id of "+what+" is a lower-case UUID", text)
 		return text
 	}
-	id(s.text(s.raw(env.Token, "GET", "/user", nil), "GET /user"), "the user")
+	id(s.text(s.raw(s.Env.Token, "GET", "/user", nil), "GET /user"), "the user")
 	var count propagator.TotalCount
-	a := s.raw(env.Token, "GET", "/cluster/count", nil)
-	s.must(json.Unmarshal([]byte(a.body), &count), "read the number of clusters from %q", a.body)
-	s.that(count.TotalCount >= 1, "at least the suite's own cluster is counted", a.body)
-	own := slices.IndexFunc(s.clusters(), func(c propagator.Cluster) bool { return c.ID == env.ClusterID })
-	s.that(own >= 0, "the suite's own cluster "+env.ClusterID+" is in the list", "it is not")
-	s.that(s.clusters()[own].LastSync != nil, "the suite's own cluster has synchronised", s.clusters()[own])
+	a := s.raw(s.Env.Token, "GET", "/cluster/count", nil)
+	s.Must(json.Unmarshal([]byte(a.body), &count), "read the number of clusters from %q", a.body)
+	s.That(count.TotalCount >= 1, "at least the suite's own cluster is counted", a.body)
+	own := slices.IndexFunc(s.clusters(), func(c propagator.Cluster) bool { return c.ID == s.Env.ClusterID })
+	s.That(own >= 0, "the suite's own cluster "+s.Env.ClusterID+" is in the list", "it is not")
+	s.That(s.clusters()[own].LastSync != nil, "the suite's own cluster has synchronised", s.clusters()[own])
 
 	// A checkpoint's row from its making to its end, as the one who takes a checkpoint writes it.
-	first := id(s.text(s.raw(env.Token, "POST", "/checkpoints", nil), "POST /checkpoints"), "a new checkpoint")
-	second := id(s.text(s.raw(env.Token, "POST", "/checkpoints", nil), "POST /checkpoints"), "a new checkpoint")
-	s.that(first != second, "each new checkpoint has an id of its own", first)
+	first := id(s.text(s.raw(s.Env.Token, "POST", "/checkpoints", nil), "POST /checkpoints"), "a new checkpoint")
+	second := id(s.text(s.raw(s.Env.Token, "POST", "/checkpoints", nil), "POST /checkpoints"), "a new checkpoint")
+	s.That(first != second, "each new checkpoint has an id of its own", first)
 	row := func() propagator.Checkpoint {
-		rows, err := s.api.Checkpoints(s.ctx, propagator.CheckpointFilter{IDs: []string{first}})
-		s.must(err, "ask for checkpoint %s", first)
-		equal(s, "the number of checkpoints of id "+first, 1, len(rows))
-		equal(s, "the checkpoint's id", first, rows[0].ID)
+		rows, err := s.api.Client.Checkpoints(s.Ctx, propagator.CheckpointFilter{IDs: []string{first}})
+		s.Must(err, "ask for checkpoint %s", first)
+		fixture.Equal(s, "the number of checkpoints of id "+first, 1, len(rows))
+		fixture.Equal(s, "the checkpoint's id", first, rows[0].ID)
 		return rows[0]
 	}
-	equal(s, "the status of a new checkpoint", propagator.CheckpointInitializing, row().Status)
-	info := map[string]any{"gpu": "none", "platform": "linux/e2e", "info": map[string]string{"note": "of " + s.namespace}}
-	equal(s, "the answer to PUT /checkpoints/info", first, s.text(s.raw(env.Token, "PUT", "/checkpoints/info/"+first, info), "PUT /checkpoints/info"))
+	fixture.Equal(s, "the status of a new checkpoint", propagator.CheckpointInitializing, row().Status)
+	info := map[string]any{"gpu": "none", "platform": "linux/e2e", "info": map[string]string{"note": "of " + s.Namespace}}
+	fixture.Equal(s, "the answer to PUT /checkpoints/info", first, s.text(s.raw(s.Env.Token, "PUT", "/checkpoints/info/"+first, info), "PUT /checkpoints/info"))
 	now := row()
-	equal(s, "the checkpoint's status", propagator.CheckpointUpdatedInfo, now.Status)
-	equal(s, "the checkpoint's platform", "linux/e2e", now.Platform)
-	both, err := s.api.Checkpoints(s.ctx, propagator.CheckpointFilter{IDs: []string{first, second}})
-	s.must(err, "ask for two checkpoints")
-	equal(s, "the number of checkpoints of two ids", 2, len(both))
+	fixture.Equal(s, "the checkpoint's status", propagator.CheckpointUpdatedInfo, now.Status)
+	fixture.Equal(s, "the checkpoint's platform", "linux/e2e", now.Platform)
+	both, err := s.api.Client.Checkpoints(s.Ctx, propagator.CheckpointFilter{IDs: []string{first, second}})
+	s.Must(err, "ask for two checkpoints")
+	fixture.Equal(s, "the number of checkpoints of two ids", 2, len(both))
 	for _, one := range []string{first, second} {
-		equal(s, "the answer to PATCH /checkpoints/deprecate", one, s.text(s.raw(env.Token, "PATCH", "/checkpoints/deprecate/"+one, nil), "PATCH /checkpoints/deprecate"))
+		fixture.Equal(s, "the answer to PATCH /checkpoints/deprecate", one, s.text(s.raw(s.Env.Token, "PATCH", "/checkpoints/deprecate/"+one, nil), "PATCH /checkpoints/deprecate"))
 	}
-	equal(s, "the status of a checkpoint that was given up", propagator.CheckpointDeprecated, row().Status)
+	fixture.Equal(s, "the status of a checkpoint that was given up", propagator.CheckpointDeprecated, row().Status)
 
-	file := s.text(s.raw(env.Token, "GET", "/files/e2e/"+s.namespace, nil), "GET /files")
+	file := s.text(s.raw(s.Env.Token, "GET", "/files/e2e/"+s.Namespace, nil), "GET /files")
 	address, err := url.Parse(file)
-	s.that(err == nil && address.Host != "" && strings.HasPrefix(address.Scheme, "http"), "GET /files answers with an address to load the file from", file)
+	s.That(err == nil && address.Host != "" && strings.HasPrefix(address.Scheme, "http"), "GET /files answers with an address to load the file from", file)
 	var names []string
-	a = s.raw(env.Token, "GET", "/files/dir/e2e/"+s.namespace, nil)
-	s.must(json.Unmarshal([]byte(a.body), &names), "read a list of files from %q", a.body)
-	equal(s, "the number of files of this test", 0, len(names))
+	a = s.raw(s.Env.Token, "GET", "/files/dir/e2e/"+s.Namespace, nil)
+	s.Must(json.Unmarshal([]byte(a.body), &names), "read a list of files from %q", a.body)
+	fixture.Equal(s, "the number of files of this test", 0, len(names))
 }
 
 // Lists are narrowed by the server and not by our client, and the latest action of a pod is its latest.
 func TestAPIFilters(t *testing.T) {
-	s := begin(t, environment.Full)
-	pod := s.start(pods.Nginx(env.ImageNginx))
-	first, second := s.checkpoint(pod), s.checkpoint(pod)
-	s.that(first.action != second.action, "each checkpoint is an action of its own", first.action)
-	latest, err := s.api.ActionFromPod(s.ctx, string(pod.UID))
-	s.must(err, "ask for the latest action of pod %s", pod.UID)
-	equal(s, "the latest action of pod "+string(pod.UID), second.action, latest)
+	s := beginAPI(t)
+	pod := s.Start(pods.Nginx(s.Env.ImageNginx))
+	first, second := s.Checkpoint(pod), s.Checkpoint(pod)
+	s.That(first.Operation.String() != second.Operation.String(), "each checkpoint is an action of its own", first.Operation.String())
+	latest, err := s.api.ActionFromPod(s.Ctx, string(pod.UID))
+	s.Must(err, "ask for the latest action of pod %s", pod.UID)
+	fixture.Equal(s, "the latest action of pod "+string(pod.UID), second.Operation.String(), latest)
 
 	has := func(path, key, id string) bool {
-		a := s.raw(env.Token, "GET", path, nil)
+		a := s.raw(s.Env.Token, "GET", path, nil)
 		var rows []map[string]any
-		s.must(json.Unmarshal([]byte(a.body), &rows), "read rows from the answer of %s, %d %s", path, a.code, short(a.body))
+		s.Must(json.Unmarshal([]byte(a.body), &rows), "read rows from the answer of %s, %d %s", path, a.code, fixture.Short(a.body))
 		return slices.ContainsFunc(rows, func(row map[string]any) bool { return row[key] == id })
 	}
 	check := func(path, key, id string, want bool) {
@@ -238,34 +219,34 @@ func TestAPIFilters(t *testing.T) {
 		if !want {
 			what = fmt.Sprintf("GET %s does not list %s", path, id)
 		}
-		s.that(has(path, key, id) == want, what, fmt.Sprintf("listed: %t", !want))
+		s.That(has(path, key, id) == want, what, fmt.Sprintf("listed: %t", !want))
 	}
-	row := first.rows[0].ID
-	check("/actions?type=checkpoint_pod", "action_id", first.action, true)
-	check("/actions?type=restore_pod", "action_id", first.action, false)
+	row := first.Records[0].ID
+	check("/actions?type=checkpoint_pod", "action_id", first.Operation.String(), true)
+	check("/actions?type=restore_pod", "action_id", first.Operation.String(), false)
 	check("/checkpoints?ids="+row, "id", row, true)
-	check("/checkpoints?ids="+second.rows[0].ID, "id", row, false)
-	if env.Backend != settings.BackendLocal {
+	check("/checkpoints?ids="+second.Records[0].ID, "id", row, false)
+	if s.Env.Backend != settings.BackendLocal {
 		return
 	}
 	// Not every propagator knows these.
-	other, err := s.api.CreateCluster(s.ctx, s.namespace)
-	s.must(err, "register cluster %s", s.namespace)
+	other, err := s.api.CreateCluster(s.Ctx, s.Namespace)
+	s.Must(err, "register cluster %s", s.Namespace)
 	s.Cleanup(func() { s.unregister(other) })
 	for path, key := range map[string]string{"/actions": "action_id", "/checkpoints": "id"} {
-		id := map[string]string{"action_id": first.action, "id": row}[key]
-		check(path+"?cluster_id="+env.ClusterID, key, id, true)
+		id := map[string]string{"action_id": first.Operation.String(), "id": row}[key]
+		check(path+"?cluster_id="+s.Env.ClusterID, key, id, true)
 		check(path+"?cluster_id="+other, key, id, false)
 	}
-	check("/actions?status=ready", "action_id", first.action, true)
-	check("/actions?status=error", "action_id", first.action, false)
-	check("/cluster?kind=kubernetes", "id", env.ClusterID, true)
-	check("/cluster?kind=slurm", "id", env.ClusterID, false)
+	check("/actions?status=ready", "action_id", first.Operation.String(), true)
+	check("/actions?status=error", "action_id", first.Operation.String(), false)
+	check("/cluster?kind=kubernetes", "id", s.Env.ClusterID, true)
+	check("/cluster?kind=slurm", "id", s.Env.ClusterID, false)
 }
 
 // unregister removes a cluster in a test's cleanup.
-func (s *scene) unregister(id string) {
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+func (s *apiCase) unregister(id string) {
+	ctx, cancel := context.WithTimeout(context.Background(), fixture.CleanupTimeout)
 	defer cancel()
 	if err := s.api.DeleteCluster(ctx, id); err != nil && !propagator.IsNotFound(err) {
 		s.Errorf("remove cluster %s: %v", id, err)
@@ -274,21 +255,21 @@ func (s *scene) unregister(id string) {
 
 // Only a checkpoint can be restored: a restore cannot, and neither can a checkpoint that was given up.
 func TestAPIRestoreNeedsACheckpoint(t *testing.T) {
-	s := begin(t, environment.Full)
-	p := s.start(pods.Nginx(env.ImageNginx))
-	c := s.checkpoint(p)
-	s.remove(p)
-	r := s.restore(c)
-	before := s.present()
-	_, err := s.api.RestorePod(s.ctx, propagator.RestorePodRequest{ActionID: r.action, ClusterID: env.ClusterID, Reason: propagator.ReasonManual})
+	s := beginAPI(t)
+	p := s.Start(pods.Nginx(s.Env.ImageNginx))
+	c := s.Checkpoint(p)
+	s.Remove(p)
+	r := s.Restore(c)
+	before := s.Present()
+	_, err := s.api.RestorePod(s.Ctx, propagator.RestorePodRequest{ActionID: r.Operation.String(), ClusterID: s.Env.ClusterID, Reason: propagator.ReasonManual})
 	s.refused(err, "a restore from a restore", http.StatusBadRequest, http.StatusNotFound)
-	for _, row := range c.rows {
-		s.must(s.api.Deprecate(s.ctx, row.ID), "deprecate checkpoint %s", row.ID)
+	for _, row := range c.Records {
+		s.Must(s.api.Client.Deprecate(s.Ctx, row.ID), "deprecate checkpoint %s", row.ID)
 	}
-	if env.Backend == settings.BackendLocal {
+	if s.Env.Backend == settings.BackendLocal {
 		// Cedana removes it at its next cleanup, and until then may restore from it.
-		_, err = s.api.RestorePod(s.ctx, propagator.RestorePodRequest{ActionID: c.action, ClusterID: env.ClusterID, Reason: propagator.ReasonManual})
+		_, err = s.api.RestorePod(s.Ctx, propagator.RestorePodRequest{ActionID: c.Operation.String(), ClusterID: s.Env.ClusterID, Reason: propagator.ReasonManual})
 		s.refused(err, "a restore from a checkpoint that was given up", http.StatusBadRequest)
 	}
-	equal(s, "the number of pods, as before,", len(before), len(s.present()))
+	fixture.Equal(s, "the number of pods, as before,", len(before), len(s.Present()))
 }

@@ -4,31 +4,28 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"testing"
 
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-
+	"github.com/cedana/cedana-e2e/targets/artifacts"
 	"github.com/cedana/cedana-e2e/tests/environment"
+	"github.com/cedana/cedana-e2e/tests/fixture"
+	"github.com/cedana/cedana-e2e/tests/steps"
 )
 
-// What all tests share; none of it changes after TestMain. kube is nil where there is no cluster, which begin's tests
-// then never see.
-var (
-	env  *environment.Environment
-	kube kubernetes.Interface
-)
+// cluster is what all cases share. It does not change after TestMain.
+var cluster *fixture.Cluster
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	if err := prepare(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
 	code := m.Run()
-	if err := keepExchanges(); err != nil {
+	if err := cluster.KeepExchanges(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
@@ -36,38 +33,38 @@ func TestMain(m *testing.M) {
 }
 
 func prepare(ctx context.Context) error {
-	var err error
-	if env, err = environment.Load(); err != nil {
-		return err
-	}
-	if err := checkExchanges(); err != nil {
-		return err
-	}
-	if env.NoCluster != "" {
-		return nil
-	}
-	config, err := restConfig()
+	env, err := environment.Load()
 	if err != nil {
-		return fmt.Errorf("read kubeconfig %s, context %s: %w; run `%s`", env.Kubeconfig, env.KubeContext, err, environment.Remedy)
+		return err
 	}
-	if kube, err = kubernetes.NewForConfig(config); err != nil {
-		return fmt.Errorf("make client for %s: %w", config.Host, err)
+	if flag.Lookup("test.run").Value.String() == "" {
+		// Without names to run, those of the group: what was not asked for does not begin, and so is not listed as skipped.
+		if err := flag.Set("test.run", selection(env.Suite)); err != nil {
+			return fmt.Errorf("select the group %s: %w", env.Suite, err)
+		}
+		kept := artifacts.Directory{Path: env.Artifacts}
+		if err := kept.Write(artifacts.OtherGroupsFile, []byte(others(env.Suite)+"\n")); err != nil {
+			return err
+		}
 	}
-	if reserved, err = reserve(ctx); err != nil {
-		return fmt.Errorf("reach the cluster of context %s at %s: %w; run `%s`", env.KubeContext, config.Host, err, environment.Remedy)
-	}
-	return nil
+	cluster, err = fixture.Open(ctx, env)
+	return err
 }
 
-func restConfig() (*rest.Config, error) {
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-		&clientcmd.ClientConfigLoadingRules{ExplicitPath: env.Kubeconfig},
-		&clientcmd.ConfigOverrides{CurrentContext: env.KubeContext},
-	).ClientConfig()
-	if err != nil {
-		return nil, err
-	}
-	// The default of 5 requests a second would make tests that run side by side wait for each other.
-	config.QPS = -1
-	return config, nil
+// begin starts a case, which has pods, beside the others.
+func begin(t *testing.T) *steps.Steps {
+	t.Helper()
+	return with(cluster.Begin(t))
+}
+
+// beginAlone is begin for a case that measures or breaks things: no other runs meanwhile.
+func beginAlone(t *testing.T) *steps.Steps {
+	t.Helper()
+	return with(cluster.BeginAlone(t))
+}
+
+// with are the steps of a case. The propagator is what checkpoints and restores, and this is the one place that says so.
+func with(f *fixture.Fixture) *steps.Steps {
+	f.Helper()
+	return steps.New(f, steps.NewPropagator(f, f.Env.Token))
 }

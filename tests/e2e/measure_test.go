@@ -5,19 +5,15 @@ package e2e
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/cedana/cedana-e2e/targets/artifacts"
-	"github.com/cedana/cedana-e2e/tests/environment"
+	"github.com/cedana/cedana-e2e/tests/checks"
 	"github.com/cedana/cedana-e2e/tests/pods"
-	"github.com/cedana/cedana-e2e/tests/timing"
+	"github.com/cedana/cedana-e2e/tests/steps"
 )
 
 // The budgets, as multiples of what the same work takes without Cedana.
@@ -31,44 +27,36 @@ const (
 )
 
 // One probed pod under constant load is checkpointed, deleted and restored again and again: every time it has to be the
-// same process, gone on.
+// Same process, gone on.
 func TestCycles(t *testing.T) {
-	s := beginAlone(t, environment.Measure)
-	_, err := kube.CoreV1().Services(s.namespace).Create(s.ctx, pods.Service("counter", pods.CounterPort), metav1.CreateOptions{})
-	s.must(err, "create service counter")
-	load := s.create(pods.Load(s.counterImage(), fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort), "ok"))
-	p, cold := s.timedStart(pods.Counter(s.counterImage(), pods.Memory(64)))
-	load = s.ready(load)
+	s := beginAlone(t)
+	s.Service("counter", pods.CounterPort)
+	load := s.Create(pods.Load(s.CounterImage(), fmt.Sprintf("http://counter:%d/healthz", pods.CounterPort), "ok"))
+	p, cold := timedStart(s, pods.Counter(s.CounterImage(), pods.Memory(64)))
+	load = s.Ready(load)
 
-	var times timing.Set
+	var times checks.Times
 	times.Add(coldStart, cold)
 	restores := 0
 	defer func() {
-		s.report("cycles", &times)
-		s.note("%d of %d cycles restored the pod", restores, env.Cycles)
+		s.Report("cycles", &times)
+		s.Logf("%d of %d cycles restored the pod", restores, s.Env.Cycles)
 	}()
-	for range env.Cycles {
-		s.reached(load, s.load(load))
-		m := s.before(p, pods.CounterPort)
-		c := s.checkpoint(p)
-		s.after(p, m)
-		s.remove(p)
-		r := s.restore(c)
-		s.survived(r, m)
+	for range s.Env.Cycles {
+		s.Reached(load, s.Load(load))
 		// It stood for as long as it was looked at; the last one for 5 s.
-		s.steady(r.Pod, r.readyAt, 0)
-		s.alone(r)
+		r := s.CheckpointAndRestore(p, steps.SteadyFor(0))
 		restores++
-		times.Add(checkpointTime, c.took)
-		s.profile(&times, c)
-		times.Add(restoreTime, r.took())
+		times.Add(checkpointTime, r.From.Took)
+		profile(&times, r.From)
+		times.Add(restoreTime, r.Took())
 		p = r.Pod
-		if restores == env.Cycles {
-			s.settle(r)
+		if restores == s.Env.Cycles {
+			s.Settle(r.Restored)
 		}
 	}
-	seen := s.load(load)
-	s.note("load: %d answers, %d failures (the pod is away between its deletion and its restore)", seen.OK, seen.Failed)
+	seen := s.Load(load)
+	s.Logf("load: %d answers, %d failures (the pod is away between its deletion and its restore)", seen.OK, seen.Failed)
 }
 
 // The budgets of a checkpoint and of a restore, as medians. A checkpoint has its budget for nginx: of a larger pod, most
@@ -76,61 +64,49 @@ func TestCycles(t *testing.T) {
 // are for: the kubelet looks at containers and probes once a second, so no pod is Ready sooner than that, restored or not,
 // and one that starts within the second, as nginx does, cannot be restored any quicker. Its figures are reported.
 func TestBudget(t *testing.T) {
-	selected(t, environment.Measure)
 	for name, pod := range map[string]func() *corev1.Pod{
-		"nginx":   func() *corev1.Pod { return pods.Nginx(env.ImageNginx) },
-		"counter": func() *corev1.Pod { return pods.Counter(env.ImageCounter, pods.Memory(64), pods.Warmup(warmup)) },
+		"nginx": func() *corev1.Pod { return pods.Nginx(cluster.Env.ImageNginx) },
+		"counter": func() *corev1.Pod {
+			return pods.Counter(cluster.Env.ImageCounter, pods.Memory(64), pods.Warmup(warmup))
+		},
 	} {
-		t.Run(name, func(t *testing.T) { budget(beginAlone(t, environment.Measure), name, pod) })
+		t.Run(name, func(t *testing.T) { budget(beginAlone(t), name, pod) })
 	}
 }
 
-func budget(s *scene, name string, pod func() *corev1.Pod) {
-	var times timing.Set
-	defer s.report("budget-"+name, &times)
-	for range env.Samples {
-		p, cold := s.timedStart(pod())
+func budget(s *steps.Steps, name string, pod func() *corev1.Pod) {
+	var times checks.Times
+	defer s.Report("budget-"+name, &times)
+	for range s.Env.Samples {
+		p, cold := timedStart(s, pod())
 		times.Add(coldStart, cold)
-		c := s.checkpoint(p)
-		times.Add(checkpointTime, c.took)
-		s.profile(&times, c)
-		s.remove(p)
-		r := s.restore(c)
-		times.Add(restoreTime, r.took())
-		s.settle(r)
-		s.remove(r.Pod)
+		c := s.Checkpoint(p)
+		times.Add(checkpointTime, c.Took)
+		profile(&times, c)
+		s.Remove(p)
+		r := s.Restore(c)
+		times.Add(restoreTime, r.Took())
+		s.Settle(r)
+		s.Remove(r.Pod)
 	}
 	if name != "nginx" {
-		s.within("a restore", times.Get(restoreTime).Median(), restoreBudget, "a cold start", times.Get(coldStart).Median())
+		s.Within("a restore", times.Get(restoreTime).Median(), restoreBudget, "a cold start", times.Get(coldStart).Median())
 		return
 	}
 	direct := times.Get(profileName + dumpProfile)
 	if direct == nil {
-		s.note("the server's profile has no %q: the checkpoint's budget cannot be told", dumpProfile)
+		s.Logf("the server's profile has no %q: the checkpoint's budget cannot be told", dumpProfile)
 		return
 	}
-	s.within("a checkpoint", times.Get(checkpointTime).Median(), checkpointBudget, "the runtime's own dump", direct.Median())
-}
-
-// within reports a figure that is over its budget; it does not end the test.
-func (s *scene) within(what string, took time.Duration, budget float64, of string, base time.Duration) {
-	s.Helper()
-	ratio := float64(took) / float64(base)
-	line := fmt.Sprintf("%s takes %s, %.2f times %s (%s); the budget is %.2f times", what, took.Round(time.Millisecond), ratio, of,
-		base.Round(time.Millisecond), budget)
-	if ratio > budget {
-		s.Error(line)
-		return
-	}
-	s.note("%s", line)
+	s.Within("a checkpoint", times.Get(checkpointTime).Median(), checkpointBudget, "the runtime's own dump", direct.Median())
 }
 
 // timedStart starts a pod and tells how long it took until it was Ready.
-func (s *scene) timedStart(p *corev1.Pod) (*corev1.Pod, time.Duration) {
+func timedStart(s *steps.Steps, p *corev1.Pod) (*corev1.Pod, time.Duration) {
 	s.Helper()
 	begin := time.Now()
-	p = s.start(p)
-	return p, s.pods.ReadyAt(p.UID).Sub(begin)
+	p = s.Start(p)
+	return p, s.Pods.ReadyAt(p.UID).Sub(begin)
 }
 
 // What is measured.
@@ -145,31 +121,13 @@ const (
 	freezeName  = "checkpoint: frozen"
 )
 
-// profile adds what the server says of where a checkpoint's time went.
-func (s *scene) profile(times *timing.Set, c *checkpoint) {
-	i := info(c.rows[0])
-	if i.Freeze > 0 {
-		times.Add(freezeName, time.Duration(i.Freeze))
+// profile adds what the system says of where a checkpoint's time went.
+func profile(times *checks.Times, c *steps.Checkpoint) {
+	r := c.Records[0]
+	if r.Freeze > 0 {
+		times.Add(freezeName, r.Freeze)
 	}
-	for _, name := range slices.Sorted(maps.Keys(i.Profiling)) {
-		times.Add(profileName+name, time.Duration(i.Profiling[name]))
-	}
-}
-
-// report prints a set of times and keeps it, whether the test passes or not.
-func (s *scene) report(name string, times *timing.Set) {
-	s.Helper()
-	var table strings.Builder
-	if err := times.Write(&table); err != nil {
-		s.Errorf("write times: %v", err)
-	}
-	s.note("\n%s", table.String())
-	kept := &artifacts.Directory{Path: env.Artifacts, Secret: env.Token}
-	name = filepath.Join(artifacts.MeasuredDir, name)
-	if err := kept.WriteJSON(name+".json", times); err != nil {
-		s.Errorf("keep times: %v", err)
-	}
-	if err := kept.Write(name+".txt", []byte(table.String())); err != nil {
-		s.Errorf("keep times: %v", err)
+	for _, name := range slices.Sorted(maps.Keys(r.Profile)) {
+		times.Add(profileName+name, r.Profile[name])
 	}
 }

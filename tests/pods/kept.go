@@ -1,7 +1,6 @@
 package pods
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -97,29 +96,6 @@ func options(all ...Option) Option {
 			o(p)
 		}
 	}
-}
-
-// LostLimits is what of the source's resources a restored pod does not have in its spec, in words.
-func LostLimits(source, restored *corev1.Pod) []string {
-	var lost []string
-	for _, c := range LongRunning(source) {
-		there := find(LongRunning(restored), c.Name)
-		if there == nil {
-			lost = append(lost, "container "+c.Name)
-			continue
-		}
-		for kind, lists := range map[string][2]corev1.ResourceList{
-			"limit": {c.Resources.Limits, there.Resources.Limits}, "request": {c.Resources.Requests, there.Resources.Requests},
-		} {
-			for name, want := range lists[0] {
-				if got, ok := lists[1][name]; !ok || got.Cmp(want) != 0 {
-					lost = append(lost, fmt.Sprintf("%s of %s of container %s, %s (seen %s)", kind, name, c.Name, want.String(), got.String()))
-				}
-			}
-		}
-	}
-	slices.Sort(lost)
-	return lost
 }
 
 // Ended is how a container ended, nil when it has not.

@@ -5,25 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 )
-
-func TestLostLimitsAreNamed(t *testing.T) {
-	t.Parallel()
-	source := Counter("i", Limits("500m", "320Mi"))
-	restored := source.DeepCopy()
-	require.Empty(t, LostLimits(source, restored))
-
-	restored.Spec.Containers[0].Resources.Limits[corev1.ResourceMemory] = resource.MustParse("1Gi")
-	delete(restored.Spec.Containers[0].Resources.Limits, corev1.ResourceCPU)
-	restored.Spec.Containers[0].Resources.Requests = nil
-	require.Equal(t, []string{
-		"limit of cpu of container counter, 500m (seen 0)", "limit of memory of container counter, 320Mi (seen 1Gi)",
-		"request of cpu of container counter, 5m (seen 0)", "request of memory of container counter, 16Mi (seen 0)",
-	}, LostLimits(source, restored))
-	restored.Spec.Containers = nil
-	require.Equal(t, []string{"container counter"}, LostLimits(source, restored))
-}
 
 func TestAContainersEndIsToldOnceItHasEnded(t *testing.T) {
 	t.Parallel()

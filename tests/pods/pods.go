@@ -177,3 +177,19 @@ func Service(app string, port int32) *corev1.Service {
 		},
 	}
 }
+
+// CounterPorts are where the counters of a pod that run as long as it does listen, in the order of its containers. A load
+// pod's is none: it is asked for its load.
+func CounterPorts(p *corev1.Pod) []int {
+	var ports []int
+	for _, c := range LongRunning(p) {
+		env := map[string]string{}
+		for _, v := range c.Env {
+			env[v.Name] = v.Value
+		}
+		if port, err := strconv.Atoi(env["PORT"]); err == nil && env["COUNTER_LOAD_URL"] == "" {
+			ports = append(ports, port)
+		}
+	}
+	return ports
+}

@@ -56,49 +56,6 @@ func TestARestoredPodIsTheOneNewPod(t *testing.T) {
 	require.ErrorContains(t, err, "db-restored")
 }
 
-func TestWhatARestoreLostIsNamed(t *testing.T) {
-	t.Parallel()
-	source := Counter("counter:1", Labelled("tier", "x"), OnNode("server-0"), CounterContainer("second", "counter:1", 8081))
-	restored := source.DeepCopy()
-	restored.Labels["more"] = "is fine"
-	require.Empty(t, Lost(source, restored))
-
-	delete(restored.Labels, "tier")
-	restored.Annotations[PurposeAnnotation] = "other"
-	restored.Spec.Containers = restored.Spec.Containers[:1]
-	restored.Spec.Containers[0].Env = restored.Spec.Containers[0].Env[:1]
-	lost := Lost(source, restored)
-	require.Len(t, lost, 4)
-	require.Contains(t, lost[0], `label tier="x"`)
-	require.Contains(t, lost[1], "annotation "+PurposeAnnotation)
-	require.Contains(t, lost[2], "E2E_MARK")
-	require.Contains(t, lost[3], "container second")
-
-	source = Counter("counter:1", OnNode("server-0"), Limits("1", "64Mi"))
-	restored = source.DeepCopy()
-	require.Empty(t, Lost(source, restored))
-	restored.Spec.NodeSelector = nil
-	restored.Spec.Containers[0].Resources.Limits = nil
-	lost = Lost(source, restored)
-	require.Len(t, lost, 3)
-	require.Contains(t, lost[0], "node selector")
-	require.Contains(t, lost[1], "limit of cpu of container counter, 1 (seen 0)")
-	require.Contains(t, lost[2], "limit of memory of container counter, 64Mi (seen 0)")
-}
-
-func TestALostSidecarIsNamedAndAnInitContainerThatHasEndedIsNot(t *testing.T) {
-	t.Parallel()
-	source := Counter("counter:1", Init("prepare", "busybox:1", "true"), CounterContainer("proxy", "counter:1", 8081), Sidecar())
-	require.Len(t, source.Spec.InitContainers, 2)
-	require.Len(t, source.Spec.Containers, 1)
-	require.Len(t, LongRunning(source), 2)
-	restored := source.DeepCopy()
-	restored.Spec.InitContainers = restored.Spec.InitContainers[1:]
-	require.Empty(t, Lost(source, restored))
-	restored.Spec.InitContainers = nil
-	require.Equal(t, []string{"container proxy"}, Lost(source, restored))
-}
-
 func TestAProbedPodHasThreeProbesAndTimeToStart(t *testing.T) {
 	t.Parallel()
 	c := Counter("i", Probes(CounterPort, "/a", "/b", "/c")).Spec.Containers[0]

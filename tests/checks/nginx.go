@@ -1,6 +1,4 @@
-//go:build e2e
-
-package e2e
+package checks
 
 import (
 	"fmt"
@@ -9,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
 )
 
@@ -34,36 +33,36 @@ http {
 }
 `
 
-// nginxTold is a pod with an nginx that tells of itself.
-func (s *scene) nginxTold() *corev1.Pod {
-	s.Helper()
+// ObservableNginx makes the config map of a pod with an nginx that tells of itself, and returns the pod to start.
+func (c *Checks) ObservableNginx() *corev1.Pod {
+	c.Helper()
 	const name = "nginx-config"
-	_, err := kube.CoreV1().ConfigMaps(s.namespace).Create(s.ctx, &corev1.ConfigMap{
+	_, err := c.Kube.CoreV1().ConfigMaps(c.Namespace).Create(c.Ctx, &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"nginx.conf": nginxConfig},
 	}, metav1.CreateOptions{})
-	s.must(err, "create config map %s", name)
-	return s.start(pods.Nginx(env.ImageNginx, pods.ConfigMap(name, "/etc/e2e"), pods.Ready("/healthz"),
-		pods.Command("nginx", "-c", "/etc/e2e/nginx.conf", "-g", "daemon off;")))
+	c.Must(err, "create config map %s", name)
+	return pods.Nginx(c.Env.ImageNginx, pods.ConfigMap(name, "/etc/e2e"), pods.Ready("/healthz"),
+		pods.Command("nginx", "-c", "/etc/e2e/nginx.conf", "-g", "daemon off;"))
 }
 
-// served is how many requests an nginx has served since it started: a number in the memory that its processes share.
-func (s *scene) served(p *corev1.Pod) int {
-	s.Helper()
-	body := string(s.get(p, pods.NginxPort, "/requests", nil))
+// Served is how many requests an nginx has served since it started: a number in the memory that its processes share.
+func (c *Checks) Served(p *corev1.Pod) int {
+	c.Helper()
+	body := string(c.Get(p, pods.NginxPort, "/requests", nil))
 	var active, accepts, handled, requests int
 	_, err := fmt.Sscanf(body, "Active connections: %d\nserver accepts handled requests\n%d %d %d", &active, &accepts, &handled, &requests)
-	s.must(err, "read the number of requests from %q", body)
+	c.Must(err, "read the number of requests from %q", body)
 	return requests
 }
 
-// visit makes a request that the access log keeps.
-func (s *scene) visit(p *corev1.Pod, path string) {
-	s.Helper()
-	equal(s, "the answer of nginx", "nginx\n", string(s.get(p, pods.NginxPort, path, nil)))
+// Visit makes a request that the access log keeps.
+func (c *Checks) Visit(p *corev1.Pod, path string) {
+	c.Helper()
+	fixture.Equal(c, "the answer of nginx", "nginx\n", string(c.Get(p, pods.NginxPort, path, nil)))
 }
 
-// visits is the access log, in one line.
-func (s *scene) visits(p *corev1.Pod) string {
-	s.Helper()
-	return strings.Join(strings.Fields(string(s.get(p, pods.NginxPort, "/log", nil))), " ")
+// Visits is the access log, in one line.
+func (c *Checks) Visits(p *corev1.Pod) string {
+	c.Helper()
+	return strings.Join(strings.Fields(string(c.Get(p, pods.NginxPort, "/log", nil))), " ")
 }

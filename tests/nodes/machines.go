@@ -1,6 +1,4 @@
-// Package machines reaches the machines under the nodes of a k3d cluster, which are Docker containers: a test can kill
-// one as a cloud would, bring it back, and look at what runs on it.
-package machines
+package nodes
 
 import (
 	"bytes"
@@ -26,15 +24,16 @@ type Engine interface {
 	ContainerStart(ctx context.Context, name string, options container.StartOptions) error
 }
 
-// Machines are the containers of one cluster.
+// Machines are the machines under the nodes of one k3d cluster, which are Docker containers: a case can kill one as a cloud
+// would, bring it back, and look at what runs on it.
 type Machines struct {
 	cluster string
 	engine  Engine
 	run     func(ctx context.Context, out io.Writer, name, script string, args ...string) error
 }
 
-// Connect reaches the Docker engine that the cluster's nodes are in: the one of DOCKER_HOST, else Docker's default.
-func Connect(ctx context.Context, cluster string) (*Machines, error) {
+// connect reaches the Docker engine that the cluster's nodes are in: the one of DOCKER_HOST, else Docker's default.
+func connect(ctx context.Context, cluster string) (*Machines, error) {
 	engine, err := docker.Connect("")
 	if err != nil {
 		return nil, err
@@ -243,6 +242,3 @@ func (m *Machines) Left(ctx context.Context, node string, podUIDs []string) ([]s
 	}
 	return strings.FieldsFunc(out, func(c rune) bool { return c == '\n' }), nil
 }
-
-// Settle is how long a machine may take to come back: its control plane or kubelet, and what runs on it.
-const Settle = 90 * time.Second

@@ -1,5 +1,4 @@
-// Package timing sums up durations that were measured several times.
-package timing
+package checks
 
 import (
 	"fmt"
@@ -15,11 +14,11 @@ type Series struct {
 	Samples []time.Duration `json:"samples_ns"`
 }
 
-// Set has series by name, in the order in which they first came.
-type Set struct{ Series []*Series }
+// Times has series by name, in the order in which they first came.
+type Times struct{ Series []*Series }
 
 // Add adds one measurement to the series of that name.
-func (s *Set) Add(name string, d time.Duration) {
+func (s *Times) Add(name string, d time.Duration) {
 	one := s.Get(name)
 	if one == nil {
 		one = &Series{Name: name}
@@ -29,7 +28,7 @@ func (s *Set) Add(name string, d time.Duration) {
 }
 
 // Get is the series of that name, nil when there is none.
-func (s *Set) Get(name string) *Series {
+func (s *Times) Get(name string) *Series {
 	for _, one := range s.Series {
 		if one.Name == name {
 			return one
@@ -52,7 +51,7 @@ func (s *Series) Median() time.Duration {
 }
 
 // Write writes the set as a table: name, number, median, smallest, largest.
-func (s *Set) Write(w io.Writer) error {
+func (s *Times) Write(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "WHAT\tN\tMEDIAN\tMIN\tMAX")
 	for _, one := range s.Series {

@@ -1,4 +1,4 @@
-package timing
+package checks
 
 import (
 	"strings"
@@ -17,7 +17,7 @@ func TestTheMedianIsTheMiddle(t *testing.T) {
 
 func TestATableHasOneLineForEachSeries(t *testing.T) {
 	t.Parallel()
-	var set Set
+	var set Times
 	set.Add("restore", 1100*time.Millisecond)
 	set.Add("checkpoint", 200*time.Millisecond)
 	set.Add("restore", 1300*time.Millisecond)

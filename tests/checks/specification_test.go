@@ -1,0 +1,71 @@
+package checks
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/cedana/cedana-e2e/tests/pods"
+)
+
+func TestLostLimitsAreNamed(t *testing.T) {
+	t.Parallel()
+	source := pods.Counter("i", pods.Limits("500m", "320Mi"))
+	restored := source.DeepCopy()
+	require.Empty(t, LostLimits(source, restored))
+
+	restored.Spec.Containers[0].Resources.Limits[corev1.ResourceMemory] = resource.MustParse("1Gi")
+	delete(restored.Spec.Containers[0].Resources.Limits, corev1.ResourceCPU)
+	restored.Spec.Containers[0].Resources.Requests = nil
+	require.Equal(t, []string{
+		"limit of cpu of container counter, 500m (seen 0)", "limit of memory of container counter, 320Mi (seen 1Gi)",
+		"request of cpu of container counter, 5m (seen 0)", "request of memory of container counter, 16Mi (seen 0)",
+	}, LostLimits(source, restored))
+	restored.Spec.Containers = nil
+	require.Equal(t, []string{"container counter"}, LostLimits(source, restored))
+}
+
+func TestWhatARestoreLostIsNamed(t *testing.T) {
+	t.Parallel()
+	source := pods.Counter("counter:1", pods.Labelled("tier", "x"), pods.OnNode("server-0"), pods.CounterContainer("second", "counter:1", 8081))
+	restored := source.DeepCopy()
+	restored.Labels["more"] = "is fine"
+	require.Empty(t, Lost(source, restored))
+
+	delete(restored.Labels, "tier")
+	restored.Annotations[pods.PurposeAnnotation] = "other"
+	restored.Spec.Containers = restored.Spec.Containers[:1]
+	restored.Spec.Containers[0].Env = restored.Spec.Containers[0].Env[:1]
+	lost := Lost(source, restored)
+	require.Len(t, lost, 4)
+	require.Contains(t, lost[0], `label tier="x"`)
+	require.Contains(t, lost[1], "annotation "+pods.PurposeAnnotation)
+	require.Contains(t, lost[2], "E2E_MARK")
+	require.Contains(t, lost[3], "container second")
+
+	source = pods.Counter("counter:1", pods.OnNode("server-0"), pods.Limits("1", "64Mi"))
+	restored = source.DeepCopy()
+	require.Empty(t, Lost(source, restored))
+	restored.Spec.NodeSelector = nil
+	restored.Spec.Containers[0].Resources.Limits = nil
+	lost = Lost(source, restored)
+	require.Len(t, lost, 3)
+	require.Contains(t, lost[0], "node selector")
+	require.Contains(t, lost[1], "limit of cpu of container counter, 1 (seen 0)")
+	require.Contains(t, lost[2], "limit of memory of container counter, 64Mi (seen 0)")
+}
+
+func TestALostSidecarIsNamedAndAnInitContainerThatHasEndedIsNot(t *testing.T) {
+	t.Parallel()
+	source := pods.Counter("counter:1", pods.Init("prepare", "busybox:1", "true"), pods.CounterContainer("proxy", "counter:1", 8081), pods.Sidecar())
+	require.Len(t, source.Spec.InitContainers, 2)
+	require.Len(t, source.Spec.Containers, 1)
+	require.Len(t, pods.LongRunning(source), 2)
+	restored := source.DeepCopy()
+	restored.Spec.InitContainers = restored.Spec.InitContainers[1:]
+	require.Empty(t, Lost(source, restored))
+	restored.Spec.InitContainers = nil
+	require.Equal(t, []string{"container proxy"}, Lost(source, restored))
+}

@@ -1,0 +1,222 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cedana/cedana-e2e/tests/checks"
+	"github.com/cedana/cedana-e2e/tests/fixture"
+	"github.com/cedana/cedana-e2e/tests/pods"
+	"github.com/cedana/cedana-e2e/tests/wait"
+)
+
+// Checkpoint is one that was taken and is ready.
+type Checkpoint struct {
+	Operation Operation
+	// Records are what the operation has made.
+	Records []Record
+	Pod     *corev1.Pod
+	// Took is the time from the request to the operation's end, as seen by a poll.
+	Took time.Duration
+}
+
+// Checkpoint takes a checkpoint of a pod and checks how it is listed then. In the case's cleanup it is deprecated, and that
+// is checked too.
+func (s *Steps) Checkpoint(p *corev1.Pod) *Checkpoint {
+	s.Helper()
+	s.About(p)
+	c := &Checkpoint{Pod: p}
+	ctx, cancel := context.WithTimeout(s.Ctx, s.Env.CheckpointTimeout.Duration)
+	defer cancel()
+	begin := time.Now()
+	var err error
+	c.Operation, err = s.System.Checkpoint(ctx, p, CheckpointOptions{})
+	if !c.Operation.IsZero() {
+		s.noteCheckpoint(c.Operation)
+		s.Cleanup(func() { s.Deprecate(c.Operation) })
+	}
+	s.Must(err, "checkpoint pod %s", p.Name)
+	err = s.System.Wait(ctx, c.Operation)
+	c.Took = time.Since(begin)
+	s.Must(err, "checkpoint pod %s", p.Name)
+
+	s.listed(c.Operation, false)
+	c.Records, err = s.records(s.Ctx, c.Operation)
+	s.Must(err, "list the checkpoints of action %s", c.Operation)
+	for _, r := range c.Records {
+		s.made(r.ID)
+	}
+	s.At(c)
+	if s.System.Can().PerContainer {
+		fixture.Equal(s, "the number of checkpoints, one for each container,", len(pods.LongRunning(p)), len(c.Records))
+	}
+	for _, r := range c.Records {
+		s.That(r.Ready, "the status of checkpoint "+r.ID+" is ready", r.Word)
+	}
+	return c
+}
+
+func (s *Steps) noteCheckpoint(o Operation) {
+	s.Facts.Checkpoint, s.Facts.Checkpoints, s.Facts.Restore = o.String(), "", ""
+	s.Began(o)
+}
+
+// At notes which checkpoint the case is at.
+func (s *Steps) At(c *Checkpoint) {
+	ids := make([]string, 0, len(c.Records))
+	for _, r := range c.Records {
+		ids = append(ids, r.ID)
+	}
+	s.Facts.Checkpoint, s.Facts.Checkpoints, s.Facts.Restore = c.Operation.String(), strings.Join(ids, " "), ""
+}
+
+// Ask asks for a checkpoint and does not wait for it. What it makes, if it does, is deprecated in the case's cleanup.
+func (s *Steps) Ask(p *corev1.Pod, o CheckpointOptions) Operation {
+	s.Helper()
+	s.About(p)
+	operation, err := s.System.Checkpoint(s.Ctx, p, o)
+	if !operation.IsZero() {
+		s.noteCheckpoint(operation)
+		s.Cleanup(func() { s.deprecateIfReady(operation) })
+	}
+	s.Must(err, "ask for a checkpoint of pod %s", p.Name)
+	return operation
+}
+
+// CheckpointTogether asks for checkpoints of one counter at once: each is ready in the end, and the pod goes on.
+func (s *Steps) CheckpointTogether(p *corev1.Pod, n int) {
+	s.Helper()
+	before := s.State(p, pods.CounterPort)
+	operations, errs := make([]Operation, n), make([]error, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() {
+			operations[i], errs[i] = s.System.Checkpoint(s.Ctx, p, CheckpointOptions{})
+			if errs[i] == nil {
+				errs[i] = s.System.Wait(s.Ctx, operations[i])
+			}
+		})
+	}
+	group.Wait()
+	for i, o := range operations {
+		if !o.IsZero() {
+			s.noteCheckpoint(o)
+			s.Cleanup(func() { s.Deprecate(o) })
+		}
+		s.Must(errs[i], "checkpoint pod %s, %d at once", p.Name, n)
+	}
+	s.That(operations[0] != operations[1], "two requests are two actions", operations)
+	s.Check(checks.Intact(s.CountsOn(p, pods.CounterPort, before)))
+	s.Same(before, s.State(p, pods.CounterPort))
+}
+
+// listed waits until the list of operations has a successful end of the operation: the list is not what was polled, and
+// may be a moment behind it. An operation that failed there is an error at once.
+func (s *Steps) listed(o Operation, restore bool) Status {
+	s.Helper()
+	var found Status
+	err := wait.For(s.Ctx, fmt.Sprintf("action %s to be successful in the list of actions", o), fixture.Soon, func(ctx context.Context) (bool, string, error) {
+		list, err := s.System.Operations(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		i := slices.IndexFunc(list, func(l Status) bool { return l.Operation == o })
+		if i < 0 {
+			return false, fmt.Sprintf("not among its %d actions", len(list)), nil
+		}
+		found = list[i]
+		state := fmt.Sprintf("%s %s", found.Word, found.Details)
+		if found.Phase == Failed {
+			return false, state, fmt.Errorf("action %s ended as %s", o, found.Word)
+		}
+		return found.Phase == Succeeded, state, nil
+	})
+	s.Must(err, "look for action %s", o)
+	s.That(found.Restore == restore, fmt.Sprintf("action %s is a restore: %t", o, restore), found.Kind)
+	return found
+}
+
+// records are what an operation has made: at least one, and all that it names.
+func (s *Steps) records(ctx context.Context, o Operation) ([]Record, error) {
+	list, err := s.System.Operations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	records, err := s.System.Checkpoints(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var missing []string
+	for _, l := range list {
+		for _, id := range l.Checkpoints {
+			if l.Operation == o && !l.Restore && !slices.ContainsFunc(records, func(r Record) bool { return r.ID == id }) {
+				missing = append(missing, id)
+			}
+		}
+	}
+	if len(missing) > 0 || len(records) == 0 {
+		return nil, fmt.Errorf("action %s has %d checkpoints in the list; named by it but not there: %v", o, len(records), missing)
+	}
+	return records, nil
+}
+
+// Deprecate gives an operation's checkpoints up and checks that they are listed so. It is for cleanup: the case's own
+// context has ended by then, and a failure does not keep the rest from being cleaned.
+func (s *Steps) Deprecate(o Operation) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.Ctx), fixture.CleanupTimeout)
+	defer cancel()
+	failedBefore := s.Failed()
+	records, err := s.records(ctx, o)
+	if err != nil {
+		if !s.Failed() {
+			s.Errorf("deprecate the checkpoints of action %s: %v%s", o, err, s.Where())
+		}
+		return
+	}
+	for _, r := range records {
+		if err := s.System.Deprecate(ctx, r); err != nil {
+			s.Errorf("deprecate checkpoint %s: %v%s", r.ID, err, s.Where())
+			continue
+		}
+		if failedBefore {
+			continue // its effect is another case's matter
+		}
+		err := wait.For(ctx, "checkpoint "+r.ID+" to be deprecated", fixture.Soon, func(ctx context.Context) (bool, string, error) {
+			now, err := s.System.Checkpoints(ctx, o)
+			if err != nil {
+				return false, "", err
+			}
+			i := slices.IndexFunc(now, func(l Record) bool { return l.ID == r.ID })
+			if i < 0 {
+				// What is deprecated may be removed.
+				return true, "removed", nil
+			}
+			return now[i].Deprecated, "status " + now[i].Word, nil
+		})
+		if err != nil {
+			s.Errorf("deprecate checkpoint %s: %v%s", r.ID, err, s.Where())
+		}
+	}
+}
+
+// deprecateIfReady gives up what an operation has made that may have failed.
+func (s *Steps) deprecateIfReady(o Operation) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.Ctx), fixture.CleanupTimeout)
+	defer cancel()
+	err := s.System.Wait(ctx, o)
+	var failed *FailedError
+	switch {
+	case errors.As(err, &failed):
+	case err != nil:
+		s.Errorf("ask how action %s ended: %v%s", o, err, s.Where())
+	default:
+		s.Deprecate(o)
+	}
+}
