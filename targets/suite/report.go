@@ -8,11 +8,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/cedana/cedana-e2e/targets/artifacts"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/contract"
 )
@@ -26,6 +28,8 @@ type Report struct {
 	Phases    []Phase
 	// Tests are those at the top, in the order in which they began.
 	Tests []*Test
+	// NotAskedFor says in one line how many tests other groups have; empty when E2E_RUN chose the tests.
+	NotAskedFor string
 	// Measured are the tables of what the tests have measured.
 	Measured []Measurement
 	// Contract is what was checked against an OpenAPI document, nil without one.
@@ -53,6 +57,18 @@ func measurements(dir string) ([]Measurement, error) {
 		all = append(all, Measurement{Name: strings.TrimSuffix(name, ending), Table: string(table)})
 	}
 	return all, nil
+}
+
+// notAskedFor is the line that the tests have left about other groups, empty when there is none.
+func notAskedFor(dir string) (string, error) {
+	line, err := os.ReadFile(filepath.Join(dir, artifacts.OtherGroupsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read what other groups have: %w", err)
+	}
+	return strings.TrimSpace(string(line)), nil
 }
 
 // Test is one test's result.

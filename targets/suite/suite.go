@@ -138,7 +138,9 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 	verdict := report.verdict(runErr, s)
 	var measuredErr error
 	report.Measured, measuredErr = measurements(filepath.Join(s.Artifacts, testsDir, artifacts.MeasuredDir))
-	verdict = errors.Join(verdict, measuredErr)
+	var groupsErr error
+	report.NotAskedFor, groupsErr = notAskedFor(filepath.Join(s.Artifacts, testsDir))
+	verdict = errors.Join(verdict, measuredErr, groupsErr)
 	if opts.Contract != nil {
 		verdict = errors.Join(verdict, report.checkContract(con, s, opts.Contract, runErr == nil))
 	}

@@ -124,6 +124,17 @@ func TestWhatTheTestsMeasureIsPrintedAtTheEnd(t *testing.T) {
 	require.Contains(t, f.artifact(t, "summary.md"), "Measured: restores\n\n```\n"+table+"```\n")
 }
 
+func TestOtherGroupsAreOneLine(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestLeavesALineAboutOtherGroups")
+	require.NoError(t, f.run(t.Context()))
+	require.Contains(t, f.data.String(), "1 passed, 0 failed, 0 skipped\nnot asked for: 3 in SUITE=full\n")
+	require.Contains(t, f.artifact(t, "summary.md"), "\nnot asked for: 3 in SUITE=full\n")
+	f = newFixture(t, "TestPasses")
+	require.NoError(t, f.run(t.Context()))
+	require.NotContains(t, f.data.String(), "not asked for")
+}
+
 // The file stays, for a test by hand; the token is not in it.
 func TestTheTestsAreGivenEverythingInOneFile(t *testing.T) {
 	t.Parallel()

@@ -72,7 +72,11 @@ func (r *Report) text(to io.Writer, m mask.Mask) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(to, "\n%s\n%s\n", r.Counts(), r.meaning())
+	fmt.Fprintf(to, "\n%s\n", r.Counts())
+	if r.NotAskedFor != "" {
+		fmt.Fprintln(to, m.Text(r.NotAskedFor))
+	}
+	_, err := fmt.Fprintln(to, r.meaning())
 	return err
 }
 
@@ -85,6 +89,9 @@ func (r *Report) markdown(m mask.Mask, verdict error) string {
 	fmt.Fprintf(&b, "## %s cedana-e2e: %s\n\n%s\n\n", mark, r.Counts(), r.meaning())
 	if verdict != nil {
 		fmt.Fprintf(&b, "```\n%s\n```\n\n", strings.ReplaceAll(m.Text(verdict.Error()), "```", "'''"))
+	}
+	if r.NotAskedFor != "" {
+		fmt.Fprintf(&b, "%s\n\n", m.Text(r.NotAskedFor))
 	}
 	fmt.Fprint(&b, "| test | outcome | took | reason |\n|---|---|---:|---|\n")
 	for _, t := range r.Tests {
