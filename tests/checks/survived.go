@@ -3,6 +3,7 @@ package checks
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -120,6 +121,20 @@ func Slept(now, before report.State) report.Pause {
 		}
 	}
 	return longest
+}
+
+// still is how long the original of a checkpoint may stand still. A dump takes a hundredth of this; a starved machine was
+// seen to take half.
+const still = 10 * time.Second
+
+// Briefly is nil when a counter was never held still for long.
+func Briefly(m *Counter) error {
+	for _, pause := range m.Last.Pauses {
+		if err := fixture.Expect(pause.Length() < still, fmt.Sprintf("the source of a checkpoint stands still for less than %s", still), pause.Length()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Intact is nil when every file that a counter holds open is whole.

@@ -21,6 +21,7 @@ var groups = []struct {
 		"TestAPIAuthentication", "TestAPIErrors", "TestAPIAnswers", "TestAPIFilters", "TestAPIRestoreNeedsACheckpoint",
 		"TestActionFilters", "TestDeprecate",
 		"TestRestoreThreeGenerations", "TestRestoreOlderCheckpoint", "TestRestoreOneCheckpointTwice", "TestCheckpointUnderLoad", "TestCheckpointAgainAndAgain",
+		"TestDeclarativeSameName", "TestDeclarativeByName", "TestDeclarativeScaleUp", "TestDeclarativeColdStart",
 		"TestNodes",
 		"TestPodInitContainer", "TestPodSidecar", "TestPodProbes", "TestPodOfADeployment", "TestPodOfAJob", "TestPodLongNames", "TestPodNamePrefixes",
 		"TestCheckpointOfAnotherRuncRoot",

@@ -31,13 +31,19 @@ type Checkpoint struct {
 // is checked too.
 func (s *Steps) Checkpoint(p *corev1.Pod) *Checkpoint {
 	s.Helper()
+	return s.CheckpointWith(p, CheckpointOptions{})
+}
+
+// CheckpointWith is Checkpoint with options.
+func (s *Steps) CheckpointWith(p *corev1.Pod, o CheckpointOptions) *Checkpoint {
+	s.Helper()
 	s.About(p)
 	c := &Checkpoint{Pod: p}
 	ctx, cancel := context.WithTimeout(s.Ctx, s.Env.CheckpointTimeout.Duration)
 	defer cancel()
 	begin := time.Now()
 	var err error
-	c.Operation, err = s.System.Checkpoint(ctx, p, CheckpointOptions{})
+	c.Operation, err = s.System.Checkpoint(ctx, p, o)
 	if !c.Operation.IsZero() {
 		s.noteCheckpoint(c.Operation)
 		s.Cleanup(func() { s.Deprecate(c.Operation) })

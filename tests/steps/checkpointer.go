@@ -5,6 +5,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cedana/cedana-e2e/tests/pods"
 )
 
 // Checkpointer is all that cases ask of a system that checkpoints and restores pods. The propagator is the one
@@ -26,6 +28,9 @@ type Checkpointer interface {
 	Deprecate(ctx context.Context, r Record) error
 	// Orphans are stored checkpoints that belong to no operation: they would stay for good.
 	Orphans(ctx context.Context) ([]string, error)
+	// Declare makes a pod one that is restored when it is created, without being asked for: from the newest checkpoint of a
+	// pod that declared the same name, else it starts cold.
+	Declare(name string) pods.Option
 	// Can tells what of it can be had here.
 	Can() Capabilities
 }
@@ -34,6 +39,8 @@ type Checkpointer interface {
 type CheckpointOptions struct {
 	// RuntimeRoot is where the container runtime keeps its state. Default: that of the environment.
 	RuntimeRoot string
+	// ByName: the pod is named by its name and namespace alone, not by its UID.
+	ByName bool
 }
 
 // Capabilities are what a Checkpointer says or promises beyond its interface, where that is known. Cases check what is
@@ -51,6 +58,8 @@ type Capabilities struct {
 	NoOwner bool
 	// RuntimeRoot: a checkpoint with a runtime root that is not the nodes' ends in an error that names it.
 	RuntimeRoot bool
+	// ColdStartEvent: a pod that declares a name that no checkpoint has is told by an event that it starts cold.
+	ColdStartEvent bool
 	// Orphans: stored checkpoints can be listed.
 	Orphans bool
 }

@@ -123,10 +123,18 @@ func (s *Steps) Template(p *corev1.Pod) corev1.PodTemplateSpec {
 // Owned waits for the pod that a controller makes of a template.
 func (s *Steps) Owned(template *corev1.Pod) *corev1.Pod {
 	s.Helper()
+	return s.OwnedBeside(template, nil)
+}
+
+// OwnedBeside waits for another pod that a controller makes of a template than the one that it has; nil is none.
+func (s *Steps) OwnedBeside(template, has *corev1.Pod) *corev1.Pod {
+	s.Helper()
 	var found *corev1.Pod
 	err := wait.For(s.Ctx, "a controller to make a pod of "+template.Name, s.Env.PodTimeout.Duration, func(context.Context) (bool, string, error) {
 		list := s.Pods.List()
-		i := slices.IndexFunc(list, func(p *corev1.Pod) bool { return p.DeletionTimestamp == nil && metav1.GetControllerOf(p) != nil })
+		i := slices.IndexFunc(list, func(p *corev1.Pod) bool {
+			return p.DeletionTimestamp == nil && metav1.GetControllerOf(p) != nil && (has == nil || p.UID != has.UID)
+		})
 		if i >= 0 {
 			found = list[i]
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/tests/fixture"
+	"github.com/cedana/cedana-e2e/tests/pods"
 )
 
 // Propagator is Cedana's API as a Checkpointer.
@@ -54,7 +55,8 @@ func newPropagator(f *fixture.Fixture, token settings.Secret, through http.Round
 // Can implements Checkpointer. What a live propagator does beyond its published API is not documented.
 func (p *Propagator) Can() Capabilities {
 	return Capabilities{
-		PerContainer: p.local, Details: p.local, RestoreNode: p.local, ReadyPod: p.local, NoOwner: p.local, RuntimeRoot: p.local, Orphans: p.local,
+		PerContainer: p.local, Details: p.local, RestoreNode: p.local, ReadyPod: p.local, NoOwner: p.local, RuntimeRoot: p.local,
+		ColdStartEvent: p.local, Orphans: p.local,
 	}
 }
 
@@ -63,8 +65,12 @@ func (p *Propagator) Checkpoint(ctx context.Context, pod *corev1.Pod, o Checkpoi
 	if o.RuntimeRoot == "" {
 		o.RuntimeRoot = p.runcRoot
 	}
+	uid := string(pod.UID)
+	if o.ByName {
+		uid = ""
+	}
 	action, err := p.CheckpointPod(ctx, propagator.CheckpointPodRequest{
-		PodID: string(pod.UID), PodName: pod.Name, Namespace: pod.Namespace, ClusterID: p.clusterID,
+		PodID: uid, PodName: pod.Name, Namespace: pod.Namespace, ClusterID: p.clusterID,
 		Kind: propagator.KindSimple, Reason: propagator.ReasonManual, RuncRoot: o.RuntimeRoot,
 	})
 	return NewOperation(action), err
@@ -171,6 +177,9 @@ func info(c propagator.Checkpoint) propagator.CheckpointInfo {
 func (p *Propagator) Deprecate(ctx context.Context, r Record) error {
 	return p.Client.Deprecate(ctx, r.ID)
 }
+
+// Declare implements Checkpointer.
+func (p *Propagator) Declare(name string) pods.Option { return pods.Declared(name) }
 
 // Orphans implements Checkpointer. Archives go some time after their checkpoints, so those of an action are none.
 func (p *Propagator) Orphans(ctx context.Context) ([]string, error) {

@@ -61,6 +61,16 @@ func (s *Steps) Restore(c *Checkpoint) *Restored {
 	return r
 }
 
+// RestoredByCreation waits until a pod is Ready that was created with a declaration of a checkpoint. Nobody was asked to
+// restore it.
+func (s *Steps) RestoredByCreation(c *Checkpoint, p *corev1.Pod) *Restored {
+	s.Helper()
+	r := &Restored{From: c, Asked: time.Now()}
+	r.Pod = s.Ready(p)
+	r.ReadyAt = s.Pods.ReadyAt(r.UID)
+	return r
+}
+
 // newPod waits for the one new pod to be Ready. A restore that ends in error ends the wait.
 func (s *Steps) newPod(r *Restored) *corev1.Pod {
 	s.Helper()

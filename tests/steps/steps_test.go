@@ -90,6 +90,8 @@ func (s *system) Deprecate(_ context.Context, r Record) error {
 
 func (s *system) Orphans(context.Context) ([]string, error) { return nil, nil }
 
+func (s *system) Declare(name string) pods.Option { return pods.Labelled("declares", name) }
+
 func (s *system) Can() Capabilities { return Capabilities{PerContainer: true, ReadyPod: true} }
 
 func makeReady(p *corev1.Pod) {
