@@ -210,9 +210,10 @@ func (w *sweep) sweepExisting(ctx context.Context, name string, cluster state.Ex
 // deregisterTimeout leaves time for the rest where a propagator does not answer.
 const deregisterTimeout = 30 * time.Second
 
+// deregister sends the token to no propagator but the one that it is given for.
 func (w *sweep) deregister(ctx context.Context, r state.Registration) error {
-	if !w.settings.Token.Set() {
-		return errors.New("set CEDANA_AUTH_TOKEN to its token and run `go tool mage clean` again")
+	if !w.settings.Token.Set() || w.settings.URL != r.URL {
+		return fmt.Errorf("needs the token of that propagator: E2E_BACKEND=live CEDANA_URL=%s CEDANA_AUTH_TOKEN=... go tool mage clean", r.URL)
 	}
 	if w.options.Deregister == nil {
 		return errors.New("nothing here can delete it")

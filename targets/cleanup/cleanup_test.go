@@ -246,7 +246,7 @@ func TestARegisteredCluster(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		register(t, w)
-		w.settings.Token = "secret"
+		w.settings.Token, w.settings.URL = "secret", "https://propagator"
 		var deleted []string
 		w.options.Deregister = func(_ context.Context, url string, token settings.Secret, id string) error {
 			deleted = append(deleted, url, token.Reveal(), id)
@@ -262,7 +262,7 @@ func TestARegisteredCluster(t *testing.T) {
 		w := newWorld(t)
 		w.cluster(t, "a")
 		register(t, w)
-		w.settings.Token = "secret"
+		w.settings.Token, w.settings.URL = "secret", "https://propagator"
 		there := -1
 		w.options.Deregister = func(ctx context.Context, _ string, _ settings.Secret, _ string) error {
 			there = len(w.engine.Containers)
@@ -288,16 +288,28 @@ func TestARegisteredCluster(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		register(t, w)
-		require.ErrorContains(t, w.clean(t), "cluster a-run (42) registered at https://propagator: set CEDANA_AUTH_TOKEN")
+		require.ErrorContains(t, w.clean(t), "cluster a-run (42) registered at https://propagator: needs the token of that propagator: E2E_BACKEND=live CEDANA_URL=https://propagator CEDANA_AUTH_TOKEN=")
 		st, err := state.Load(w.settings.ClusterDir())
 		require.NoError(t, err)
 		assert.Len(t, st.Registered, 1)
+	})
+	t.Run("at another propagator than the token's is named, and the token is not sent there", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		register(t, w)
+		w.settings.Token, w.settings.URL = "secret", "https://another"
+		w.options.Deregister = func(context.Context, string, settings.Secret, string) error {
+			t.Error("the token was sent")
+			return nil
+		}
+		require.ErrorContains(t, w.clean(t), "CEDANA_URL=https://propagator CEDANA_AUTH_TOKEN=... go tool mage clean")
+		assert.FileExists(t, filepath.Join(w.settings.ClusterDir(), state.File))
 	})
 	t.Run("is named and remembered when the propagator refuses", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		register(t, w)
-		w.settings.Token = "secret"
+		w.settings.Token, w.settings.URL = "secret", "https://propagator"
 		w.options.Deregister = func(context.Context, string, settings.Secret, string) error { return errors.New("403 forbidden") }
 		require.ErrorContains(t, w.clean(t), "403 forbidden")
 		assert.FileExists(t, filepath.Join(w.settings.ClusterDir(), state.File))

@@ -63,7 +63,28 @@ func (l *live) Connect(ctx context.Context, c *Cluster, greeted *Connection) (*C
 	if err != nil {
 		return nil, err
 	}
-	return l.greet(ctx, cmp.Or(l.settings.URL, found.URL), cmp.Or(l.settings.Token, found.Token))
+	url, token, err := l.whose(found)
+	if err != nil {
+		return nil, err
+	}
+	return l.greet(ctx, url, token)
+}
+
+// whose puts an address and a token together that belong to each other: the installation's token goes to its own
+// propagator alone, and ours goes nowhere in the clear.
+func (l *live) whose(found deploy.Installation) (url string, token settings.Secret, err error) {
+	its, err := settings.NormalizeURL(found.URL)
+	if err != nil {
+		return "", "", fmt.Errorf("read the propagator's address of the Cedana that is installed: %w", err)
+	}
+	url, token = cmp.Or(l.settings.URL, its), cmp.Or(l.settings.Token, found.Token)
+	switch {
+	case !l.settings.Token.Set() && url != its:
+		return "", "", fmt.Errorf("ask the propagator at %s: Cedana is installed with the token of another, %s: set CEDANA_AUTH_TOKEN too, or unset CEDANA_URL", url, its)
+	case l.settings.Token.Set():
+		err = settings.CheckPlain(url)
+	}
+	return url, token, err
 }
 
 func (l *live) Find(context.Context) (*Connection, error) {

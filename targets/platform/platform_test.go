@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/deploy"
 	"github.com/cedana/cedana-e2e/targets/local/backend"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
@@ -98,4 +99,35 @@ func TestALivePropagatorThatIsNotKnownYetIsNotGreeted(t *testing.T) {
 	to, err := chosen(t, map[string]string{"E2E_BACKEND": "live", "SKIP_HELM": "1"}).Propagator.Greet(t.Context())
 	require.NoError(t, err)
 	require.Nil(t, to)
+}
+
+// A token is somebody's at one propagator, and no other is shown it.
+func TestTheTokenOfAnInstallationGoesToItsOwnPropagatorAlone(t *testing.T) {
+	t.Parallel()
+	found := deploy.Installation{URL: "https://its.example/v1", Token: "its"}
+	for name, c := range map[string]struct {
+		url   string
+		token settings.Secret
+		found deploy.Installation
+		want  string
+		sent  settings.Secret
+		fails string
+	}{
+		"neither is given":                   {found: found, want: "https://its.example", sent: "its"},
+		"the same address":                   {url: "https://its.example", found: found, want: "https://its.example", sent: "its"},
+		"another address":                    {url: "https://other.example", found: found, fails: "token of another, https://its.example"},
+		"another address and its token":      {url: "https://other.example", token: "mine", found: found, want: "https://other.example", sent: "mine"},
+		"a token for a plain address":        {token: "mine", found: deploy.Installation{URL: "http://its.example", Token: "its"}, fails: "unencrypted"},
+		"its own token, in plain, as it was": {found: deploy.Installation{URL: "http://its.example", Token: "its"}, want: "http://its.example", sent: "its"},
+	} {
+		l := &live{settings: &settings.Deploy{Propagator: settings.Propagator{URL: c.url, Token: c.token}}}
+		url, token, err := l.whose(c.found)
+		if c.fails != "" {
+			require.ErrorContains(t, err, c.fails, name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, url, name)
+		require.Equal(t, c.sent, token, name)
+	}
 }

@@ -28,7 +28,7 @@ var (
 	}
 	urlVariable = Variable{
 		Name: "CEDANA_URL", DefaultText: "`" + DefaultURL + "`", Example: DefaultURL, For: "live",
-		Doc: "the propagator, with or without scheme, `/v1`, `/v2`",
+		Doc: "the propagator, with or without scheme, `/v1`, `/v2`; plain `http://` only on this machine or in a private network",
 	}
 	backendVariable = Variable{
 		Name: "E2E_BACKEND", Default: "auto",
@@ -74,6 +74,9 @@ func (p *Propagator) resolve(v *Variables, existing, installed bool) {
 		p.URL = DefaultURL
 	}
 	base, err := NormalizeURL(p.URL)
+	if err == nil {
+		err = CheckPlain(base)
+	}
 	if err != nil {
 		v.Problem(urlVariable.Name, err.Error(), urlVariable.Example)
 	}

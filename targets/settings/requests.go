@@ -29,8 +29,8 @@ type Sweep struct {
 // Cleanup is what `mage clean` removes beside clusters.
 type Cleanup struct {
 	Run
-	// Token deregisters clusters.
-	Token Secret
+	// Propagator is where clusters are deregistered, with its token.
+	Propagator
 	// All removes caches too, Engine stops the private engine.
 	All, Engine bool
 	Timeout     time.Duration

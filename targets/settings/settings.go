@@ -86,8 +86,7 @@ func (s *Settings) share() {
 		*id = s.Deploy.ClusterID
 	}
 	s.Sweep.ClusterName, s.Sweep.Namespace = s.ClusterName, s.Suite.Tests.Namespace
-	s.Cleanup.Token = s.Token
-	s.Deploy.Propagator, s.Suite.Propagator = s.Propagator, s.Propagator
+	s.Deploy.Propagator, s.Suite.Propagator, s.Cleanup.Propagator = s.Propagator, s.Propagator, s.Propagator
 	for _, run := range []*Run{&s.Cluster.Run, &s.Deploy.Run, &s.Suite.Run, &s.Sensitivity.Run, &s.Cleanup.Run} {
 		*run = s.Run
 	}

@@ -93,6 +93,24 @@ func TestEverySpellingOfAURLWorks(t *testing.T) {
 	}
 }
 
+// Whoever is on the way could read the token.
+func TestATokenDoesNotGoOverPlainHTTPToAnyHost(t *testing.T) {
+	t.Parallel()
+	for url, refused := range map[string]bool{
+		"http://ci.cedana.ai/v1": true, "http://8.8.8.8": true, "http://localhost.example": true, "http://[2001:db8::1]": true,
+		"https://ci.cedana.ai": false, "ci.cedana.ai": false, "http://localhost:1": false, "http://127.0.0.1:1": false, "http://[::1]:1": false,
+		"http://172.17.0.2:1": false, "http://[fd00::1]:1": false,
+	} {
+		_, err := read(t, map[string]string{"CEDANA_AUTH_TOKEN": "canary", "CEDANA_URL": url})
+		if !refused {
+			require.NoError(t, err, url)
+			continue
+		}
+		require.ErrorContains(t, err, "CEDANA_URL", url)
+		require.ErrorContains(t, err, "unencrypted", url)
+	}
+}
+
 func TestEveryProblemIsInOneReport(t *testing.T) {
 	t.Parallel()
 	_, err := read(t, map[string]string{

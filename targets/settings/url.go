@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -33,4 +34,21 @@ func NormalizeURL(raw string) (string, error) {
 		return "", fmt.Errorf("%q has the path %q, want none, /v1 or /v2", raw, path)
 	}
 	return u.Scheme + "://" + u.Host, nil
+}
+
+// CheckPlain refuses to let a token go over plain HTTP, which anybody on the way can read, to any address but this
+// machine's and a private network's: localhost, or such an IP address. A
+// name could be looked up to be anything.
+func CheckPlain(address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return fmt.Errorf("%q is not a URL", address)
+	}
+	host := u.Hostname()
+	ip, err := netip.ParseAddr(host)
+	near := host == "localhost" || err == nil && (ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast())
+	if u.Scheme == "http" && !near {
+		return fmt.Errorf("%q would send the token unencrypted: use https, or an address of this machine or of a private network, such as a tunnel's", address)
+	}
+	return nil
 }
