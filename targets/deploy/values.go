@@ -126,8 +126,10 @@ func runLayers(s *settings.Deploy, opts Options, clusterID string) []Layer {
 	image(helperImage, opts.Helper)
 	image(managerImage, opts.Manager)
 	if opts.Chart != nil && s.HelmChart == "" {
-		// The stand-in's own chart alone has this key; Cedana's learns the root from the requests.
+		// The stand-in's own chart alone has these keys; Cedana's learns the root from the requests.
 		add("RUNC_ROOT", "hostConfig.runcRoot", s.RuncRoot)
+		add("E2E_CHECKPOINT_TIMEOUT", "config.checkpointTimeout", s.CheckpointTimeout.String())
+		add("E2E_RESTORE_TIMEOUT", "config.restoreTimeout", s.RestoreTimeout.String())
 	}
 	add(sourceOf(opts.URLInCluster == "", "CEDANA_URL"), "config.url", urlInCluster(s, opts))
 	add(sourceOf(s.ClusterID != "", "CLUSTER_ID"), "config.clusterId", clusterID)

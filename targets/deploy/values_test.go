@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
@@ -22,6 +23,7 @@ func testSettings(t *testing.T) *settings.Deploy {
 		Run:             settings.Run{ClusterName: "unit", RunID: "1a2b3c4d", Home: t.TempDir()},
 		Propagator:      settings.Propagator{Backend: settings.BackendLocal},
 		CedanaNamespace: "cedana-system", Timeout: wholeRun, RuncRoot: "/run/e2e-other/runc/k8s.io",
+		CheckpointTimeout: 3 * time.Minute, RestoreTimeout: 5 * time.Minute,
 	}
 }
 
@@ -61,6 +63,8 @@ func TestLaterLayersWinAndSayWhereTheyCameFrom(t *testing.T) {
 	require.Equal(t, Value{"config.url", "http://propagator:1324/v1", "run"}, at(t, values, "config.url"))
 	require.Equal(t, Value{"config.clusterId", "id-1", "run"}, at(t, values, "config.clusterId"))
 	require.Equal(t, Value{"hostConfig.runcRoot", s.RuncRoot, "RUNC_ROOT"}, at(t, values, "hostConfig.runcRoot"))
+	require.Equal(t, Value{"config.checkpointTimeout", "3m0s", "E2E_CHECKPOINT_TIMEOUT"}, at(t, values, "config.checkpointTimeout"))
+	require.Equal(t, Value{"config.restoreTimeout", "5m0s", "E2E_RESTORE_TIMEOUT"}, at(t, values, "config.restoreTimeout"))
 	require.Equal(t, Value{"config.authToken", "***", "run"}, at(t, values, "config.authToken"))
 }
 

@@ -17,6 +17,8 @@ type Deploy struct {
 	ChooseCluster bool
 	// RuncRoot is where containerd keeps runc's state on every node.
 	RuncRoot string
+	// CheckpointTimeout and RestoreTimeout are how long the stand-in may take for one of them.
+	CheckpointTimeout, RestoreTimeout time.Duration
 
 	// HelmChart is an oci:// reference, a version, a directory or a file; empty for the backend's own.
 	HelmChart string
@@ -89,9 +91,21 @@ func readDeploy(v *Variables) Deploy {
 type chartVariable struct {
 	name, path string
 	kind       kind
-	live       bool
+	by         reader
 	doc        string
 }
+
+// reader is whose chart has a use for a value.
+type reader int
+
+const (
+	// both Cedana and the stand-in have.
+	both reader = iota
+	// cedana alone has: the stand-in's chart knows the value and does nothing with it.
+	cedana
+	// cedanasImage is one of an image: the stand-in's are given by the run.
+	cedanasImage
+)
 
 type kind int
 
@@ -104,27 +118,27 @@ const (
 // chartVariables have no defaults here: the chart and charts-values have them. Where both are set, an image's digest
 // wins over its tag in the chart itself.
 var chartVariables = []chartVariable{
-	{"CEDANA_CHECKPOINT_DIR", "config.checkpointDir", text, false, "where checkpoints are stored"},
-	{"CEDANA_CHECKPOINT_STREAMS", "config.checkpointStreams", number, false, "how many streams a checkpoint is stored by"},
-	{"CEDANA_CHECKPOINT_COMPRESSION", "config.checkpointCompression", text, false, "how it is compressed"},
-	{"CEDANA_CHECKPOINT_ASYNC", "config.checkpointAsync", boolean, false, "whether it is stored after the pod goes on"},
-	{"CEDANA_LOG_LEVEL", "config.logLevel", text, false, "how much Cedana logs"},
-	{"CEDANA_PROFILING_ENABLED", "config.profiling", boolean, false, "whether it profiles"},
-	{"CEDANA_METRICS_ENABLED", "config.metrics", boolean, false, "whether it sends metrics"},
-	{"CEDANA_PLUGINS_BUILDS", "config.pluginsBuilds", text, false, "which builds of its plugins the nodes get"},
-	{"CEDANA_PLUGINS_CRIU_VERSION", "config.pluginsCriuVersion", text, false, "the plugin's version"},
-	{"CEDANA_PLUGINS_CONTAINERD_RUNTIME_VERSION", "config.pluginsContainerdRuntimeVersion", text, false, "the plugin's version"},
-	{"CEDANA_PLUGINS_GPU_VERSION", "config.pluginsGpuVersion", text, false, "the plugin's version"},
-	{"CEDANA_PLUGINS_STREAMER_VERSION", "config.pluginsStreamerVersion", text, false, "the plugin's version"},
+	{"CEDANA_CHECKPOINT_DIR", "config.checkpointDir", text, cedana, "where checkpoints are stored"},
+	{"CEDANA_CHECKPOINT_STREAMS", "config.checkpointStreams", number, cedana, "how many streams a checkpoint is stored by"},
+	{"CEDANA_CHECKPOINT_COMPRESSION", "config.checkpointCompression", text, both, "how it is compressed"},
+	{"CEDANA_CHECKPOINT_ASYNC", "config.checkpointAsync", boolean, cedana, "whether it is stored after the pod goes on"},
+	{"CEDANA_LOG_LEVEL", "config.logLevel", text, both, "how much Cedana logs"},
+	{"CEDANA_PROFILING_ENABLED", "config.profiling", boolean, cedana, "whether it profiles"},
+	{"CEDANA_METRICS_ENABLED", "config.metrics", boolean, cedana, "whether it sends metrics"},
+	{"CEDANA_PLUGINS_BUILDS", "config.pluginsBuilds", text, cedana, "which builds of its plugins the nodes get"},
+	{"CEDANA_PLUGINS_CRIU_VERSION", "config.pluginsCriuVersion", text, cedana, "the plugin's version"},
+	{"CEDANA_PLUGINS_CONTAINERD_RUNTIME_VERSION", "config.pluginsContainerdRuntimeVersion", text, cedana, "the plugin's version"},
+	{"CEDANA_PLUGINS_GPU_VERSION", "config.pluginsGpuVersion", text, cedana, "the plugin's version"},
+	{"CEDANA_PLUGINS_STREAMER_VERSION", "config.pluginsStreamerVersion", text, cedana, "the plugin's version"},
 	// Text, because Helm turns a big number into 8.589934592e+09.
-	{"CEDANA_GPU_SHM_SIZE", "config.gpuShmSize", text, false, "shared memory for GPUs, in bytes"},
-	{"CONTAINERD_ADDRESS", "hostConfig.containerdAddress", text, false, "containerd's socket on the nodes"},
-	{"CONTROLLER_REPO", "controllerManager.manager.image.repository", text, true, "the manager's image"},
-	{"CONTROLLER_TAG", "controllerManager.manager.image.tag", text, true, "its tag"},
-	{"CONTROLLER_DIGEST", "controllerManager.manager.image.digest", text, true, "its digest, which wins over the tag"},
-	{"HELPER_REPO", "daemonHelper.image.repository", text, true, "the helper's image"},
-	{"HELPER_TAG", "daemonHelper.image.tag", text, true, "its tag"},
-	{"HELPER_DIGEST", "daemonHelper.image.digest", text, true, "its digest, which wins over the tag"},
+	{"CEDANA_GPU_SHM_SIZE", "config.gpuShmSize", text, cedana, "shared memory for GPUs, in bytes"},
+	{"CONTAINERD_ADDRESS", "hostConfig.containerdAddress", text, cedana, "containerd's socket on the nodes"},
+	{"CONTROLLER_REPO", "controllerManager.manager.image.repository", text, cedanasImage, "the manager's image"},
+	{"CONTROLLER_TAG", "controllerManager.manager.image.tag", text, cedanasImage, "its tag"},
+	{"CONTROLLER_DIGEST", "controllerManager.manager.image.digest", text, cedanasImage, "its digest, which wins over the tag"},
+	{"HELPER_REPO", "daemonHelper.image.repository", text, cedanasImage, "the helper's image"},
+	{"HELPER_TAG", "daemonHelper.image.tag", text, cedanasImage, "its tag"},
+	{"HELPER_DIGEST", "daemonHelper.image.digest", text, cedanasImage, "its digest, which wins over the tag"},
 }
 
 func readChartValues(v *Variables) []ChartValue {
@@ -132,8 +146,11 @@ func readChartValues(v *Variables) []ChartValue {
 	var out []ChartValue
 	for _, one := range chartVariables {
 		d := Variable{Name: one.name, DefaultText: "`charts-values/`, then the chart", Doc: one.doc + " (`" + one.path + "`)"}
-		if one.live {
-			d.DefaultText, d.For = "the chart", "live"
+		if one.by != both {
+			d.For = "live"
+		}
+		if one.by == cedanasImage {
+			d.DefaultText = "the chart"
 		}
 		raw := v.Text(d)
 		if raw == "" {

@@ -82,6 +82,7 @@ func (s *Settings) share() {
 	}
 	s.Suite.Tests.CedanaNamespace, s.Suite.Tests.RuncRoot = s.Deploy.CedanaNamespace, s.Cluster.RuncRoot
 	s.Deploy.RuncRoot = s.Cluster.RuncRoot
+	s.Deploy.CheckpointTimeout, s.Deploy.RestoreTimeout = s.Suite.Tests.CheckpointTimeout.Duration, s.Suite.Tests.RestoreTimeout.Duration
 	for _, id := range []*string{&s.Suite.ClusterID, &s.Listing.ClusterID, &s.Sweep.ClusterID} {
 		*id = s.Deploy.ClusterID
 	}

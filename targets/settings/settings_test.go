@@ -128,6 +128,8 @@ func TestEveryProblemIsInOneReport(t *testing.T) {
 		"E2E_AGENTS":                "many",
 		"SEED":                      "first",
 		"E2E_CHAOS_TIME":            "5",
+		"E2E_CHECKPOINT_TIMEOUT":    "2h",
+		"E2E_RESTORE_TIMEOUT":       "61m",
 		"E2E_DEPLOY_TIMEOUT":        "7",
 		"E2E_CLUSTER_TIMEOUT":       "0s",
 		"CLUSTER_NAME":              strings.Repeat("x", 33),
@@ -140,7 +142,7 @@ func TestEveryProblemIsInOneReport(t *testing.T) {
 	})
 	var problems Problems
 	require.ErrorAs(t, err, &problems)
-	require.Len(t, problems, 22)
+	require.Len(t, problems, 24)
 	require.Equal(t, 2, problems.ExitStatus())
 	for _, p := range problems {
 		require.Contains(t, err.Error(), p.Name+"=", "each problem has an example")

@@ -48,20 +48,31 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return err
 }
 
+// LongestOperation is as long as a checkpoint or a restore may be given. What is between a test and the containers, such
+// as the kubelet, waits for so long, and leaves the rest to whoever does the work.
+const LongestOperation = time.Hour
+
 // maxNamespacePrefix leaves room for a test's name and the run id in a namespace's 63 characters.
 const maxNamespacePrefix = 24
 
 // readTests leaves CedanaNamespace and RuncRoot to others, who declare them.
 func readTests(v *Variables) Tests {
 	duration := func(d Variable) Duration { return Duration{v.Duration(d)} }
+	operation := func(d Variable) Duration {
+		value := duration(d)
+		if value.Duration > LongestOperation {
+			v.Problem(d.Name, fmt.Sprintf("%s is more than %s", value, LongestOperation), d.example())
+		}
+		return value
+	}
 	return Tests{
 		Suite: Group(v.OneOf(Variable{
 			Name: "SUITE", Default: string(Smoke), Doc: "group of tests: `smoke`, `full`, `chaos`, `measure`",
 		}, string(Smoke), string(Full), string(Chaos), string(Measure))),
 		Namespace:         v.Label(Variable{Name: "NAMESPACE", Default: "cedana-e2e", Doc: "prefix of the tests' namespaces, at most 24 characters"}, maxNamespacePrefix),
 		PodTimeout:        duration(Variable{Name: "E2E_POD_TIMEOUT", Default: "60s", Doc: "how long a test waits for a pod to be Ready, and for it to be gone"}),
-		CheckpointTimeout: duration(Variable{Name: "E2E_CHECKPOINT_TIMEOUT", Default: "60s", Doc: "how long a test waits for a checkpoint"}),
-		RestoreTimeout:    duration(Variable{Name: "E2E_RESTORE_TIMEOUT", Default: "120s", Doc: "how long a test waits for a restore"}),
+		CheckpointTimeout: operation(Variable{Name: "E2E_CHECKPOINT_TIMEOUT", Default: "60s", Doc: "how long a checkpoint may take, at most `1h`: a test waits for so long, and the stand-in's dump is given up then"}),
+		RestoreTimeout:    operation(Variable{Name: "E2E_RESTORE_TIMEOUT", Default: "120s", Doc: "how long a restore may take, at most `1h`: a test waits for so long, and the stand-in gives up then"}),
 		Seed:              readSeed(v),
 		ChaosTime:         duration(Variable{Name: "E2E_CHAOS_TIME", Default: "1m", For: "`SUITE=chaos`", Doc: "for how long new rounds begin"}),
 		Cycles:            v.Number(Variable{Name: "E2E_CYCLES", Default: "20", For: "`SUITE=measure`", Doc: "how often a pod under load is checkpointed and restored"}, 1, 10000),

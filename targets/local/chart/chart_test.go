@@ -208,6 +208,23 @@ func TestTheHelperIsToldTheRuncRoot(t *testing.T) {
 	require.Equal(t, "runc-root", env[i].ValueFrom.ConfigMapKeyRef.Key)
 }
 
+func TestBothPartsAreToldTheirTimeouts(t *testing.T) {
+	t.Parallel()
+	objects, err := render(t, map[string]any{"config": map[string]any{"checkpointTimeout": "3m", "restoreTimeout": "5m"}})
+	require.NoError(t, err)
+	config := object[corev1.ConfigMap](t, objects, "ConfigMap/cedana-config").Data
+	value := func(spec corev1.PodSpec, name string) string {
+		env := spec.Containers[0].Env
+		i := slices.IndexFunc(env, func(e corev1.EnvVar) bool { return e.Name == name })
+		require.GreaterOrEqual(t, i, 0, name)
+		return config[env[i].ValueFrom.ConfigMapKeyRef.Key]
+	}
+	helper := object[appsv1.DaemonSet](t, objects, "DaemonSet/cedana-helper").Spec.Template.Spec
+	require.Equal(t, "3m", value(helper, "CEDANA_CHECKPOINT_TIMEOUT"))
+	require.Equal(t, "5m", value(helper, "CEDANA_RESTORE_TIMEOUT"), "for the runtime, which the helper configures")
+	require.Equal(t, "5m", value(object[appsv1.Deployment](t, objects, "Deployment/cedana-manager").Spec.Template.Spec, "CEDANA_RESTORE_TIMEOUT"))
+}
+
 func TestOwnSecretIsUsedAndNoneMade(t *testing.T) {
 	t.Parallel()
 	objects, err := render(t, map[string]any{"config": map[string]any{"preExistingSecret": "mine", "authToken": ""}})

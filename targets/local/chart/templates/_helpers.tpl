@@ -49,6 +49,8 @@ heritage: {{ .Release.Service }}
   valueFrom: {configMapKeyRef: {name: cedana-config, key: cluster-id}}
 - name: CEDANA_LOG_LEVEL
   valueFrom: {configMapKeyRef: {name: cedana-config, key: log-level}}
+- name: CEDANA_RESTORE_TIMEOUT
+  valueFrom: {configMapKeyRef: {name: cedana-config, key: restore-timeout}}
 - name: CEDANA_AUTH_TOKEN
   valueFrom: {secretKeyRef: {name: {{ include "cedana.secretName" . }}, key: auth-token}}
 {{- if .Values.config.caCertificate }}

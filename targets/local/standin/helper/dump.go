@@ -19,9 +19,6 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
 )
 
-// dumpTimeout ends a dump that does not: the pod stands still for so long.
-const dumpTimeout = 2 * time.Minute
-
 // Dumped is a container with its checkpoint on disk.
 type Dumped struct {
 	Container
@@ -77,7 +74,7 @@ func (h *Helper) dumpPod(ctx context.Context, r DumpRequest) (_ []*Dumped, froze
 	}
 	// Once begun, a dump is not given up because the helper is to stop: a process whose dump breaks off in the middle
 	// may be left with CRIU's code in it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dumpTimeout)
+	ctx, cancel := h.within(context.WithoutCancel(ctx))
 	defer cancel()
 	if err := refuseStopped("/proc", containers); err != nil {
 		return nil, 0, err
@@ -109,6 +106,11 @@ func (h *Helper) dumpPod(ctx context.Context, r DumpRequest) (_ []*Dumped, froze
 	return all, 0, group.Wait()
 }
 
+// within bounds a dump; its cause says by what.
+func (h *Helper) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, h.dumpTimeout, fmt.Errorf("not done after %s (E2E_CHECKPOINT_TIMEOUT)", h.dumpTimeout))
+}
+
 // dump has runc and CRIU write a container's processes. The cgroup is frozen before and after: CRIU lets only the
 // processes that it holds by ptrace run, and freezes again what it found frozen.
 func (t tools) dump(ctx context.Context, root string, d *Dumped) error {
@@ -132,8 +134,8 @@ func (t tools) dump(ctx context.Context, root string, d *Dumped) error {
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() != nil {
-		err = fmt.Errorf("not done after %s: %w", dumpTimeout, err)
+	if cause := context.Cause(ctx); cause != nil {
+		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	reason := criu.ReasonFile(d.Checkpoint.Path(archive.DumpLog))
 	if said, readErr := os.ReadFile(path); reason == "" && readErr == nil {

@@ -30,9 +30,13 @@ type Environment struct {
 	ClusterID string          `env:"CEDANA_CLUSTER_ID,required"`
 	Node      string          `env:"CEDANA_NODE_NAME,required"`
 	// Address for the health endpoints.
-	Address     string `env:"CEDANA_ADDRESS,default=0.0.0.0:8080"`
-	Compression string `env:"CEDANA_CHECKPOINT_COMPRESSION,default=none"`
-	LogLevel    string `env:"CEDANA_LOG_LEVEL,default=info"`
+	Address string `env:"CEDANA_ADDRESS,default=0.0.0.0:8080"`
+	// CheckpointTimeout bounds the dump of a pod, which stands still for so long, and RestoreTimeout the restore of a
+	// container, which the runtime on this node does.
+	CheckpointTimeout time.Duration `env:"CEDANA_CHECKPOINT_TIMEOUT,default=1m"`
+	RestoreTimeout    time.Duration `env:"CEDANA_RESTORE_TIMEOUT,default=2m"`
+	Compression       string        `env:"CEDANA_CHECKPOINT_COMPRESSION,default=none"`
+	LogLevel          string        `env:"CEDANA_LOG_LEVEL,default=info"`
 	// RuncRoot is where containerd on this node keeps runc's state: its runc root plus its namespace.
 	RuncRoot string `env:"CEDANA_RUNC_ROOT,default=/run/containerd/runc/k8s.io"`
 	// HostRoot is where the node's root is mounted in the helper's container.
@@ -53,6 +57,7 @@ type Helper struct {
 	compression archive.Compression
 	store       Store
 	dump        Dump
+	dumpTimeout time.Duration
 	tools       tools
 	// runcRoot is where a checkpoint that names no root is looked for.
 	runcRoot string
@@ -131,9 +136,15 @@ func run(ctx context.Context, env Environment, seams Seams) error {
 	if err != nil {
 		return err
 	}
+	if env.CheckpointTimeout <= 0 || env.RestoreTimeout <= 0 {
+		return errors.New("read environment: CEDANA_CHECKPOINT_TIMEOUT and CEDANA_RESTORE_TIMEOUT must be above zero")
+	}
 	h := &Helper{
-		config:      layout.Config{URL: env.URL, Token: env.Token.Reveal(), ClusterID: env.ClusterID, Node: env.Node, CAFile: os.Getenv(layout.CAVariable)},
-		compression: compression, store: queue, runcRoot: env.RuncRoot, workDir: layout.WorkDir, frozenDir: layout.FrozenDir,
+		config: layout.Config{
+			URL: env.URL, Token: env.Token.Reveal(), ClusterID: env.ClusterID, Node: env.Node, CAFile: os.Getenv(layout.CAVariable),
+			RestoreTimeout: settings.Duration{Duration: env.RestoreTimeout},
+		},
+		compression: compression, store: queue, dumpTimeout: env.CheckpointTimeout, runcRoot: env.RuncRoot, workDir: layout.WorkDir, frozenDir: layout.FrozenDir,
 	}
 	h.dump = h.dumpPod
 	if seams.Dump != nil {

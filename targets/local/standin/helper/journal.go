@@ -15,8 +15,12 @@ import (
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
 )
 
-// thawTimeout is for letting a pod go on, whatever has happened to the checkpoint.
-const thawTimeout = 10 * time.Second
+const (
+	// thawTimeout is for letting a pod go on, whatever has happened to the checkpoint.
+	thawTimeout = 10 * time.Second
+	// orphanTimeout is how long is waited for the dumps of a killed helper, before their pod is thawed all the same.
+	orphanTimeout = 2 * time.Minute
+)
 
 // frozenPod is a pod that is being held still. It is written to the node before the first container is frozen, so that
 // a helper that was killed thaws the pod when it starts again.
@@ -68,7 +72,7 @@ func (p *frozenPod) thaw(ctx context.Context) error {
 
 // settle thaws a pod after the dumps that may still go on.
 func (p *frozenPod) settle(ctx context.Context) error {
-	waiting, cancel := context.WithTimeout(ctx, dumpTimeout)
+	waiting, cancel := context.WithTimeout(ctx, orphanTimeout)
 	defer cancel()
 	return errors.Join(waitForDumps(waiting, "/proc", p.Containers), p.thaw(ctx))
 }

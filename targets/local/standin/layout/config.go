@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
+	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 // Config is what the runtime wrapper has to know; the helper writes it, because containerd starts the wrapper with an
@@ -18,6 +19,8 @@ type Config struct {
 	Node      string `json:"node"`
 	// CAFile has the certificates to trust at the propagator; empty where the node's own will do.
 	CAFile string `json:"ca_file,omitempty"`
+	// RestoreTimeout bounds the restore of one container.
+	RestoreTimeout settings.Duration `json:"restore_timeout"`
 }
 
 // CAVariable names the file of certificates that Go's TLS trusts in place of the system's.
@@ -52,6 +55,9 @@ func LoadConfig(path string) (Config, error) {
 	}
 	if err := json.Unmarshal(data, &c); err != nil {
 		return c, fmt.Errorf("read node configuration %s: %w", path, err)
+	}
+	if c.RestoreTimeout.Duration <= 0 {
+		return c, fmt.Errorf("read node configuration %s: it has no restore_timeout: an older cedana-helper wrote it, and the new one is not ready yet", path)
 	}
 	return c, nil
 }

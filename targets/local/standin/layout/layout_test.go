@@ -4,8 +4,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 func TestExecutableIsFoundButNeverTheWrapper(t *testing.T) {
@@ -20,7 +23,7 @@ func TestExecutableIsFoundButNeverTheWrapper(t *testing.T) {
 func TestConfigIsForItsOwnerAlone(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "new", "config.json")
-	want := Config{URL: "http://10.0.0.1:1324/v1", Token: "a-token", ClusterID: "c", Node: "n"}
+	want := Config{URL: "http://10.0.0.1:1324/v1", Token: "a-token", ClusterID: "c", Node: "n", RestoreTimeout: settings.Duration{Duration: 5 * time.Minute}}
 	require.NoError(t, want.Save(path))
 	info, err := os.Stat(path)
 	require.NoError(t, err)

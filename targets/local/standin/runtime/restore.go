@@ -25,11 +25,8 @@ import (
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
-const (
-	// restoreTimeout is below kubelet's default of 2 minutes for a request to the runtime.
-	restoreTimeout = 110 * time.Second
-	reportTimeout  = 10 * time.Second
-)
+// reportTimeout bounds the telling of a failed restore.
+const reportTimeout = 10 * time.Second
 
 // Restore puts a container in place of `create` from its checkpoint. cold means that it did not, and that the container
 // is to be started as any other.
@@ -74,7 +71,11 @@ func (r restorer) restore(ctx context.Context, in Invocation, t Target) (cold bo
 	if reason, failed, err := marks.has(kindFailed, t.Container); failed || err != nil {
 		return false, errors.Join(err, errors.New(reason))
 	}
-	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
+	config, err := layout.LoadConfig(layout.ConfigFile)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := within(ctx, config)
 	defer cancel()
 	err = r.restoreOnce(ctx, in, t, marks)
 	if err == nil {
@@ -85,6 +86,12 @@ func (r restorer) restore(ctx context.Context, in Invocation, t Target) (cold bo
 		return false, err
 	}
 	return false, errors.Join(err, marks.set(kindFailed, t.Container, err.Error()), report(ctx, t, err))
+}
+
+// within bounds a restore; its cause says by what.
+func within(ctx context.Context, c layout.Config) (context.Context, context.CancelFunc) {
+	limit := c.RestoreTimeout.Duration
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done after %s (E2E_RESTORE_TIMEOUT)", limit))
 }
 
 func (r restorer) restoreOnce(ctx context.Context, in Invocation, t Target, marks markers) (err error) {
@@ -264,7 +271,7 @@ func recreate(ctx context.Context, r RecreateRequest) error {
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		err = fmt.Errorf("not done after %s: %w", restoreTimeout, err)
+		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	reason := criu.ReasonFile(filepath.Join(r.WorkPath, "restore.log"))
 	if reason == "" {

@@ -1,16 +1,20 @@
 package runtime
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
+	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 // createLine is how containerd's shim calls runc.
@@ -46,6 +50,19 @@ func TestCreateBecomesRestoreInTheSamePlace(t *testing.T) {
 		"restore --detach --bundle /b --image-path /images --work-path /work --file-locks --ext-unix-sk --manage-cgroups-mode ignore "+
 		"--pid-file /b/init.pid --console-socket /tmp/pty.sock abc", got)
 	require.NotContains(t, got, "tcp-established")
+}
+
+// A restore that hangs ends when the run's time for it does, and says which variable decides it.
+func TestARestoreIsGivenTheTimeThatTheNodeIsConfiguredWith(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := within(t.Context(), layout.Config{RestoreTimeout: settings.Duration{Duration: 5 * time.Minute}})
+	defer cancel()
+	deadline, _ := ctx.Deadline()
+	require.WithinDuration(t, time.Now().Add(5*time.Minute), deadline, time.Minute)
+	ctx, cancel = within(t.Context(), layout.Config{RestoreTimeout: settings.Duration{Duration: time.Millisecond}})
+	defer cancel()
+	<-ctx.Done()
+	require.EqualError(t, context.Cause(ctx), "not done after 1ms (E2E_RESTORE_TIMEOUT)")
 }
 
 func bundle(t *testing.T, annotations map[string]string) string {

@@ -63,7 +63,7 @@ func parse(args []string, getenv func(string) string) (options, error) {
 	flags.StringVar(&o.key, "tls-key", "", "private key `file` (PEM)")
 	flags.DurationVar(&o.cfg.Pickup, "pickup-timeout", 0, "how long work waits for a worker (default 15s)")
 	flags.DurationVar(&o.cfg.Lease, "lease", 0, "how long a worker may be silent (default 30s)")
-	flags.DurationVar(&o.cfg.ActionTimeout, "action-timeout", 0, "how long an action may take in all (default 10m)")
+	flags.DurationVar(&o.cfg.ActionTimeout, "action-timeout", 0, "how long an action may take in all (default 1h10m)")
 	flags.DurationVar(&o.cfg.Retention, "retention", 0, "how long archives of deprecated checkpoints stay (default 10m)")
 	if err := flags.Parse(args); err != nil {
 		return o, err

@@ -31,7 +31,7 @@ type Config struct {
 	Pickup time.Duration
 	// Lease is how long a worker may hold work without a sign of life (work.LeaseDuration).
 	Lease time.Duration
-	// ActionTimeout is how long an action may take in all (10 min).
+	// ActionTimeout is how long an action may take in all (70 min): whoever does it gives up before.
 	ActionTimeout time.Duration
 	// Retention is how long archives are kept that belong to a deprecated checkpoint or to none (10 min).
 	Retention time.Duration
@@ -56,7 +56,7 @@ func (c *Config) defaults() {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&c.Pickup, 15 * time.Second}, {&c.Lease, work.LeaseDuration}, {&c.ActionTimeout, 10 * time.Minute},
+		{&c.Pickup, 15 * time.Second}, {&c.Lease, work.LeaseDuration}, {&c.ActionTimeout, settings.LongestOperation + 10*time.Minute},
 		{&c.Retention, 10 * time.Minute}, {&c.StatusHold, 500 * time.Millisecond}, {&c.URLLife, 15 * time.Minute},
 		{&c.Tick, 250 * time.Millisecond}, {&c.Sweep, time.Minute},
 	} {
