@@ -38,8 +38,8 @@ type Options struct {
 	// StopEngine stops the private engine, removes its data and names what it removed. It is called when the settings
 	// say so (CleanEngine or CleanAll), and must do nothing, without an error, where there is none.
 	StopEngine func(ctx context.Context) (removed []string, err error)
-	// Deregister deletes a cluster that a run registered at a propagator. One that is not there is a success.
-	Deregister func(ctx context.Context, url string, token settings.Secret, clusterID string) error
+	// Deregister deletes a cluster that a run registered at a propagator. One that is known to be gone is a success.
+	Deregister func(ctx context.Context, r state.Registration, token settings.Secret) error
 	// RemoveFrom takes out of a cluster that is not ours what these runs have put into it, and names what it removed.
 	RemoveFrom func(ctx context.Context, cluster state.Existing) (removed []string, err error)
 	// TempDir is where temporary directories are looked for. Default: os.TempDir().
@@ -67,7 +67,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Cleanup, o Optio
 	if o.dial == nil {
 		o.dial = dial
 	}
-	w := &sweep{con: con, settings: s, options: o, unfinished: make(map[string]bool), unreadable: make(map[string]bool)}
+	w := &sweep{con: con, settings: s, options: o, unfinished: make(map[string]bool)}
 	if s.ClusterChosen {
 		w.scope = s.ClusterName
 	}
@@ -85,8 +85,6 @@ type sweep struct {
 
 	// unfinished are the clusters of which something is left, and whose state therefore has to stay.
 	unfinished map[string]bool
-	// unreadable are the directories whose state could not be read, which is said once.
-	unreadable map[string]bool
 
 	removed int
 	kept    []string
@@ -149,10 +147,11 @@ func (w *sweep) warnOfUse(name, dir string) {
 
 // sweepRegistrations deregisters what was registered for the cluster.
 func (w *sweep) sweepRegistrations(ctx context.Context, name, dir string) {
-	st := w.state(dir)
+	st := w.state(name, dir)
 	for _, r := range st.Elsewhere() {
 		if err := w.deregister(ctx, r); err != nil {
-			w.leave(fmt.Sprintf("cluster %s (%s) registered at %s: %v", cmp.Or(r.Name, name), r.ID, r.URL, err))
+			w.leave(fmt.Sprintf("cluster %s (%s) registered at %s: %v; remove %s if `go tool mage listClusters` shows that it is gone",
+				cmp.Or(r.Name, name), r.ID, r.URL, err, dir))
 			w.unfinished[name] = true
 			continue
 		}
@@ -163,15 +162,17 @@ func (w *sweep) sweepRegistrations(ctx context.Context, name, dir string) {
 	}
 }
 
-// state is what is remembered of a cluster; nothing where that cannot be read.
-func (w *sweep) state(dir string) *state.State {
+// state is what is remembered of a cluster. Where that cannot be read it is nothing, and the directory stays: what else
+// the runs made is known to nobody.
+func (w *sweep) state(name, dir string) *state.State {
 	st, err := state.Load(dir)
 	if err == nil {
 		return st
 	}
-	if !errors.Is(err, os.ErrNotExist) && !w.unreadable[dir] {
-		w.unreadable[dir] = true
-		w.con.Warn("%v: what it registered at a propagator is unknown", err)
+	if !errors.Is(err, os.ErrNotExist) {
+		w.unfinished[name] = true
+		w.leave(fmt.Sprintf("what cluster %s has elsewhere, which its state would tell: %v; look for clusters %s-* with `go tool mage listClusters` "+
+			"and, with E2E_CLUSTER=existing, for namespaces labelled %s, then remove %s", name, err, name, settings.KubernetesLabelRun, dir))
 	}
 	return &state.State{}
 }
@@ -179,8 +180,8 @@ func (w *sweep) state(dir string) *state.State {
 // sweepCluster removes the cluster's directory. While something of the cluster is left, its state stays too: the next
 // clean needs it.
 func (w *sweep) sweepCluster(ctx context.Context, name, dir string) {
-	if st := w.state(dir); st.Existing != nil {
-		w.sweepExisting(ctx, name, *st.Existing)
+	for _, there := range w.state(name, dir).Existing {
+		w.sweepExisting(ctx, name, dir, there)
 	}
 	if w.unfinished[name] {
 		return
@@ -192,7 +193,7 @@ func (w *sweep) sweepCluster(ctx context.Context, name, dir string) {
 	w.gone("kubeconfig and state of cluster %s in %s", name, dir)
 }
 
-func (w *sweep) sweepExisting(ctx context.Context, name string, cluster state.Existing) {
+func (w *sweep) sweepExisting(ctx context.Context, name, dir string, cluster state.Existing) {
 	err := errors.New("nothing here can remove it")
 	if w.options.RemoveFrom != nil {
 		var removed []string
@@ -204,6 +205,10 @@ func (w *sweep) sweepExisting(ctx context.Context, name string, cluster state.Ex
 	if err != nil {
 		w.leave(fmt.Sprintf("what runs made in the cluster of context %s in %s: %v", cluster.Context, cluster.Kubeconfig, err))
 		w.unfinished[name] = true
+		return
+	}
+	if err := state.Update(dir, func(st *state.State) { st.LeftExisting(cluster) }); err != nil {
+		w.con.Warn("%v", err)
 	}
 }
 
@@ -220,7 +225,7 @@ func (w *sweep) deregister(ctx context.Context, r state.Registration) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, deregisterTimeout)
 	defer cancel()
-	return w.options.Deregister(ctx, r.URL, w.settings.Token, r.ID)
+	return w.options.Deregister(ctx, r, w.settings.Token)
 }
 
 func (w *sweep) gone(format string, args ...any) {

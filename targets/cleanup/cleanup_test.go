@@ -248,8 +248,8 @@ func TestARegisteredCluster(t *testing.T) {
 		register(t, w)
 		w.settings.Token, w.settings.URL = "secret", "https://propagator"
 		var deleted []string
-		w.options.Deregister = func(_ context.Context, url string, token settings.Secret, id string) error {
-			deleted = append(deleted, url, token.Reveal(), id)
+		w.options.Deregister = func(_ context.Context, r state.Registration, token settings.Secret) error {
+			deleted = append(deleted, r.URL, token.Reveal(), r.ID)
 			return nil
 		}
 		require.NoError(t, w.clean(t))
@@ -264,7 +264,7 @@ func TestARegisteredCluster(t *testing.T) {
 		register(t, w)
 		w.settings.Token, w.settings.URL = "secret", "https://propagator"
 		there := -1
-		w.options.Deregister = func(ctx context.Context, _ string, _ settings.Secret, _ string) error {
+		w.options.Deregister = func(ctx context.Context, _ state.Registration, _ settings.Secret) error {
 			there = len(w.engine.Containers)
 			_, bounded := ctx.Deadline()
 			assert.True(t, bounded)
@@ -298,7 +298,7 @@ func TestARegisteredCluster(t *testing.T) {
 		w := newWorld(t)
 		register(t, w)
 		w.settings.Token, w.settings.URL = "secret", "https://another"
-		w.options.Deregister = func(context.Context, string, settings.Secret, string) error {
+		w.options.Deregister = func(context.Context, state.Registration, settings.Secret) error {
 			t.Error("the token was sent")
 			return nil
 		}
@@ -310,7 +310,7 @@ func TestARegisteredCluster(t *testing.T) {
 		w := newWorld(t)
 		register(t, w)
 		w.settings.Token, w.settings.URL = "secret", "https://propagator"
-		w.options.Deregister = func(context.Context, string, settings.Secret, string) error { return errors.New("403 forbidden") }
+		w.options.Deregister = func(context.Context, state.Registration, settings.Secret) error { return errors.New("403 forbidden") }
 		require.ErrorContains(t, w.clean(t), "403 forbidden")
 		assert.FileExists(t, filepath.Join(w.settings.ClusterDir(), state.File))
 	})
@@ -337,6 +337,27 @@ func TestWhatRunsPutIntoAClusterThatIsNotOurs(t *testing.T) {
 		require.NoError(t, w.clean(t))
 		assert.Contains(t, w.said.String(), "removed namespace one of context eks")
 		assert.NoDirExists(t, w.settings.Home)
+	})
+	t.Run("is removed from each of several clusters, and the one that does not answer is remembered", func(t *testing.T) {
+		t.Parallel()
+		w := used(t)
+		require.NoError(t, state.Update(w.settings.ClusterDir(), func(s *state.State) {
+			s.UsedExisting("/kubeconfig", "gke", "cedana-system", "9a8b7c6d")
+			s.UsedExisting("/kubeconfig", "eks", "another", "0a1b2c3d")
+		}))
+		var asked []string
+		w.options.RemoveFrom = func(_ context.Context, there state.Existing) ([]string, error) {
+			asked = append(asked, there.Context+"/"+there.Namespace)
+			if there.Context == "gke" {
+				return nil, errors.New("no answer")
+			}
+			return nil, nil
+		}
+		require.ErrorContains(t, w.clean(t), "what runs made in the cluster of context gke in /kubeconfig: no answer")
+		assert.Equal(t, []string{"eks/cedana-system", "gke/cedana-system", "eks/another"}, asked)
+		st, err := state.Load(w.settings.ClusterDir())
+		require.NoError(t, err)
+		assert.Equal(t, []state.Existing{{Kubeconfig: "/kubeconfig", Context: "gke", Namespace: "cedana-system", Runs: []string{"9a8b7c6d"}}}, st.Existing)
 	})
 	t.Run("is named and remembered when the cluster does not answer", func(t *testing.T) {
 		t.Parallel()
@@ -386,13 +407,18 @@ func TestTemporaryDirectoriesAreRemoved(t *testing.T) {
 	assert.Empty(t, entries)
 }
 
-func TestAStateFileThatCannotBeReadIsNotInTheWay(t *testing.T) {
+// What it alone knew of is not gone with it.
+func TestADamagedStateFileIsNamedAndStays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.cluster(t, "a")
+	w.cluster(t, "b")
 	require.NoError(t, os.WriteFile(filepath.Join(w.settings.ClusterDir(), state.File), []byte("{"), 0o600))
-	require.NoError(t, w.clean(t))
-	assert.Contains(t, w.said.String(), "what it registered at a propagator is unknown")
+	err := w.clean(t)
+	require.ErrorContains(t, err, "what cluster a has elsewhere")
+	require.ErrorContains(t, err, "then remove "+w.settings.ClusterDir())
+	assert.Equal(t, 1, strings.Count(w.said.String(), "what cluster a has elsewhere"), "it is said once")
 	w.assertEngineEmpty(t)
-	assert.NoDirExists(t, w.settings.Home)
+	assert.FileExists(t, filepath.Join(w.settings.ClusterDir(), state.File))
+	assert.NoDirExists(t, filepath.Join(w.settings.Clusters(), "b"))
 }

@@ -289,7 +289,7 @@ func (m *maker) removeAll(ctx context.Context, name string, cancelled bool) erro
 }
 
 // forget removes the kubeconfig, and the whole cluster directory when nothing is left that `mage clean` would need it
-// for: the propagator's data with its token, or a registration.
+// for: the propagator's data with its token, a registration, or another cluster that runs of this name were in.
 func (m *maker) forget(ctx context.Context) error {
 	dir := m.settings.ClusterDir()
 	st, err := state.Load(dir)
@@ -300,7 +300,7 @@ func (m *maker) forget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(left) > 0 || st.Token.Set() || len(st.Elsewhere()) > 0 || len(st.Engines) > 1 {
+	if len(left) > 0 || st.Outlasts() {
 		return removeFile(m.settings.Kubeconfig())
 	}
 	if err := state.Remove(dir); err != nil {

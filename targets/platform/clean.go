@@ -1,7 +1,9 @@
 package platform
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 
 	"github.com/cedana/cedana-e2e/targets/cleanup"
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
@@ -27,15 +29,26 @@ func Cleanup(con *console.Console, s *Settings) cleanup.Options {
 			in.CedanaNamespace = there.Namespace
 			return deploy.Remove(ctx, &in, deploy.Options{Kubeconfig: there.Kubeconfig, Context: there.Context}, there.Runs)
 		},
-		Deregister: func(ctx context.Context, url string, token settings.Secret, clusterID string) error {
-			api, err := propagator.New(url, token)
-			if err != nil {
-				return err
-			}
-			if err := api.DeleteCluster(ctx, clusterID); !propagator.IsNotFound(err) {
-				return err
-			}
-			return nil
-		},
+		Deregister: deregister,
 	}
+}
+
+// deregister deletes the cluster at the propagator. That there is none is believed only where the token is of the user
+// who registered it: another organisation's clusters are not there either.
+func deregister(ctx context.Context, r state.Registration, token settings.Secret) error {
+	api, err := propagator.New(r.URL, token)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	missing := api.DeleteCluster(ctx, r.ID)
+	if !propagator.IsNotFound(missing) {
+		return missing
+	}
+	user, err := api.Preflight(ctx)
+	if err != nil || r.User != "" && r.User == user {
+		return err
+	}
+	return fmt.Errorf("%w: it is gone, or of another user than CEDANA_AUTH_TOKEN, which is %s's (registered by %s): use the token that registered it",
+		missing, user, cmp.Or(r.User, "nobody knows whom"))
 }

@@ -66,7 +66,7 @@ func (h *helm) options(to *Connection) (deploy.Options, error) {
 	o.Registered = func(id, name string) error {
 		return state.Update(s.ClusterDir(), func(st *state.State) {
 			st.Cluster, st.RunID = s.ClusterName, s.RunID
-			st.Register(state.Registration{URL: to.URL, ID: id, Name: name})
+			st.Register(state.Registration{URL: to.URL, ID: id, Name: name, User: to.User})
 		})
 	}
 	return o, nil

@@ -45,7 +45,7 @@ func (l *live) greet(ctx context.Context, url string, token settings.Secret) (*C
 			return err
 		}
 		step.Note("user %s", user)
-		c = &Connection{API: api, URL: api.BaseURL(), Token: token, chart: deploy.Options{Token: token, Layers: l.layers}, Subject: suite.Subject{
+		c = &Connection{API: api, URL: api.BaseURL(), Token: token, User: user, chart: deploy.Options{Token: token, Layers: l.layers}, Subject: suite.Subject{
 			Meaning: fmt.Sprintf("Live backend: Cedana at %s made and restored these checkpoints.", api.BaseURL()),
 		}}
 		return nil

@@ -91,6 +91,8 @@ type Connection struct {
 	API   *propagator.Client
 	URL   string
 	Token settings.Secret
+	// User is who the propagator says that the token's user is; empty where it was not asked.
+	User string
 	// Subject is what is tested with it.
 	Subject suite.Subject
 	// Logs are what is to be kept of it after a failure.

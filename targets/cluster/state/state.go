@@ -35,8 +35,10 @@ type State struct {
 	Token Token `json:"token,omitempty"`
 	// Local are the URLs that the local propagator has had; its port changes when it is started again.
 	Local []string `json:"local_propagators,omitempty"`
-	// Existing is set where the cluster was there before the first run.
-	Existing *Existing `json:"existing_cluster,omitempty"`
+	// Existing are the clusters that were there before the first run in them.
+	Existing []Existing `json:"existing_clusters,omitempty"`
+	// OnlyExisting is where an earlier version kept the last of them; Load moves it.
+	OnlyExisting *Existing `json:"existing_cluster,omitempty"`
 	// Registered are the clusters that a run registered at a propagator.
 	Registered []Registration `json:"registered,omitempty"`
 }
@@ -53,13 +55,23 @@ type Existing struct {
 
 // UsedExisting remembers a run in a cluster that was there before.
 func (s *State) UsedExisting(kubeconfig, context, namespace, run string) {
-	if s.Existing == nil {
-		s.Existing = &Existing{}
+	used := Existing{Kubeconfig: kubeconfig, Context: context, Namespace: namespace}
+	i := slices.IndexFunc(s.Existing, used.same)
+	if i < 0 {
+		i, s.Existing = len(s.Existing), append(s.Existing, used)
 	}
-	s.Existing.Kubeconfig, s.Existing.Context, s.Existing.Namespace = kubeconfig, context, namespace
-	if !slices.Contains(s.Existing.Runs, run) {
-		s.Existing.Runs = append(s.Existing.Runs, run)
+	if there := &s.Existing[i]; !slices.Contains(there.Runs, run) {
+		there.Runs = append(there.Runs, run)
 	}
+}
+
+// LeftExisting forgets a cluster in which nothing of the runs is left.
+func (s *State) LeftExisting(there Existing) {
+	s.Existing = slices.DeleteFunc(s.Existing, there.same)
+}
+
+func (e Existing) same(other Existing) bool {
+	return e.Kubeconfig == other.Kubeconfig && e.Context == other.Context && e.Namespace == other.Namespace
 }
 
 // Registration is a cluster that a run registered at a propagator. `mage clean` deletes it there, unless it is at the
@@ -69,6 +81,9 @@ type Registration struct {
 	URL  string `json:"url"`
 	ID   string `json:"id"`
 	Name string `json:"name"`
+	// User is who registered it, as the propagator calls the token's user. To another it may deny that there is such a
+	// cluster. Empty where it was not asked.
+	User string `json:"user,omitempty"`
 }
 
 // Token is a secret that, unlike settings.Secret itself, is written to the state file as it is.
@@ -112,6 +127,11 @@ func (s *State) Elsewhere() []Registration {
 	return out
 }
 
+// Outlasts says whether something is remembered that is not gone with all that is in the cluster's engine.
+func (s *State) Outlasts() bool {
+	return s.Token.Set() || len(s.Elsewhere()) > 0 || len(s.Engines) > 1 || len(s.Existing) > 0
+}
+
 // Register remembers a registration; one with the same URL and id is replaced.
 func (s *State) Register(r Registration) {
 	s.Unregister(r.URL, r.ID)
@@ -142,7 +162,10 @@ func Load(dir string) (*State, error) {
 	}
 	s := &State{}
 	if err := json.Unmarshal(data, s); err != nil {
-		return nil, fmt.Errorf("read cluster state %s: %w (next: `go tool mage clean`)", path, err)
+		return nil, fmt.Errorf("read cluster state %s: it is damaged: %w (next: `go tool mage clean`)", path, err)
+	}
+	if s.OnlyExisting != nil {
+		s.Existing, s.OnlyExisting = append(s.Existing, *s.OnlyExisting), nil
 	}
 	return s, nil
 }

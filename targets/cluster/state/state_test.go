@@ -89,3 +89,32 @@ func TestListOfClusters(t *testing.T) {
 	require.NoError(t, Remove(dirs["a"]))
 	assert.NoDirExists(t, dirs["a"])
 }
+
+// What only the state knows of must not go with it when a creation fails.
+func TestAStateThatKnowsOfMoreThanItsEngineOutlastsIt(t *testing.T) {
+	t.Parallel()
+	only := &State{Engines: []string{"unix:///docker.sock"}, Local: []string{"http://127.0.0.1:5"}}
+	only.Register(Registration{URL: "http://127.0.0.1:5", ID: "42"})
+	require.False(t, only.Outlasts())
+	for name, know := range map[string]func(*State){
+		"the propagator's token":    func(s *State) { s.Token = Token{"secret"} },
+		"a registration":            func(s *State) { s.Register(Registration{URL: "https://propagator", ID: "42"}) },
+		"another engine":            func(s *State) { s.UsedEngine("unix:///another.sock") },
+		"a cluster that was before": func(s *State) { s.UsedExisting("/kubeconfig", "eks", "cedana-system", "1a2b3c4d") },
+	} {
+		s := &State{Engines: []string{"unix:///docker.sock"}}
+		know(s)
+		require.True(t, s.Outlasts(), name)
+	}
+}
+
+func TestTheExistingClusterOfAnEarlierVersionIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, File),
+		[]byte(`{"existing_cluster":{"kubeconfig":"/k","context":"eks","namespace":"n","runs":["1a2b3c4d"]}}`), 0o600))
+	require.NoError(t, Update(dir, func(s *State) { s.UsedExisting("/k", "gke", "n", "5e6f7a8b") }))
+	s, err := Load(dir)
+	require.NoError(t, err)
+	require.Equal(t, []Existing{{"/k", "eks", "n", []string{"1a2b3c4d"}}, {"/k", "gke", "n", []string{"5e6f7a8b"}}}, s.Existing)
+}
