@@ -21,7 +21,7 @@ func TestLostLimitsAreNamed(t *testing.T) {
 	restored.Spec.Containers[0].Resources.Requests = nil
 	require.Equal(t, []string{
 		"limit of cpu of container counter, 500m (seen 0)", "limit of memory of container counter, 320Mi (seen 1Gi)",
-		"request of cpu of container counter, 5m (seen 0)", "request of memory of container counter, 16Mi (seen 0)",
+		"request of cpu of container counter, 50m (seen 0)", "request of memory of container counter, 16Mi (seen 0)",
 	}, LostLimits(source, restored))
 	restored.Spec.Containers = nil
 	require.Equal(t, []string{"container counter"}, LostLimits(source, restored))

@@ -50,8 +50,8 @@ func Sidecar() Option {
 	}
 }
 
-// Probes gives the last container all three probes, each by HTTP on its own path. It is killed at the first failure of
-// the liveness probe, and has half a minute to start.
+// Probes gives the last container all three probes, each by HTTP on its own path. It is not Ready after one failure of the readiness probe, and killed after three of
+// the liveness probe. It has half a minute to start.
 func Probes(port int32, startup, readiness, liveness string) Option {
 	return func(p *corev1.Pod) {
 		c := last(p)

@@ -152,18 +152,22 @@ func container(c corev1.Container) Option {
 
 func last(p *corev1.Pod) *corev1.Container { return &p.Spec.Containers[len(p.Spec.Containers)-1] }
 
+// probe has patience: kubelet's failed probes are to tell of a process that does not answer, not of a machine that has much
+// to do. A pod is no longer Ready after 15 s without an answer.
 func probe(path string, port int32) *corev1.Probe {
 	return &corev1.Probe{
 		ProbeHandler:     corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(port)}},
 		PeriodSeconds:    1,
-		TimeoutSeconds:   2,
+		TimeoutSeconds:   5,
 		FailureThreshold: 3,
 	}
 }
 
+// requests are small, so that a case fits on a busy node. With a CPU request much smaller than this, the kernel gives a
+// pod next to nothing beside other programs, and its probes fail.
 func requests(memory string) corev1.ResourceRequirements {
 	return corev1.ResourceRequirements{Requests: corev1.ResourceList{
-		corev1.ResourceCPU: resource.MustParse("5m"), corev1.ResourceMemory: resource.MustParse(memory),
+		corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse(memory),
 	}}
 }
 
