@@ -31,7 +31,7 @@ func TestRestoreState(t *testing.T) {
 	const kept, current = "as at the checkpoint", "as at the restore"
 	s.ConfigMapAndSecret("settings", kept)
 	p := s.Start(pods.Counter(s.CounterImage(),
-		pods.Memory(64), pods.Limits("500m", "320Mi"), pods.Restart(corev1.RestartPolicyNever), pods.Groups(4001, 4002),
+		pods.Memory(64), pods.Limits("1500m", "320Mi"), pods.Restart(corev1.RestartPolicyNever), pods.Groups(4001, 4002),
 		pods.Labelled("e2e.cedana.ai/kept", "label"), pods.Annotated("e2e.cedana.ai/kept", "annotation, and \"more\"\nin two lines"),
 		pods.EmptyDir("volume", "/volume"), pods.Env("COUNTER_DIR", "/volume"), pods.MemoryDir("memory", "/memory"),
 		pods.Kinds(report.ImageDir, map[string]string{"root": "/var/tree", "volume": "/volume/tree", "memory": "/memory/tree"}),
@@ -44,7 +44,7 @@ func TestRestoreState(t *testing.T) {
 	}
 	limits := s.CgroupLimits(p)
 	for file, value := range limits {
-		s.That(slices.Contains([]string{"50000 100000", "50000", strconv.Itoa(320 << 20)}, value), file+" has the limit of the pod's spec: 500m or 320Mi", value)
+		s.That(slices.Contains([]string{"150000 100000", "150000", strconv.Itoa(320 << 20)}, value), file+" has the limit of the pod's spec: 1500m or 320Mi", value)
 	}
 	c, once := checkpointArmed(s, p)
 	s.After(p, m)
