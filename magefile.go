@@ -62,8 +62,11 @@ func Doctor(ctx context.Context) error { return launch.Target(ctx, "doctor") }
 // Logs writes the logs of the cluster's nodes, of Cedana and of the local propagator to the artifacts directory.
 func Logs(ctx context.Context) error { return launch.Target(ctx, "logs") }
 
-// Test runs the unit and integration tests with the race detector; it needs no Docker.
+// Test runs the unit and integration tests; it needs no Docker.
 func Test(ctx context.Context) error { return quality.Test(ctx, console.Standard()) }
+
+// Race runs the tests of packages with concurrency of their own with the race detector; it needs a C compiler.
+func Race(ctx context.Context) error { return quality.Race(ctx, console.Standard()) }
 
 // Lint runs gofmt, golangci-lint, actionlint and govulncheck.
 func Lint(ctx context.Context) error { return quality.Lint(ctx, console.Standard()) }
