@@ -31,12 +31,15 @@ func New(progress, data io.Writer) *Console {
 }
 
 // Standard returns the console of this process: stderr and stdout, coloured when stderr is a terminal and NO_COLOR
-// is not set.
+// is not set to anything.
 func Standard() *Console {
 	c := New(os.Stderr, os.Stdout)
-	_, noColor := os.LookupEnv("NO_COLOR")
-	c.color = !noColor && term.IsTerminal(int(os.Stderr.Fd()))
+	c.color = colored(os.Getenv, term.IsTerminal(int(os.Stderr.Fd())))
 	return c
+}
+
+func colored(getenv func(string) string, terminal bool) bool {
+	return terminal && getenv("NO_COLOR") == ""
 }
 
 // Data is the writer for what a user asked for.

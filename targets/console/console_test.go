@@ -49,3 +49,13 @@ func TestAFailedStepSaysSoAndReturnsItsError(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 	require.Contains(t, progress.String(), "✗ deploy failed after ")
 }
+
+func TestNoColorIsWantedWhereItIsSetToAnything(t *testing.T) {
+	t.Parallel()
+	with := func(value string) func(string) string {
+		return func(name string) string { return map[string]string{"NO_COLOR": value}[name] }
+	}
+	require.True(t, colored(with(""), true), "a variable that is set to nothing counts as not set")
+	require.False(t, colored(with("1"), true))
+	require.False(t, colored(with(""), false))
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"io"
 	"log"
 	"net/http"
@@ -179,6 +180,20 @@ func TestAPrivateRegistryNeedsItsPassword(t *testing.T) {
 	require.ErrorContains(t, err, "the registry refuses the login")
 	require.ErrorContains(t, err, "401")
 	require.NotContains(t, err.Error(), "wrong-password")
+}
+
+func TestARegistrysLoginIsReadFromAFile(t *testing.T) {
+	t.Parallel()
+	host, trust := ociRegistry(t, "user", "secret-password")
+	push(t, host, Options{RegistryTLS: trust, RegistryUser: "user", RegistryPassword: "secret-password"}, "0.7.6")
+	ref := chartRef{address: "oci://" + host + "/cedana/cedana-helm", tag: "0.7.6"}
+	file := filepath.Join(t.TempDir(), "logins.json")
+	login := base64.StdEncoding.EncodeToString([]byte("user:secret-password"))
+	require.NoError(t, os.WriteFile(file, []byte(`{"auths":{"`+host+`":{"auth":"`+login+`"}}}`), 0o600))
+	_, err := loadChart(t.Context(), ref, Options{RegistryTLS: trust}.withDefaults(&settings.Deploy{RegistryConfig: file}))
+	require.NoError(t, err)
+	_, err = loadChart(t.Context(), ref, Options{RegistryTLS: trust, RegistryConfig: filepath.Join(t.TempDir(), "none.json")})
+	require.Error(t, err)
 }
 
 func TestARegistryThatDoesNotAnswerDoesNotHoldUpACancelledRun(t *testing.T) {

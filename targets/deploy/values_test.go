@@ -2,12 +2,16 @@ package deploy
 
 import (
 	"bytes"
+	"cmp"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
@@ -66,6 +70,36 @@ func TestLaterLayersWinAndSayWhereTheyCameFrom(t *testing.T) {
 	require.Equal(t, Value{"config.checkpointTimeout", "3m0s", "E2E_CHECKPOINT_TIMEOUT"}, at(t, values, "config.checkpointTimeout"))
 	require.Equal(t, Value{"config.restoreTimeout", "5m0s", "E2E_RESTORE_TIMEOUT"}, at(t, values, "config.restoreTimeout"))
 	require.Equal(t, Value{"config.authToken", "***", "run"}, at(t, values, "config.authToken"))
+}
+
+// What a value does is its chart's; that it gets there, under the name that the document gives, is ours.
+func TestEveryVariableOfTheChartIsTheValueThatItsDocumentNames(t *testing.T) {
+	t.Parallel()
+	given := map[string]string{"CEDANA_AUTH_TOKEN": canary, "CEDANA_CHECKPOINT_STREAMS": "4", "CEDANA_CHECKPOINT_ASYNC": "true",
+		"CEDANA_PROFILING_ENABLED": "true", "CEDANA_METRICS_ENABLED": "true"}
+	declared := settings.NewVariables(envconfig.MapLookuper(nil))
+	settings.Read(declared)
+	var names []settings.Variable
+	for _, d := range declared.Declared() {
+		if d.Group == "Values of the chart" {
+			names = append(names, d)
+			given[d.Name] = cmp.Or(given[d.Name], "of-"+d.Name)
+		}
+	}
+	require.NotEmpty(t, names)
+	v := settings.NewVariables(envconfig.MapLookuper(given))
+	s := settings.Read(v)
+	require.NoError(t, v.Err())
+	values, err := Values(&s.Deploy, Options{}.withDefaults(&s.Deploy), "id-1")
+	require.NoError(t, err)
+	path := regexp.MustCompile("\\(`(.+)`\\)$")
+	for _, d := range names {
+		named := path.FindStringSubmatch(d.Doc)
+		require.Len(t, named, 2, d.Name)
+		value := at(t, values, named[1])
+		require.Equal(t, d.Name, value.Source)
+		require.Equal(t, given[d.Name], fmt.Sprint(value.Value), d.Name)
+	}
 }
 
 func TestLiveRunTakesUrlAndTokenFromTheUsersVariables(t *testing.T) {
