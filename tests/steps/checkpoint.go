@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ func (s *Steps) CheckpointWith(p *corev1.Pod, o CheckpointOptions) *Checkpoint {
 	c.Took = time.Since(begin)
 	s.Must(err, "checkpoint pod %s", p.Name)
 
-	s.listed(c.Operation, false)
+	listed := s.listed(c.Operation, false)
 	c.Records, err = s.records(s.Ctx, c.Operation)
 	s.Must(err, "list the checkpoints of action %s", c.Operation)
 	for _, r := range c.Records {
@@ -66,7 +67,25 @@ func (s *Steps) CheckpointWith(p *corev1.Pod, o CheckpointOptions) *Checkpoint {
 	for _, r := range c.Records {
 		s.That(r.Ready, "the status of checkpoint "+r.ID+" is ready", r.Word)
 	}
+	if s.System.Can().Details {
+		s.Check(accounted(listed, c.Records, c.Took))
+	}
 	return c
+}
+
+// accounted is nil when what a checkpoint's operation says of its time and its bytes can be: at least as long as the pod
+// stood still, not longer than it was waited for, and at least as much as was stored.
+func accounted(o Status, records []Record, waited time.Duration) error {
+	var freeze time.Duration
+	var size int64
+	for _, r := range records {
+		freeze, size = max(freeze, r.Freeze), size+r.Size
+	}
+	return fixture.First(
+		fixture.Expect(o.Took >= freeze && o.Took <= waited, fmt.Sprintf("the total duration of action %s, in nanoseconds, is from %d, for which the pod stood still, to %d, for which it was waited for",
+			o.Operation, freeze, waited), o.Took.Nanoseconds()),
+		fixture.Expect(o.IO >= size && size > 0, fmt.Sprintf("the total I/O of action %s is at least %d bytes, the size of its checkpoints, and not 0", o.Operation, size), o.IO),
+	)
 }
 
 func (s *Steps) noteCheckpoint(o Operation) {
@@ -133,11 +152,14 @@ func (s *Steps) listed(o Operation, restore bool) Status {
 		if err != nil {
 			return false, "", err
 		}
-		i := slices.IndexFunc(list, func(l Status) bool { return l.Operation == o })
-		if i < 0 {
+		of := slices.DeleteFunc(slices.Clone(list), func(l Status) bool { return l.Operation != o })
+		if len(of) == 0 {
 			return false, fmt.Sprintf("not among its %d actions", len(list)), nil
 		}
-		found = list[i]
+		if len(of) > 1 {
+			return false, "", fmt.Errorf("action %s is %d times in the list of actions", o, len(of))
+		}
+		found = of[0]
 		state := fmt.Sprintf("%s %s", found.Word, found.Details)
 		if found.Phase == Failed {
 			return false, state, fmt.Errorf("action %s ended as %s", o, found.Word)
@@ -146,7 +168,15 @@ func (s *Steps) listed(o Operation, restore bool) Status {
 	})
 	s.Must(err, "look for action %s", o)
 	s.That(found.Restore == restore, fmt.Sprintf("action %s is a restore: %t", o, restore), found.Kind)
+	now, err := s.System.Status(s.Ctx, o)
+	s.Must(err, "ask for action %s", o)
+	s.Check(ended(now))
 	return found
+}
+
+// ended is nil when an operation that had ended well is still said to have.
+func ended(now Status) error {
+	return fixture.Expect(now.Phase == Succeeded, fmt.Sprintf("the status of action %s stays what it was when the action had ended", now.Operation), now.Word)
 }
 
 // records are what an operation has made: at least one, and all that it names.
@@ -185,6 +215,10 @@ func (s *Steps) Deprecate(o Operation) {
 			s.Errorf("deprecate the checkpoints of action %s: %v%s", o, err, s.Where())
 		}
 		return
+	}
+	now, err := s.System.Status(ctx, o)
+	if err = cmp.Or(err, ended(now)); err != nil && !failedBefore {
+		s.Errorf("ask for action %s: %v%s", o, err, s.Where())
 	}
 	for _, r := range records {
 		if err := s.System.Deprecate(ctx, r); err != nil {

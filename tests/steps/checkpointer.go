@@ -20,6 +20,8 @@ type Checkpointer interface {
 	Restore(ctx context.Context, from Operation, original *corev1.Pod) (Operation, error)
 	// Wait waits until an operation has ended. Its error is a *FailedError when it ended in error.
 	Wait(ctx context.Context, o Operation) error
+	// Status is that of an operation, asked for by its name and not taken from the list.
+	Status(ctx context.Context, o Operation) (Status, error)
 	// Operations lists every operation that there is.
 	Operations(ctx context.Context) ([]Status, error)
 	// Checkpoints lists what an operation has made; that may be nothing.
@@ -48,10 +50,10 @@ type CheckpointOptions struct {
 type Capabilities struct {
 	// PerContainer: an operation makes one checkpoint for each container; elsewhere at least one.
 	PerContainer bool
-	// Details: a Record has size, freeze, pod and node.
+	// Details: a Record has size, freeze, pod and node, and the listed Status of a checkpoint has Took and IO.
 	Details bool
-	// RestoreNode: the status of a restore has the node of its pod.
-	RestoreNode bool
+	// RestoreDetails: the listed Status of a restore has the node of its pod, and the checkpoint that it is of.
+	RestoreDetails bool
 	// ReadyPod: a restore that has ended well has a pod that is Ready.
 	ReadyPod bool
 	// NoOwner: a restored pod has no owner.
@@ -101,6 +103,9 @@ type Status struct {
 	Checkpoints []string
 	// Node and Pod are where a restore has made its pod, and the pod's name; empty where that is not told.
 	Node, Pod string
+	// Took is how long the operation's work took, IO how many bytes it moved; 0 where that is not told.
+	Took time.Duration
+	IO   int64
 }
 
 // Record is one checkpoint, as its Checkpointer lists it.

@@ -55,7 +55,7 @@ func newPropagator(f *fixture.Fixture, token settings.Secret, through http.Round
 // Can implements Checkpointer. What a live propagator does beyond its published API is not documented.
 func (p *Propagator) Can() Capabilities {
 	return Capabilities{
-		PerContainer: p.local, Details: p.local, RestoreNode: p.local, ReadyPod: p.local, NoOwner: p.local, RuntimeRoot: p.local,
+		PerContainer: p.local, Details: p.local, RestoreDetails: p.local, ReadyPod: p.local, NoOwner: p.local, RuntimeRoot: p.local,
 		ColdStartEvent: p.local, Orphans: p.local,
 	}
 }
@@ -94,6 +94,12 @@ func (p *Propagator) Wait(ctx context.Context, o Operation) error {
 	return err
 }
 
+// Status implements Checkpointer.
+func (p *Propagator) Status(ctx context.Context, o Operation) (Status, error) {
+	now, err := p.Client.Status(ctx, o.name)
+	return status(propagator.Action{ActionID: o.name, Status: string(now.Status)}), err
+}
+
 // Operations implements Checkpointer.
 func (p *Propagator) Operations(ctx context.Context) ([]Status, error) {
 	rows, err := p.Actions(ctx, propagator.ActionFilter{})
@@ -108,6 +114,7 @@ func status(row propagator.Action) Status {
 	s := Status{
 		Operation: NewOperation(row.ActionID), Restore: row.Type == propagator.ActionRestorePod, Kind: Kind(row.Type),
 		Word: row.Status, Details: string(row.Details), Node: row.NodeName,
+		Took: time.Duration(row.TotalDuration), IO: row.TotalIO,
 	}
 	switch row.Status {
 	case "ready", "success", "completed":

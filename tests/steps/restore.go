@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,8 +50,9 @@ func (s *Steps) Restore(c *Checkpoint) *Restored {
 	r.Pod = s.newPod(r)
 	r.ReadyAt = s.Pods.ReadyAt(r.UID)
 	listed := s.listed(r.Operation, true)
-	if s.System.Can().RestoreNode {
+	if s.System.Can().RestoreDetails {
 		fixture.Equal(s, "the node of restore action "+r.Operation.String(), r.Spec.NodeName, listed.Node)
+		s.Check(restoredFrom(listed, c.Records))
 	}
 	// Of the first generation: what the system has put on a restored pod is the system's to change.
 	origin := s.origin(c.Pod)
@@ -59,6 +61,16 @@ func (s *Steps) Restore(c *Checkpoint) *Restored {
 		s.Unexpected("the restored pod has the labels, annotations, environment, limits and node selector of its original", "lost: "+strings.Join(lost, "; "))
 	}
 	return r
+}
+
+// restoredFrom is nil when a restore names a checkpoint of those that it was to restore.
+func restoredFrom(restore Status, records []Record) error {
+	var ids []string
+	for _, r := range records {
+		ids = append(ids, r.ID)
+	}
+	named := len(restore.Checkpoints) > 0 && !slices.ContainsFunc(restore.Checkpoints, func(id string) bool { return !slices.Contains(ids, id) })
+	return fixture.Expect(named, fmt.Sprintf("the checkpoint of restore action %s is one of %s", restore.Operation, strings.Join(ids, ", ")), restore.Checkpoints)
 }
 
 // RestoredByCreation waits until a pod is Ready that was created with a declaration of a checkpoint. Nobody was asked to

@@ -70,6 +70,15 @@ func (s *system) Wait(_ context.Context, o Operation) error {
 	return nil
 }
 
+func (s *system) Status(_ context.Context, o Operation) (Status, error) {
+	for _, known := range s.operations {
+		if known.Operation == o {
+			return known, nil
+		}
+	}
+	return Status{Operation: o}, nil
+}
+
 func (s *system) Operations(context.Context) ([]Status, error) { return s.operations, nil }
 
 func (s *system) Checkpoints(_ context.Context, o Operation) ([]Record, error) {
@@ -179,6 +188,31 @@ func TestAMissingCheckpointIsAnError(t *testing.T) {
 	system.records[o] = []Record{{ID: "there"}}
 	_, err = s.records(t.Context(), o)
 	require.ErrorContains(t, err, "named by it but not there: [lost]")
+}
+
+func TestTheTimeAndBytesOfACheckpointHaveToBePossible(t *testing.T) {
+	t.Parallel()
+	records := []Record{{Freeze: 200 * time.Millisecond, Size: 100}, {Freeze: 200 * time.Millisecond, Size: 50}}
+	const waited = 2 * time.Second
+	require.NoError(t, accounted(Status{Took: time.Second, IO: 150}, records, waited))
+	require.ErrorContains(t, accounted(Status{Took: time.Second / 1000, IO: 150}, records, waited), "the total duration of action")
+	require.ErrorContains(t, accounted(Status{Took: 3 * time.Second, IO: 150}, records, waited), "the total duration of action")
+	require.ErrorContains(t, accounted(Status{Took: time.Second, IO: 100}, records, waited), "the total I/O of action")
+	require.ErrorContains(t, accounted(Status{Took: time.Second}, nil, waited), "and not 0")
+}
+
+func TestAnOperationThatHasEndedStaysSo(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, ended(Status{Phase: Succeeded}))
+	require.ErrorContains(t, ended(Status{Phase: Running, Word: "processing"}), "stays what it was")
+}
+
+func TestARestoreNamesItsCheckpoint(t *testing.T) {
+	t.Parallel()
+	records := []Record{{ID: "a"}, {ID: "b"}}
+	require.NoError(t, restoredFrom(Status{Checkpoints: []string{"b"}}, records))
+	require.ErrorContains(t, restoredFrom(Status{Checkpoints: []string{"c"}}, records), "is one of a, b")
+	require.Error(t, restoredFrom(Status{}, records), "one that names none")
 }
 
 func TestAnActionIsReadInTheWordsOfAnyPropagator(t *testing.T) {

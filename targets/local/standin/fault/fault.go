@@ -74,7 +74,12 @@ const (
 	NeverFinishes        Name = "never-finishes"
 	ErrorWithoutDetails  Name = "error-without-details"
 	StatusWordWrong      Name = "status-word-wrong"
+	StatusGoesBack       Name = "status-goes-back"
 	ActionNotListed      Name = "action-not-listed"
+	ActionListedTwice    Name = "action-listed-twice"
+	RestoreMisnamed      Name = "restore-of-another-checkpoint"
+	DurationUnit         Name = "duration-in-other-unit"
+	IONotCounted         Name = "io-not-counted"
 	CheckpointNotListed  Name = "checkpoint-not-listed"
 	DeprecateIgnored     Name = "deprecate-ignored"
 	DeprecatedRestorable Name = "deprecated-restorable"
@@ -125,7 +130,12 @@ var all = []Fault{
 	{NeverFinishes, Propagator, "a checkpoint is taken and its action stays at processing"},
 	{ErrorWithoutDetails, Propagator, "a failed action says error and not why"},
 	{StatusWordWrong, Propagator, "the status of a finished action is done in place of ready"},
+	{StatusGoesBack, Propagator, "the status of an action is ready, then processing, then ready again"},
 	{ActionNotListed, Propagator, "the newest action is not in the list of actions"},
+	{ActionListedTwice, Propagator, "the newest action is in the list of actions twice"},
+	{RestoreMisnamed, Propagator, "a restore action names another checkpoint than the one that was restored"},
+	{DurationUnit, Propagator, "the total duration of a checkpoint action is in milliseconds in place of nanoseconds"},
+	{IONotCounted, Propagator, "the total I/O of a checkpoint action is 0"},
 	{CheckpointNotListed, Propagator, "the newest checkpoint is not in the list of checkpoints"},
 	{DeprecateIgnored, Propagator, "deprecating a checkpoint is answered well and does nothing"},
 	{DeprecatedRestorable, Propagator, "a deprecated checkpoint can be restored from"},

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/uuid"
 
@@ -42,6 +43,25 @@ func wrongWord(s *propagator.Status) bool {
 		s.Status = "done"
 	}
 	return ready
+}
+
+// goBackOnce answers that an action is under way when it is asked about once more after it was said to be ready.
+func goBackOnce(in injector, next http.Handler) http.Handler {
+	var mu sync.Mutex
+	asked := map[string]int{}
+	return on(getStatus, next, func(w http.ResponseWriter, r *http.Request, id string) {
+		rewrite(next, w, r, func(status *propagator.Status) {
+			if status.Status != propagator.StatusReady {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if asked[id]++; asked[id] == 2 {
+				in.warn(r)
+				status.Status = propagator.StatusProcessing
+			}
+		})
+	})
 }
 
 // swallowResult accepts the result of a checkpoint and does nothing with it.

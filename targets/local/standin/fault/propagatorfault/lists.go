@@ -4,25 +4,56 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/cedana/cedana-e2e/targets/propagator"
 )
 
-// dropFirst leaves the newest row out of a list: lists begin with the newest.
-func dropFirst(list call) func(injector, http.Handler) http.Handler {
+// row is one of a list, its fields as they came.
+type row map[string]json.RawMessage
+
+// changeList changes the rows of a list, which begins with the newest; none is changed where there is none.
+func changeList(list call, change func([]row) []row) func(injector, http.Handler) http.Handler {
 	return func(in injector, next http.Handler) http.Handler {
 		return on(list, next, func(w http.ResponseWriter, r *http.Request, _ string) {
-			a := hold(next, r)
-			text := a.body.Bytes()
-			var rows []json.RawMessage
-			if a.code == http.StatusOK && json.Unmarshal(text, &rows) == nil && len(rows) > 0 {
-				in.warn(r)
-				if shorter, err := json.Marshal(rows[1:]); err == nil {
-					text = shorter
+			rewrite(next, w, r, func(rows *[]row) {
+				if len(*rows) > 0 {
+					in.warn(r)
+					*rows = change(*rows)
 				}
-			}
-			a.send(w, text)
+			})
 		})
+	}
+}
+
+func withoutNewest(rows []row) []row { return rows[1:] }
+
+func newestTwice(rows []row) []row { return append(rows[:1:1], rows...) }
+
+// eachAction changes the actions of a type.
+func eachAction(kind propagator.ActionType, change func(row)) func([]row) []row {
+	return func(rows []row) []row {
+		for _, row := range rows {
+			if string(row["type"]) == strconv.Quote(string(kind)) {
+				change(row)
+			}
+		}
+		return rows
+	}
+}
+
+func ofAnotherCheckpoint(r row) {
+	r["checkpoint_id"] = json.RawMessage(strconv.Quote(uuid.NewString()))
+}
+
+func withoutIO(r row) { r["total_io"] = json.RawMessage("0") }
+
+func inMilliseconds(r row) {
+	if d, err := strconv.ParseInt(string(r["total_duration"]), 10, 64); err == nil {
+		r["total_duration"] = json.RawMessage(strconv.FormatInt(time.Duration(d).Milliseconds(), 10))
 	}
 }
 

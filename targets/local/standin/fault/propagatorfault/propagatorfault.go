@@ -11,6 +11,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault/relay"
 	"github.com/cedana/cedana-e2e/targets/local/standin/server"
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
+	"github.com/cedana/cedana-e2e/targets/propagator"
 )
 
 // Inject puts a fault into a propagator's configuration, which must have its token and its log. A fault that is another
@@ -58,8 +59,13 @@ var apiFaults = map[fault.Name]func(injector, http.Handler) http.Handler{
 	fault.NeverFinishes:        swallowResult,
 	fault.ErrorWithoutDetails:  changeStatus(withoutDetails),
 	fault.StatusWordWrong:      changeStatus(wrongWord),
-	fault.ActionNotListed:      dropFirst(listActions),
-	fault.CheckpointNotListed:  dropFirst(listCheckpoints),
+	fault.ActionNotListed:      changeList(listActions, withoutNewest),
+	fault.CheckpointNotListed:  changeList(listCheckpoints, withoutNewest),
+	fault.ActionListedTwice:    changeList(listActions, newestTwice),
+	fault.RestoreMisnamed:      changeList(listActions, eachAction(propagator.ActionRestorePod, ofAnotherCheckpoint)),
+	fault.DurationUnit:         changeList(listActions, eachAction(propagator.ActionCheckpointPod, inMilliseconds)),
+	fault.IONotCounted:         changeList(listActions, eachAction(propagator.ActionCheckpointPod, withoutIO)),
+	fault.StatusGoesBack:       goBackOnce,
 	fault.ClusterFilterIgnored: ignoreClusterFilter,
 	fault.InfoOfAnotherPod:     renameInInfo,
 	fault.DeprecateIgnored:     undoDeprecation,

@@ -86,6 +86,7 @@ func TestListsAreWrong(t *testing.T) {
 	for name, want := range map[fault.Name][4]int{
 		"":                         {1, 1, 0, 0},
 		fault.ActionNotListed:      {0, 1, 0, 0},
+		fault.ActionListedTwice:    {2, 1, 0, 0},
 		fault.CheckpointNotListed:  {1, 0, 0, 0},
 		fault.ClusterFilterIgnored: {1, 1, 1, 1},
 	} {
@@ -99,6 +100,32 @@ func TestListsAreWrong(t *testing.T) {
 			got[i] = len(rows)
 		}
 		require.Equal(t, want, got, name)
+	}
+}
+
+func TestActionsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for name, wrong := range map[fault.Name]string{
+		"": "", fault.RestoreMisnamed: "checkpoint of the restore", fault.DurationUnit: "duration", fault.IONotCounted: "io",
+	} {
+		r := broken(t, name)
+		cluster := r.pod(unknown)
+		checkpoint := r.begin(cluster, unknown)
+		r.result(checkpoint, work.Result{
+			Containers: []work.ContainerCheckpoint{r.stored(checkpoint+".tar", "archive")}, TotalDuration: 5e9, TotalIO: 7,
+		})
+		r.restore(cluster, checkpoint)
+		var rows []propagator.Action
+		r.get("/v2/actions", &rows)
+		require.Len(t, rows, 2)
+		restored, taken := rows[0], rows[1]
+		got := map[string]bool{
+			"checkpoint of the restore": restored.CheckpointID != taken.CheckpointID, "duration": taken.TotalDuration != 5e9, "io": taken.TotalIO != 7,
+		}
+		for what, is := range got {
+			require.Equal(t, what == wrong, is, "%s: %s", name, what)
+		}
+		require.Equal(t, name == fault.DurationUnit, taken.TotalDuration == 5000)
 	}
 }
 
@@ -157,8 +184,14 @@ func TestStatusesAreWrong(t *testing.T) {
 	r = broken(t, fault.NeverFinishes)
 	require.EqualValues(t, propagator.StatusProcessing, r.status(r.checkpoint(r.pod(unknown), unknown)).Status)
 
+	r = broken(t, fault.StatusGoesBack)
+	action := r.checkpoint(r.pod(unknown), unknown)
+	for _, want := range []propagator.OperationStatus{propagator.StatusReady, propagator.StatusProcessing, propagator.StatusReady} {
+		require.Equal(t, want, r.status(action).Status)
+	}
+
 	r = broken(t, fault.ErrorWithoutDetails)
-	action := r.begin(r.pod(unknown), unknown)
+	action = r.begin(r.pod(unknown), unknown)
 	r.result(action, work.Result{Error: "the reason"})
 	require.Equal(t, propagator.Status{Status: propagator.StatusError}, r.status(action))
 }
