@@ -1,12 +1,10 @@
 package helper
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -14,16 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/declared"
-)
-
-// Annotations that containerd's CRI plugin puts on every container.
-const (
-	annotationType      = "io.kubernetes.cri.container-type"
-	annotationName      = "io.kubernetes.cri.container-name"
-	annotationPodUID    = "io.kubernetes.cri.sandbox-uid"
-	annotationImageName = "io.kubernetes.cri.image-name"
-	typeContainer       = "container"
+	"github.com/cedana/cedana-e2e/targets/local/standin/bundle"
 )
 
 // Container is a running container of a pod, as runc knows it.
@@ -37,27 +26,6 @@ type Container struct {
 	Bundle   string
 	Created  time.Time
 	Freezer  Freezer
-}
-
-// runcState is the part of runc's state.json that is of use here.
-type runcState struct {
-	ID          string            `json:"id"`
-	Pid         int               `json:"init_process_pid"`
-	Created     time.Time         `json:"created"`
-	CgroupPaths map[string]string `json:"cgroup_paths"`
-	Config      struct {
-		// Labels are the container's annotations, "key=value", and "bundle=" its bundle.
-		Labels []string `json:"labels"`
-	} `json:"config"`
-}
-
-func (s runcState) label(key string) string {
-	for _, label := range s.Config.Labels {
-		if value, ok := strings.CutPrefix(label, key+"="); ok {
-			return value
-		}
-	}
-	return ""
 }
 
 // findContainers lists the running containers of the pod with that UID in a runc root, in the order of the pod's spec.
@@ -87,27 +55,23 @@ func findContainers(root, uid string, pod *corev1.Pod) ([]Container, error) {
 
 // readContainer returns nil for what is no running container of the pod. A container may go while its root is read.
 func readContainer(root, id, uid string) (*Container, error) {
-	data, err := os.ReadFile(filepath.Join(root, id, "state.json"))
+	s, err := bundle.ReadState(root, id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read runc state: %w", err)
+		return nil, err
 	}
-	var s runcState
-	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, fmt.Errorf("read runc state of %s: %w", id, err)
-	}
-	if s.label(annotationPodUID) != uid || s.label(annotationType) != typeContainer || !alive(s.Pid) {
+	if s.Label(bundle.AnnotationPodUID) != uid || s.Label(bundle.AnnotationType) != bundle.TypeContainer || !alive(s.Pid) {
 		return nil, nil
 	}
 	f, err := newFreezer(s.CgroupPaths)
 	if err != nil {
-		return nil, fmt.Errorf("container %s: %w", s.label(annotationName), err)
+		return nil, fmt.Errorf("container %s: %w", s.Label(bundle.AnnotationName), err)
 	}
 	return &Container{
-		ID: id, Name: s.label(annotationName), Image: s.label(annotationImageName), Pid: s.Pid,
-		Bundle: s.label("bundle"), Created: s.Created, Freezer: f,
+		ID: id, Name: s.Label(bundle.AnnotationName), Image: s.Label(bundle.AnnotationImage), Pid: s.Pid,
+		Bundle: s.Dir(), Created: s.Created, Freezer: f,
 	}, nil
 }
 
@@ -115,29 +79,13 @@ func readContainer(root, id, uid string) (*Container, error) {
 func readDeclared(containers []Container) error {
 	for i := range containers {
 		c := &containers[i]
-		var err error
-		if c.Declared, err = declaredName(c.Bundle); err != nil {
+		spec, err := bundle.Read(c.Bundle)
+		if err != nil {
 			return fmt.Errorf("container %s: %w", c.Name, err)
 		}
+		c.Declared = bundle.CheckpointName(spec)
 	}
 	return nil
-}
-
-// declaredName is the checkpoint's name in the environment of a bundle's process.
-func declaredName(bundle string) (string, error) {
-	data, err := os.ReadFile(filepath.Join(bundle, "config.json"))
-	if err != nil {
-		return "", fmt.Errorf("read bundle: %w", err)
-	}
-	var config struct {
-		Process struct {
-			Env []string `json:"env"`
-		} `json:"process"`
-	}
-	if err := json.Unmarshal(data, &config); err != nil {
-		return "", fmt.Errorf("read bundle %s: %w", bundle, err)
-	}
-	return declared.Name(config.Process.Env), nil
 }
 
 // alive reports whether a process is there and no zombie.

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/bundle"
 )
 
 const uid = "6f9c2c3e-0000-4000-8000-000000000001"
@@ -34,8 +36,8 @@ func state(id, podUID, kind, name string, pid int) map[string]any {
 	return map[string]any{
 		"id": id, "init_process_pid": pid, "created": "2026-01-02T03:04:05Z", "cgroup_paths": map[string]string{"freezer": "/cg/" + id},
 		"config": map[string]any{"labels": []string{
-			annotationPodUID + "=" + podUID, annotationType + "=" + kind, annotationName + "=" + name,
-			annotationImageName + "=image=with=signs", "bundle=/bundles/" + id,
+			bundle.AnnotationPodUID + "=" + podUID, bundle.AnnotationType + "=" + kind, bundle.AnnotationName + "=" + name,
+			bundle.AnnotationImage + "=image=with=signs", "bundle=/bundles/" + id,
 		}},
 	}
 }
@@ -52,8 +54,8 @@ func TestContainersAreFoundByTheirPodsUID(t *testing.T) {
 	t.Parallel()
 	self := os.Getpid()
 	root := runcRoot(t,
-		state("1", uid, "sandbox", "", self), state("2", uid, typeContainer, "b", self), state("3", uid, typeContainer, "a", self),
-		state("4", uid+"0", typeContainer, "a", self), // the UID is compared whole
+		state("1", uid, "sandbox", "", self), state("2", uid, bundle.TypeContainer, "b", self), state("3", uid, bundle.TypeContainer, "a", self),
+		state("4", uid+"0", bundle.TypeContainer, "a", self), // the UID is compared whole
 	)
 	found, err := findContainers(root, uid, pod("a", "b"))
 	require.NoError(t, err)
@@ -103,11 +105,11 @@ func TestAPodIsCheckpointedWholeOrNotAtAll(t *testing.T) {
 	self := os.Getpid()
 	ended := exec.Command("true")
 	require.NoError(t, ended.Run())
-	root := runcRoot(t, state("1", uid, typeContainer, "a", self), state("2", uid, typeContainer, "b", ended.Process.Pid))
+	root := runcRoot(t, state("1", uid, bundle.TypeContainer, "a", self), state("2", uid, bundle.TypeContainer, "b", ended.Process.Pid))
 	_, err := findContainers(root, uid, pod("a", "b"))
 	require.ErrorContains(t, err, "container b of pod ns/p is not running")
 
-	root = runcRoot(t, state("1", uid, typeContainer, "a", self), state("2", uid, typeContainer, "init", self))
+	root = runcRoot(t, state("1", uid, bundle.TypeContainer, "a", self), state("2", uid, bundle.TypeContainer, "init", self))
 	_, err = findContainers(root, uid, pod("a"))
 	require.ErrorContains(t, err, "init")
 }
@@ -144,12 +146,12 @@ func TestAVolumeIsOwnedByTheFirstContainerThatMountsIt(t *testing.T) {
 
 func TestTheNameOfACheckpointIsThatOfTheContainersProcess(t *testing.T) {
 	t.Parallel()
-	bundle := func(environment string) string {
+	config := func(environment string) string {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"process":{"env":[`+environment+`]}}`), 0o600))
 		return dir
 	}
-	containers := []Container{{Name: "a", Bundle: bundle(`"A=1"`)}, {Name: "b", Bundle: bundle(`"A=1","CEDANA_CHECKPOINT=jobs"`)}}
+	containers := []Container{{Name: "a", Bundle: config(`"A=1"`)}, {Name: "b", Bundle: config(`"A=1","CEDANA_CHECKPOINT=jobs"`)}}
 	require.NoError(t, readDeclared(containers))
 	require.Empty(t, containers[0].Declared)
 	require.Equal(t, "jobs", containers[1].Declared)

@@ -15,13 +15,15 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/bundle"
 )
 
 // runInGroups runs runc in the cgroups that the container is to have, where cgroups are of the first version. There,
 // `runc restore` mounts into the container what it finds its own cgroups to be: outside of them, the restored processes
 // would see the node's limits in place of theirs, though they are held to their own.
-func runInGroups(cmd *exec.Cmd, bundle string) error {
-	dirs, err := groups(bundle)
+func runInGroups(cmd *exec.Cmd, dir string) error {
+	dirs, err := groups(dir)
 	if err != nil {
 		return fmt.Errorf("find the container's cgroups: %w", err)
 	}
@@ -46,8 +48,8 @@ func runInGroups(cmd *exec.Cmd, bundle string) error {
 }
 
 // groups are the directories of a bundle's cgroups, one for each hierarchy; none with cgroups of the second version.
-func groups(bundle string) ([]string, error) {
-	spec, err := readBundle(bundle)
+func groups(dir string) ([]string, error) {
+	spec, err := bundle.Read(dir)
 	if err != nil || spec.Linux == nil {
 		return nil, err
 	}

@@ -10,12 +10,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cedana/cedana-e2e/targets/local/standin/bundle"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
 )
 
-// declaring is the bundle of a container of that name with an environment.
-func declaring(t *testing.T, annotations map[string]string, environment ...string) string {
+// writeBundle is the directory of a bundle with annotations and an environment.
+func writeBundle(t *testing.T, annotations map[string]string, environment ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	data, err := json.Marshal(map[string]any{
@@ -29,22 +30,22 @@ func declaring(t *testing.T, annotations map[string]string, environment ...strin
 func TestAContainerDeclaresACheckpointInItsEnvironment(t *testing.T) {
 	t.Parallel()
 	plain := restored(map[string]string{
-		work.AnnotationCheckpoint: "", work.AnnotationRestore: "", annotationPod: "web-2", annotationSpace: "shop",
+		work.AnnotationCheckpoint: "", work.AnnotationRestore: "", bundle.AnnotationPod: "web-2", bundle.AnnotationNamespace: "shop",
 	})
-	got, err := readTarget(declaring(t, plain, "PATH=/bin", "CEDANA_CHECKPOINT=jobs"))
+	got, err := readTarget(writeBundle(t, plain, "PATH=/bin", "CEDANA_CHECKPOINT=jobs"))
 	require.NoError(t, err)
 	require.Equal(t, []string{"jobs", "", "web", "web-2", "shop"}, []string{got.Name, got.Checkpoint, got.Container, got.Pod, got.Namespace})
 
-	got, err = readTarget(declaring(t, plain, "PATH=/bin", "CEDANA_CHECKPOINT="))
+	got, err = readTarget(writeBundle(t, plain, "PATH=/bin", "CEDANA_CHECKPOINT="))
 	require.NoError(t, err)
 	require.Nil(t, got, "no name")
 
-	got, err = readTarget(declaring(t, restored(nil), "CEDANA_CHECKPOINT=jobs"))
+	got, err = readTarget(writeBundle(t, restored(nil), "CEDANA_CHECKPOINT=jobs"))
 	require.NoError(t, err)
 	require.Equal(t, []string{"", "checkpoint-1"}, []string{got.Name, got.Checkpoint}, "a restore that was asked for is of the checkpoint asked for")
 
-	sandbox := restored(map[string]string{work.AnnotationCheckpoint: "", annotationType: "sandbox"})
-	got, err = readTarget(declaring(t, sandbox, "CEDANA_CHECKPOINT=jobs"))
+	sandbox := restored(map[string]string{work.AnnotationCheckpoint: "", bundle.AnnotationType: "sandbox"})
+	got, err = readTarget(writeBundle(t, sandbox, "CEDANA_CHECKPOINT=jobs"))
 	require.NoError(t, err)
 	require.Nil(t, got, "the pod's sandbox")
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/local/standin/archive"
+	"github.com/cedana/cedana-e2e/targets/local/standin/bundle"
 	"github.com/cedana/cedana-e2e/targets/local/standin/criu"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
@@ -234,7 +235,7 @@ func layFiles(t Target, c archive.Checkpoint, marks markers) error {
 	if _, err := os.Stat(c.Path(archive.DevShm)); err != nil {
 		return nil // the pod had no shared memory
 	}
-	shm, err := mountSource(t.Bundle, "/dev/shm")
+	shm, err := bundle.MountSource(t.Bundle, "/dev/shm")
 	if err == nil {
 		err = marks.once(kindShm, "pod", func() error { return extract(c.Path(archive.DevShm), shm) })
 	}

@@ -1,6 +1,6 @@
 // Package runtime is the stand-in under the name runc: the node's runc, except that a container that names a checkpoint
 // is restored from it when it is created. The manager names one by its action, in an annotation of the pod that it makes;
-// a container names one itself in its environment (package declared), whoever makes its pod.
+// a container names one itself in its environment (package bundle), whoever makes its pod.
 package runtime
 
 import (
@@ -14,19 +14,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/declared"
+	"github.com/cedana/cedana-e2e/targets/local/standin/bundle"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
-)
-
-// Annotations that containerd's CRI plugin puts on every container.
-const (
-	annotationType   = "io.kubernetes.cri.container-type"
-	annotationName   = "io.kubernetes.cri.container-name"
-	annotationPodUID = "io.kubernetes.cri.sandbox-uid"
-	annotationPod    = "io.kubernetes.cri.sandbox-name"
-	annotationSpace  = "io.kubernetes.cri.sandbox-namespace"
-	typeContainer    = "container"
 )
 
 // Seams are where something can be put around the parts of the wrapper; the zero value puts nothing. Each is given a
@@ -110,36 +100,33 @@ type Target struct {
 }
 
 // readTarget reads a bundle; nil means that it asks for no restore: it names no checkpoint, or is the pod's sandbox.
-func readTarget(bundle string) (*Target, error) {
-	spec, err := readBundle(bundle)
+func readTarget(dir string) (*Target, error) {
+	spec, err := bundle.Read(dir)
 	if err != nil {
 		return nil, err
 	}
 	t := &Target{
-		Container: spec.Annotations[annotationName], PodUID: spec.Annotations[annotationPodUID],
-		Pod: spec.Annotations[annotationPod], Namespace: spec.Annotations[annotationSpace],
+		Container: spec.Annotations[bundle.AnnotationName], PodUID: spec.Annotations[bundle.AnnotationPodUID],
+		Pod: spec.Annotations[bundle.AnnotationPod], Namespace: spec.Annotations[bundle.AnnotationNamespace],
 		Checkpoint: spec.Annotations[work.AnnotationCheckpoint], Restore: spec.Annotations[work.AnnotationRestore],
-		Bundle: bundle, Annotations: spec.Annotations,
+		Bundle: dir, Annotations: spec.Annotations,
 	}
-	if spec.Annotations[annotationType] != typeContainer {
+	if spec.Annotations[bundle.AnnotationType] != bundle.TypeContainer {
 		return nil, nil
 	}
 	if t.Checkpoint == "" {
-		if spec.Process != nil {
-			t.Name = declared.Name(spec.Process.Env)
-		}
-		if t.Name == "" {
+		if t.Name = bundle.CheckpointName(spec); t.Name == "" {
 			return nil, nil
 		}
 	}
 	if spec.Root == nil {
-		return nil, fmt.Errorf("read bundle %s: it has no root", bundle)
+		return nil, fmt.Errorf("read bundle %s: it has no root", dir)
 	}
 	if t.Rootfs = spec.Root.Path; !filepath.IsAbs(t.Rootfs) {
-		t.Rootfs = filepath.Join(bundle, t.Rootfs)
+		t.Rootfs = filepath.Join(dir, t.Rootfs)
 	}
 	if !filepath.IsLocal(t.PodUID) || !filepath.IsLocal(t.Container) {
-		return nil, fmt.Errorf("read bundle %s: pod uid %q or container name %q is no plain name", bundle, t.PodUID, t.Container)
+		return nil, fmt.Errorf("read bundle %s: pod uid %q or container name %q is no plain name", dir, t.PodUID, t.Container)
 	}
 	return t, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cedana/cedana-e2e/targets/local/standin/bundle"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -65,21 +66,9 @@ func TestARestoreIsGivenTheTimeThatTheNodeIsConfiguredWith(t *testing.T) {
 	require.EqualError(t, context.Cause(ctx), "not done after 1ms (E2E_RESTORE_TIMEOUT)")
 }
 
-func bundle(t *testing.T, annotations map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	data, err := json.Marshal(map[string]any{
-		"root": map[string]string{"path": "rootfs"}, "annotations": annotations,
-		"mounts": []map[string]string{{"destination": "/dev/shm", "source": "/run/shm-of-the-pod"}},
-	})
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), data, 0o600))
-	return dir
-}
-
 func restored(changes map[string]string) map[string]string {
 	all := map[string]string{
-		annotationType: typeContainer, annotationName: "web", annotationPodUID: "uid-1",
+		bundle.AnnotationType: bundle.TypeContainer, bundle.AnnotationName: "web", bundle.AnnotationPodUID: "uid-1",
 		work.AnnotationCheckpoint: "checkpoint-1", work.AnnotationRestore: "restore-1",
 	}
 	for k, v := range changes {
@@ -90,7 +79,7 @@ func restored(changes map[string]string) map[string]string {
 
 func TestOnlyContainersThatNameACheckpointAreRestored(t *testing.T) {
 	t.Parallel()
-	dir := bundle(t, restored(nil))
+	dir := writeBundle(t, restored(nil))
 	got, err := readTarget(dir)
 	require.NoError(t, err)
 	require.Equal(t, &Target{
@@ -100,9 +89,9 @@ func TestOnlyContainersThatNameACheckpointAreRestored(t *testing.T) {
 
 	for name, changes := range map[string]map[string]string{
 		"an ordinary container": {work.AnnotationCheckpoint: ""},
-		"the pod's sandbox":     {annotationType: "sandbox"},
+		"the pod's sandbox":     {bundle.AnnotationType: "sandbox"},
 	} {
-		got, err := readTarget(bundle(t, restored(changes)))
+		got, err := readTarget(writeBundle(t, restored(changes)))
 		require.NoError(t, err)
 		require.Nil(t, got, name)
 	}
@@ -112,18 +101,8 @@ func TestBadBundlesAreErrors(t *testing.T) {
 	t.Parallel()
 	_, err := readTarget(t.TempDir())
 	require.ErrorIs(t, err, os.ErrNotExist)
-	_, err = readTarget(bundle(t, restored(map[string]string{annotationPodUID: "../../etc"})))
+	_, err = readTarget(writeBundle(t, restored(map[string]string{bundle.AnnotationPodUID: "../../etc"})))
 	require.ErrorContains(t, err, "../../etc")
-}
-
-func TestSharedMemoryIsWhereTheBundleMountsIt(t *testing.T) {
-	t.Parallel()
-	dir := bundle(t, nil)
-	source, err := mountSource(dir, "/dev/shm")
-	require.NoError(t, err)
-	require.Equal(t, "/run/shm-of-the-pod", source)
-	_, err = mountSource(dir, "/other")
-	require.ErrorContains(t, err, "/other")
 }
 
 func TestStartIsSwallowedOnceAfterARestore(t *testing.T) {

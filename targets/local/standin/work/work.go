@@ -177,7 +177,7 @@ type Result struct {
 // ContainerCheckpoint is one container's part of a pod checkpoint.
 type ContainerCheckpoint struct {
 	Container string `json:"container"`
-	// Name is the checkpoint's name as the container declares it (package declared); empty when it does not.
+	// Name is the checkpoint's name as the container declares it (package bundle); empty when it does not.
 	Name string `json:"name,omitempty"`
 	// CheckpointID is the row from POST /checkpoints, or for the first container Checkpoint.CheckpointID; empty, the
 	// propagator takes that for the first and makes one for any other.

@@ -16,30 +16,30 @@ import (
 	"github.com/cedana/cedana-e2e/targets/propagator/propagatortest"
 )
 
-// running is the state of a container whose process has an environment.
-func running(t *testing.T, pid int, environment ...string) (state, bundle string) {
+// running is the runc root and the bundle of the container "c", whose process has an environment.
+func running(t *testing.T, pid int, environment ...string) (root, dir string) {
 	t.Helper()
-	bundle = t.TempDir()
+	root, dir = t.TempDir(), t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(root, "c"), 0o700))
 	write := func(path string, v any) {
 		data, err := json.Marshal(v)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(path, data, 0o600))
 	}
-	write(filepath.Join(bundle, "config.json"), map[string]any{"process": map[string]any{"env": environment}})
-	state = filepath.Join(t.TempDir(), "state.json")
-	write(state, map[string]any{"init_process_pid": pid, "config": map[string]any{"labels": []string{"bundle=" + bundle}}})
-	return state, bundle
+	write(filepath.Join(dir, "config.json"), map[string]any{"process": map[string]any{"env": environment}})
+	write(filepath.Join(root, "c", "state.json"), map[string]any{"init_process_pid": pid, "config": map[string]any{"labels": []string{"bundle=" + dir}}})
+	return root, dir
 }
 
 func TestTheSourceIsAnotherContainerThatDeclaresTheSameCheckpoint(t *testing.T) {
 	t.Parallel()
-	source, bundle := running(t, 7, "CEDANA_CHECKPOINT=jobs")
+	source, dir := running(t, 7, "CEDANA_CHECKPOINT=jobs")
 	other, _ := running(t, 8, "CEDANA_CHECKPOINT=other")
 	restored := runtime.Target{Name: "jobs", Bundle: "/b"}
-	require.Equal(t, 7, declaring(source, restored))
-	require.Zero(t, declaring(other, restored))
-	require.Zero(t, declaring(source, runtime.Target{Name: "jobs", Bundle: bundle}), "the restored one itself")
-	require.Zero(t, declaring(filepath.Join(t.TempDir(), "gone"), restored))
+	require.Equal(t, 7, declaring(source, "c", restored))
+	require.Zero(t, declaring(other, "c", restored))
+	require.Zero(t, declaring(source, "c", runtime.Target{Name: "jobs", Bundle: dir}), "the restored one itself")
+	require.Zero(t, declaring(source, "gone", restored))
 }
 
 func TestTheFaultOfADeclaredRestoreComesWithThePropagatorsAnswer(t *testing.T) {
