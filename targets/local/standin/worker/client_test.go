@@ -177,6 +177,27 @@ func TestAnUploadOutlivesAnOutage(t *testing.T) {
 	}
 }
 
+// The propagator may be started anew in the middle of an upload, however long that has taken by then.
+func TestALongUploadThatIsCutOffIsSentAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{blobs: map[string]string{}}
+		cut := false
+		transport := propagatortest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !cut {
+				cut = true
+				time.Sleep(time.Minute)
+				panic(http.ErrAbortHandler)
+			}
+			q.ServeHTTP(w, r)
+		}))
+		c, err := New(propagatortest.Address, "a-token", work.RoleHelper, "the-cluster", "the node", WithTransport(transport))
+		require.NoError(t, err)
+		require.NoError(t, c.Put(t.Context(), "checkpoints/c.tar", strings.NewReader("the archive"), 11))
+		require.Equal(t, "the archive", q.blobs["/blobs/checkpoints/c.tar"])
+	})
+}
+
 func TestPollEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))

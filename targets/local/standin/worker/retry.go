@@ -21,13 +21,18 @@ const (
 // ErrRefused is an answer that asking again would not change.
 var ErrRefused = errors.New("refused")
 
-// Retry repeats what needs the propagator until it is done or has failed for 5 s, and returns the last error. One that
-// is a backoff.Permanent, or that is what the propagator refused (ErrRefused), ends it at once.
+// Retry repeats what needs the propagator until it is done or has failed for 5 s, counted from its first failure, however
+// long the attempt before took, and returns the last error. One that is a backoff.Permanent, or that is what the
+// propagator refused (ErrRefused), ends it at once.
 func Retry(ctx context.Context, what string, try func() error) error {
 	var last error
+	var failing time.Time
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		last = try()
-		if errors.Is(last, ErrRefused) {
+		if last != nil && failing.IsZero() {
+			failing = time.Now()
+		}
+		if errors.Is(last, ErrRefused) || last != nil && time.Since(failing) > outage-slowestTry*3/2 {
 			return struct{}{}, backoff.Permanent(last)
 		}
 		return struct{}{}, last
@@ -35,7 +40,7 @@ func Retry(ctx context.Context, what string, try func() error) error {
 		backoff.WithBackOff(&backoff.ExponentialBackOff{
 			InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 1.5, MaxInterval: slowestTry,
 		}),
-		backoff.WithMaxElapsedTime(outage),
+		backoff.WithMaxElapsedTime(0),
 		backoff.WithNotify(func(err error, _ time.Duration) { slog.Warn(what+" failed, trying again", "error", err) }),
 	)
 	if err != nil && ctx.Err() != nil && last != nil {
