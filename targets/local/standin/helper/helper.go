@@ -167,7 +167,7 @@ func run(ctx context.Context, env Environment, seams Seams) error {
 		}
 	}
 	return ready.Serve(ctx, func(ctx context.Context) error {
-		go forgetGonePods(ctx)
+		go h.tidy(ctx)
 		go giveUp(ctx, queue, broken)
 		queue.Serve(ctx, polled, h.do)
 		return nil
@@ -220,7 +220,8 @@ func checkRuncRoot(root string) error {
 	return nil
 }
 
-// removeLeftOver deletes what a killed helper left of its checkpoints; restores in progress are the runtime's.
+// removeLeftOver deletes what a killed helper left of its checkpoints, and killed restores of theirs. A restore that goes
+// on is left alone.
 func removeLeftOver(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make working directory: %w", err)
@@ -237,11 +238,11 @@ func removeLeftOver(dir string) error {
 	if err != nil {
 		return fmt.Errorf("remove left-over checkpoints: %w", err)
 	}
-	return nil
+	return layout.RemoveAbandoned(dir, layout.RestorePrefix)
 }
 
-// forgetGonePods deletes the restore markers of pods that kubelet no longer has.
-func forgetGonePods(ctx context.Context) {
+// tidy removes, once a minute, what killed restores left, and the restore markers of pods that kubelet no longer has.
+func (h *Helper) tidy(ctx context.Context) {
 	ticker := time.NewTicker(time.Minute)
 	defer ticker.Stop()
 	for {
@@ -249,6 +250,9 @@ func forgetGonePods(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		}
+		if err := layout.RemoveAbandoned(h.workDir, layout.RestorePrefix); err != nil {
+			slog.Warn("removing what killed restores left failed", "error", err)
 		}
 		entries, err := os.ReadDir(layout.RestoredDir)
 		if err != nil {

@@ -34,6 +34,8 @@ const (
 	// WorkDir is for checkpoints on their way to and from the propagator. On disk, not in /run: memory images in a
 	// tmpfs would cost the node's memory a second time.
 	WorkDir = "/var/lib/cedana"
+	// RestorePrefix begins the names of the directories there that restores are done in.
+	RestorePrefix = "restore-"
 
 	// CRIUConfig is read by runc for every dump and restore.
 	CRIUConfig = "/etc/criu/runc.conf"

@@ -100,14 +100,12 @@ func (r restorer) restoreOnce(ctx context.Context, in Invocation, t Target, mark
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(layout.WorkDir, 0o700); err != nil {
-		return fmt.Errorf("make working directory: %w", err)
-	}
-	dir, err := os.MkdirTemp(layout.WorkDir, "restore-")
+	held, err := layout.MakeHeld(layout.WorkDir, layout.RestorePrefix)
 	if err != nil {
-		return fmt.Errorf("make working directory: %w", err)
+		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, held.Remove()) }()
+	dir := held.Path
 	checkpoint, err := fetch(ctx, source, t, filepath.Join(dir, "archive"))
 	if err != nil {
 		return err
