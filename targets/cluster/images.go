@@ -35,9 +35,8 @@ func (m *maker) complete(ctx context.Context, step *console.Step) (ready time.Ti
 		return ready, err
 	}
 	both, ctx := errgroup.WithContext(ctx)
-	watched, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go m.watch(watched, cancel)
+	watched, stop := m.watching(ctx, false)
+	defer stop()
 
 	nodes := have.names()
 	api, err := m.nodesUp(watched, step, nodes)

@@ -130,7 +130,7 @@ func (m *maker) bring(ctx context.Context, have existing, todo action) error {
 				if err != nil {
 					return err
 				}
-				if err := startNodes(ctx, rt, c, gateway, k3d.IntentClusterStart); err != nil {
+				if err := m.startNodes(ctx, rt, c, gateway, k3d.IntentClusterStart); err != nil {
 					return err
 				}
 				if todo == grow {
@@ -175,7 +175,7 @@ func (m *maker) create(ctx context.Context, step *console.Step) error {
 			return err
 		}
 		step.Set("starting the nodes")
-		if err := startNodes(ctx, rt, &cfg.Cluster, gateway, k3d.IntentClusterCreate); err != nil {
+		if err := m.startNodes(ctx, rt, &cfg.Cluster, gateway, k3d.IntentClusterCreate); err != nil {
 			return err
 		}
 		return m.writeKubeconfig(ctx, rt, &cfg.Cluster, step)

@@ -40,6 +40,7 @@ func (m *maker) createNodes(ctx context.Context, rt runtimes.Runtime, cfg *conf.
 		n.ExtraHosts = append(n.ExtraHosts, k3d.DefaultK3dInternalHostRecord+":"+gateway)
 		n.Networks = []string{c.Network.Name}
 		n.Restart = true
+		n.Env = append(n.Env, m.startLimit())
 		if err := m.configureRuncRoot(rt, n); err != nil {
 			return err
 		}
@@ -54,6 +55,10 @@ func (m *maker) createNodes(ctx context.Context, rt runtimes.Runtime, cfg *conf.
 	}
 	return all.Wait()
 }
+
+// startLimit tells the node for how long its cluster may take to come up: its own limits follow it. The official k3s
+// has none.
+func (m *maker) startLimit() string { return "E2E_CLUSTER_TIMEOUT=" + m.settings.Timeout.String() }
 
 // addAgents makes and starts the agents that a cluster lacks. The token, the address to join at, and whatever else
 // k3d's labels hold are the server's: what it was made with is nowhere else.
@@ -87,6 +92,7 @@ func (m *maker) addAgents(ctx context.Context, rt runtimes.Runtime, have existin
 		n.Networks = []string{networkName(m.settings.ClusterName)}
 		n.Volumes = append(n.Volumes, imageVolume(m.settings.ClusterName)+":"+k3d.DefaultImageVolumeMountPath)
 		n.Restart = true
+		n.Env = append(n.Env, m.startLimit())
 		if err := m.configureRuncRoot(rt, n); err != nil {
 			return err
 		}
@@ -100,8 +106,16 @@ func (m *maker) addAgents(ctx context.Context, rt runtimes.Runtime, have existin
 	return agents.Wait()
 }
 
-// startNodes starts what does not run: servers one after the other, then all agents.
-func startNodes(ctx context.Context, rt runtimes.Runtime, c *k3d.Cluster, gateway netip.Addr, intent k3d.Intent) error {
+// startNodes starts what does not run: servers one after the other, then all agents. k3d waits for what a node says when
+// it is up, also of one that will never say it, so the nodes are watched meanwhile.
+func (m *maker) startNodes(ctx context.Context, rt runtimes.Runtime, c *k3d.Cluster, gateway netip.Addr, intent k3d.Intent) (err error) {
+	ctx, stop := m.watching(ctx, true)
+	defer stop()
+	defer func() {
+		if err != nil {
+			err = withCause(ctx, err)
+		}
+	}()
 	for _, n := range c.Nodes {
 		if n.Role == k3d.ServerRole {
 			if err := startNode(ctx, rt, n, gateway, intent); err != nil {
@@ -109,10 +123,10 @@ func startNodes(ctx context.Context, rt runtimes.Runtime, c *k3d.Cluster, gatewa
 			}
 		}
 	}
-	agents, ctx := errgroup.WithContext(ctx)
+	agents, starting := errgroup.WithContext(ctx)
 	for _, n := range c.Nodes {
 		if n.Role == k3d.AgentRole {
-			agents.Go(func() error { return startNode(ctx, rt, n, gateway, intent) })
+			agents.Go(func() error { return startNode(starting, rt, n, gateway, intent) })
 		}
 	}
 	return agents.Wait()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -111,43 +110,6 @@ func nodesReady(ctx context.Context, api kubernetes.Interface, names []string) (
 		}
 	}
 	return len(missing) == 0, strings.Join(missing, "; "), nil
-}
-
-const (
-	watchInterval = time.Second
-	// tooManyRestarts of a node container mean that it will not recover.
-	tooManyRestarts = 5
-)
-
-// watch cancels with an error that names the node when a node's container has died for good.
-func (m *maker) watch(ctx context.Context, cancel context.CancelCauseFunc) {
-	tick := time.NewTicker(watchInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		have, err := inspect(ctx, m.engine, m.settings.ClusterName)
-		if err != nil {
-			continue
-		}
-		if len(have.nodes) == 0 {
-			cancel(fmt.Errorf("the nodes of cluster %s were removed by somebody else", m.settings.ClusterName))
-			return
-		}
-		for _, n := range have.nodes {
-			c, err := m.engine.ContainerInspect(ctx, n.ID)
-			if err != nil || c.State == nil {
-				continue
-			}
-			if c.RestartCount >= tooManyRestarts || c.State.Status == "exited" || c.State.Status == "dead" {
-				cancel(fmt.Errorf("node %s is %s with exit status %d after %s", n.Name, c.State.Status, c.State.ExitCode, count(c.RestartCount, "restart")))
-				return
-			}
-		}
-	}
 }
 
 func text(err error) string {
