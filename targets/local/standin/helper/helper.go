@@ -125,6 +125,9 @@ func run(ctx context.Context, env Environment, seams Seams) error {
 	if err != nil {
 		slog.Error("thawing pods of an earlier helper failed", "error", err)
 	}
+	if err := startWatcher(layout.Binary, layout.FrozenDir, startOutside); err != nil {
+		return err
+	}
 	compression, err := archive.ParseCompression(env.Compression)
 	if err != nil {
 		return fmt.Errorf("read CEDANA_CHECKPOINT_COMPRESSION: %w", err)

@@ -53,8 +53,8 @@ func freezePod(ctx context.Context, dir, work, uid string, containers []Containe
 	return p, nil
 }
 
-// thaw lets every container go on and closes the journal. It works after ctx has ended too.
-func (p *frozenPod) thaw(ctx context.Context) error {
+// letGo lets every container go on. It works after ctx has ended too.
+func (p *frozenPod) letGo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
 	defer cancel()
 	var errs []error
@@ -63,6 +63,14 @@ func (p *frozenPod) thaw(ctx context.Context) error {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("pod %s is still frozen, restart the cedana-helper pod to try again: %w", p.PodUID, err)
+	}
+	return nil
+}
+
+// thaw lets every container go on and closes the journal. It works after ctx has ended too.
+func (p *frozenPod) thaw(ctx context.Context) error {
+	if err := p.letGo(ctx); err != nil {
+		return err
 	}
 	if err := os.Remove(p.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("close journal of the freeze: %w", err)
@@ -79,6 +87,18 @@ func (p *frozenPod) settle(ctx context.Context) error {
 
 // thawLeftOver thaws the pods that a killed helper has left frozen, and returns the work that it was about.
 func thawLeftOver(ctx context.Context, dir string) (work []string, err error) {
+	pods, err := readJournal(dir)
+	errs := []error{err}
+	for _, p := range pods {
+		slog.Warn("thawing a pod that an earlier helper left frozen", "pod_uid", p.PodUID)
+		errs = append(errs, p.settle(ctx))
+		work = append(work, p.Work)
+	}
+	return work, errors.Join(errs...)
+}
+
+// readJournal reads all entries that can be read; the error has the others, which must not keep pods frozen.
+func readJournal(dir string) ([]*frozenPod, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -86,26 +106,34 @@ func thawLeftOver(ctx context.Context, dir string) (work []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read journal of frozen pods: %w", err)
 	}
+	var pods []*frozenPod
 	var errs []error
 	for _, entry := range entries {
 		path := filepath.Join(dir, entry.Name())
 		if strings.HasPrefix(entry.Name(), ".") { // not renamed yet when the helper was killed: nothing was frozen
-			errs = append(errs, os.Remove(path))
+			if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
 			continue
 		}
-		p := &frozenPod{path: path}
-		data, err := os.ReadFile(path)
-		if err == nil {
-			err = json.Unmarshal(data, p)
+		p, err := readFrozen(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
 		if err != nil {
-			// The others must still be thawed.
 			errs = append(errs, fmt.Errorf("read journal %s: %w", path, err))
 			continue
 		}
-		slog.Warn("thawing a pod that an earlier helper left frozen", "pod_uid", p.PodUID)
-		errs = append(errs, p.settle(ctx))
-		work = append(work, p.Work)
+		pods = append(pods, p)
 	}
-	return work, errors.Join(errs...)
+	return pods, errors.Join(errs...)
+}
+
+func readFrozen(path string) (*frozenPod, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	p := &frozenPod{path: path}
+	return p, json.Unmarshal(data, p)
 }

@@ -41,6 +41,7 @@ var byArgument = map[string]part{
 	"propagator":                    propagator,
 	"manager":                       func(ctx context.Context, args []string) error { return manager.Main(ctx, args, managerfault.Seams()) },
 	"helper":                        func(ctx context.Context, args []string) error { return helper.Main(ctx, args, helperfault.Seams()) },
+	helper.WatcherCommand:           helper.Watcher,
 	runtimefault.SignalLaterCommand: runtimefault.SignalLater,
 }
 
