@@ -62,6 +62,9 @@ func Doctor(ctx context.Context) error { return launch.Target(ctx, "doctor") }
 // Logs writes the logs of the cluster's nodes, of Cedana and of the local propagator to the artifacts directory.
 func Logs(ctx context.Context) error { return launch.Target(ctx, "logs") }
 
+// Report makes the report of the last run again from its artifacts and prints where it is; OPEN=1 opens it.
+func Report(ctx context.Context) error { return launch.Target(ctx, "report") }
+
 // Test runs the unit and integration tests; it needs no Docker.
 func Test(ctx context.Context) error { return quality.Test(ctx, console.Standard()) }
 

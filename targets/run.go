@@ -2,16 +2,18 @@ package targets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/contract"
 	"github.com/cedana/cedana-e2e/targets/filelock"
+	"github.com/cedana/cedana-e2e/targets/mask"
 	"github.com/cedana/cedana-e2e/targets/platform"
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
@@ -22,8 +24,8 @@ type run struct {
 	platform platform.Platform
 	// contract checks what is said to the propagator against an OpenAPI document; nil without one.
 	contract *contract.Check
-	// phases are the stages so far with the time that each took.
-	phases []suite.Phase
+	// record has the stages so far with the time that each took.
+	record *report.Run
 }
 
 // begin reads the settings; nothing is created before all of them are good.
@@ -35,7 +37,7 @@ func begin(ctx context.Context) (*run, error) {
 	}
 	con := console.Standard()
 	con.Step("backend %s, cluster %s, run %s", s.Backend, s.ClusterName, s.RunID)
-	return &run{con: con, settings: s, platform: platform.New(con, s, observed(check)...), contract: check}, nil
+	return &run{con: con, settings: s, platform: platform.New(con, s, observed(check)...), contract: check, record: suite.Begin(&s.Suite, s.Given)}, nil
 }
 
 // beginAlone is begin for a target that changes the cluster. Of two with one cluster, the second waits until the first
@@ -60,10 +62,22 @@ func beginAlone(ctx context.Context, target string) (r *run, unlock func(), err 
 	}, nil
 }
 
+// end ends the record of a run that did not come to the tests, which do it else. One that could not work has made nothing,
+// and leaves nothing.
+func (r *run) end(verdict error) error {
+	if verdict == nil || r.record.Outcome != report.Interrupted || len(r.record.Phases) <= 1 {
+		return verdict
+	}
+	m := mask.New(r.settings.Token)
+	r.record.End(m.Error(verdict))
+	return errors.Join(verdict, r.record.Publish(r.settings.Artifacts, m))
+}
+
 // stage does one stage of a run and takes its time.
-func stage[T any](ctx context.Context, r *run, name string, do func(context.Context) (T, error)) (T, error) {
-	begin := time.Now()
-	out, err := do(ctx)
-	r.phases = append(r.phases, suite.Phase{Name: name, Took: time.Since(begin)})
+func stage[T any](ctx context.Context, r *run, name string, do func(context.Context) (T, error)) (out T, err error) {
+	err = r.record.Phase(name, func() error {
+		out, err = do(ctx)
+		return err
+	})
 	return out, err
 }

@@ -46,7 +46,7 @@ func (r *run) tests(ctx context.Context) compilation {
 func (r *run) suiteOptions(there *there) suite.Options {
 	c := there.cluster
 	o := suite.Options{
-		ClusterName: c.Name, Kubeconfig: c.Kubeconfig, Context: c.Context, Nginx: c.Nginx, Counter: c.Counter, Phases: r.phases, Contract: r.contract,
+		Versions: c.Versions, ClusterName: c.Name, Kubeconfig: c.Kubeconfig, Context: c.Context, Nginx: c.Nginx, Counter: c.Counter, Record: r.record, Contract: r.contract,
 	}
 	if there.identity != nil {
 		o.ClusterID, o.Registered = there.identity.ID, there.identity.Registered
@@ -71,5 +71,5 @@ func (r *run) withTests(there *there, tests compilation) (suite.Options, error) 
 
 // withoutCluster is for a suite that has no cluster to run in.
 func (r *run) withoutCluster(why *deploy.NoClusterError) suite.Options {
-	return suite.Options{NoCluster: why.Error(), Phases: r.phases, Contract: r.contract}
+	return suite.Options{NoCluster: why.Error(), Record: r.record, Contract: r.contract}
 }

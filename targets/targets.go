@@ -13,12 +13,13 @@ import (
 )
 
 // E2E makes the cluster, deploys and runs the suite; what is there already is reused.
-func E2E(ctx context.Context) error {
+func E2E(ctx context.Context) (err error) {
 	r, unlock, err := beginAlone(ctx, "e2e")
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	defer func() { err = r.end(err) }()
 	tests := r.tests(ctx)
 	defer tests.end()
 

@@ -93,6 +93,7 @@ var effects = map[string]effect{
 	"E2E_ARTIFACTS": {runsTests, "TestARedRunNamesTheTestsAndKeepsWhatItCan", "rtifact"},
 	"E2E_HOME":      {cleaning, "TestAHomeThatHoldsSomethingElseStays", "Home"},
 	"E2E_RUN_ID":    {runsTests, "TestTheTestsAreGivenEverythingInOneFile", "RunID"},
+	"OPEN":          {"targets/report.go", "Report", "OpenReport"},
 	"NO_COLOR":      {"targets/console/console_test.go", "TestNoColorIsWantedWhereItIsSetToAnything", "NO_COLOR"},
 
 	"E2E_ENGINE":    {"targets/local/engine/engine_test.go", "TestBadOptionsAreRefused", "Mode"},

@@ -98,7 +98,7 @@ func (k *k3d) Find(ctx context.Context) (*Cluster, error) {
 }
 
 func ofK3d(c *cluster.Cluster) *Cluster {
-	return &Cluster{Name: c.Name, Kubeconfig: c.Kubeconfig, Context: c.Context, Logs: []suite.Source{{
+	return &Cluster{Name: c.Name, Kubeconfig: c.Kubeconfig, Context: c.Context, Versions: c.Versions, Logs: []suite.Source{{
 		Name: "the nodes' logs", Collect: func(ctx context.Context, dir string) error { return c.Logs(ctx, filepath.Join(dir, "nodes")) },
 	}}}
 }

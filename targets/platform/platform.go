@@ -12,6 +12,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/deploy"
 	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
@@ -77,6 +78,8 @@ type Cluster struct {
 	Nginx, Counter string
 	// Logs are what is to be kept of the cluster after a failure.
 	Logs []suite.Source
+	// Versions are those of its nodes' programs; nil where the nodes are not ours to look into.
+	Versions func(ctx context.Context) ([]report.Fact, error)
 
 	// made is how the cluster was made, for the local propagator beside it; nil for one that exists.
 	made *made

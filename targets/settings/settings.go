@@ -31,7 +31,14 @@ type Settings struct {
 	Deprecate   Deprecate
 	Sweep       Sweep
 	Cleanup     Cleanup
+	// OpenReport shows the report in a browser.
+	OpenReport bool
+	// Given are the variables that are set, secrets masked: for people, no setting.
+	Given []Given
 }
+
+// Given is a variable that is set.
+type Given struct{ Name, Value string }
 
 // Part is settings that are declared outside this package, which knows nothing of them.
 type Part interface {
@@ -57,12 +64,14 @@ func Read(v *Variables, parts ...Part) *Settings {
 	s.Listing, s.Deprecate, s.Sweep, s.Cleanup = readRequests(v)
 	s.readTimeouts(v)
 	readFiles(v, &s.Run)
+	s.OpenReport = v.Bool(Variable{Name: "OPEN", For: "`report`", Doc: "`1`: opens the report in a browser"})
 	s.Deploy.ChartValues = readChartValues(v)
 	s.Propagator.resolve(v, s.Existing != nil, s.Deploy.SkipHelm)
-	s.share()
 	for _, part := range parts {
 		part.Read(v, s)
 	}
+	s.Given = v.given
+	s.share()
 	readElsewhere(v)
 	return s
 }

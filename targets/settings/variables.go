@@ -43,6 +43,7 @@ type Variables struct {
 	group    string
 	declared []Variable
 	problems Problems
+	given    []Given
 }
 
 // NewVariables reads from the lookuper: envconfig.OsLookuper for the environment, a MapLookuper in tests. go-envconfig's
@@ -81,8 +82,13 @@ func (v *Variables) Elsewhere(d Variable) {
 
 // Text is any text.
 func (v *Variables) Text(d Variable) string {
+	return v.text(d, func(value string) string { return value })
+}
+
+func (v *Variables) text(d Variable, shown func(string) string) string {
 	v.Elsewhere(d)
 	if value, ok := v.from.Lookup(d.Name); ok && value != "" {
+		v.given = append(v.given, Given{d.Name, shown(value)})
 		return value
 	}
 	return d.Default
@@ -90,7 +96,7 @@ func (v *Variables) Text(d Variable) string {
 
 // Secret is text that is never shown.
 func (v *Variables) Secret(d Variable) Secret {
-	value := v.Text(d)
+	value := v.text(d, func(string) string { return masked })
 	if value != strings.TrimSpace(value) {
 		v.Problem(d.Name, "has white space around it", d.example())
 	}

@@ -58,19 +58,27 @@ func Collect(ctx context.Context, con *console.Console, s *settings.Suite, opts 
 }
 
 func collectCluster(ctx context.Context, s *settings.Suite, opts Options, dir string) error {
+	client, err := connect(opts)
+	if err != nil {
+		return err
+	}
+	return collectNamespaces(ctx, client, s, opts.Token, dir)
+}
+
+func connect(opts Options) (kubernetes.Interface, error) {
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
 		&clientcmd.ClientConfigLoadingRules{ExplicitPath: opts.Kubeconfig},
 		&clientcmd.ConfigOverrides{CurrentContext: opts.Context},
 	).ClientConfig()
 	if err != nil {
-		return fmt.Errorf("read kubeconfig %s: %w", opts.Kubeconfig, err)
+		return nil, fmt.Errorf("read kubeconfig %s: %w", opts.Kubeconfig, err)
 	}
 	config.QPS = -1
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return fmt.Errorf("make client for %s: %w", config.Host, err)
+		return nil, fmt.Errorf("make client for %s: %w", config.Host, err)
 	}
-	return collectNamespaces(ctx, client, s, opts.Token, dir)
+	return client, nil
 }
 
 func collectNamespaces(ctx context.Context, client kubernetes.Interface, s *settings.Suite, token settings.Secret, dir string) error {

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func limits(whole time.Duration) (inner, outer time.Duration) {
 	return whole - min(30*time.Second, whole/3), whole
 }
 
-func runTests(ctx context.Context, con *console.Console, step *console.Step, s *settings.Suite, opts Options, m mask.Mask, compiled *Compiled, report *Report) (err error) {
+func runTests(ctx context.Context, con *console.Console, step *console.Step, s *settings.Suite, opts Options, m mask.Mask, compiled *Compiled, to *Report) (err error) {
 	whole := s.Timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		whole = min(whole, time.Until(deadline))
@@ -123,13 +124,13 @@ func runTests(ctx context.Context, con *console.Console, step *console.Step, s *
 	if err := writeTestFile(file, testFile(s, opts)); err != nil {
 		return err
 	}
-	output := m.Writer(con.Progress())
+	output := m.Writer(withoutAttributes{con.Progress()})
 	cmd := command(ctx, compiled.gotestsum, gotestsum(s, opts, raw, compiled, inner)...)
 	cmd.Dir = filepath.Join(opts.Dir, testPackage)
 	cmd.Env = environment(opts, file)
 	cmd.Stdout, cmd.Stderr = output, output
 
-	followed := follow(filepath.Join(raw, eventsFile), report, step)
+	followed := follow(filepath.Join(raw, eventsFile), to, step, m, func() error { return to.Save(s.Artifacts, m) })
 	runErr := run(ctx, cmd)
 	err = errors.Join(runErr, followed(), output.Close())
 	for _, name := range []string{junitFile, eventsFile} {
@@ -178,4 +179,19 @@ func publish(from, to string, m mask.Mask) (err error) {
 		return fmt.Errorf("keep %s: %w", filepath.Base(to), err)
 	}
 	return masked.Close()
+}
+
+// withoutAttributes keeps what tests tell the record, a line for each step, from the terminal. It is given whole lines.
+type withoutAttributes struct{ to io.Writer }
+
+func (w withoutAttributes) Write(lines []byte) (int, error) {
+	for line := range bytes.Lines(lines) {
+		if bytes.HasPrefix(bytes.TrimSpace(line), []byte("=== ATTR ")) {
+			continue
+		}
+		if _, err := w.to.Write(line); err != nil {
+			return 0, err
+		}
+	}
+	return len(lines), nil
 }

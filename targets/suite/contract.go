@@ -10,6 +10,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/contract"
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -38,14 +39,14 @@ func (r *Report) checkContract(con *console.Console, s *settings.Suite, check *c
 	}
 
 	problem := r.contractProblem(s, ended)
-	test := &Test{Name: contractTest, Outcome: passed, Reason: problem}
+	test := &report.Test{Name: contractTest, Outcome: report.Passed, Reason: problem}
 	switch {
 	case problem == "":
 	case r.Subject.Ours || s.OpenAPIStrict:
-		test.Outcome = failed
+		test.Outcome = report.Failed
 		err = errors.New(problem)
 	default:
-		test.Outcome = skipped
+		test.Outcome = report.Skipped
 		con.Warn("%s (E2E_OPENAPI_STRICT=1 makes this a failure)", problem)
 	}
 	r.Tests = append(r.Tests, test)

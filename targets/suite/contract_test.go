@@ -11,6 +11,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/contract"
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -23,7 +24,7 @@ const junit = `<?xml version="1.0" encoding="UTF-8"?>
 `
 
 // checked is a run of the suite settings that has seen this drift, with one row in the table of expected drift.
-func checked(t *testing.T, subject Subject, s settings.Suite, ended bool, seen []contract.Counted) (report *Report, junitText string, err error) {
+func checked(t *testing.T, subject Subject, s settings.Suite, ended bool, seen []contract.Counted) (r *Report, junitText string, err error) {
 	t.Helper()
 	s.Artifacts = t.TempDir()
 	tests := filepath.Join(s.Artifacts, testsDir)
@@ -35,7 +36,7 @@ func checked(t *testing.T, subject Subject, s settings.Suite, ended bool, seen [
 	require.NoError(t, err)
 	record := contract.Record{Exchanges: 1, Operations: map[string]int{"GET /v2/user": 1}, Drift: seen}
 	require.NoError(t, record.Write(filepath.Join(tests, contract.RecordFile)))
-	r := &Report{Subject: subject}
+	r = &Report{Subject: subject}
 	err = r.checkContract(console.New(io.Discard, io.Discard), &s, &contract.Check{
 		Document: d, Ledger: contract.NewLedger(d), Expected: []contract.Expected{{Drift: known.Drift, Why: "a reason"}},
 	}, ended)
@@ -61,16 +62,16 @@ func TestTheContractsOutcome(t *testing.T) {
 		settings settings.Suite
 		ended    bool
 		seen     []contract.Counted
-		want     Outcome
+		want     report.Outcome
 	}{
-		"explained drift":                    {ours, plain, true, []contract.Counted{known}, passed},
-		"drift that nothing explains":        {ours, plain, true, []contract.Counted{known, other}, failed},
-		"the same on the live backend":       {theirs, plain, true, []contract.Counted{known, other}, skipped},
-		"and strict":                         {theirs, strict, true, []contract.Counted{known, other}, failed},
-		"a stale row in a full run":          {ours, full, true, nil, failed},
-		"a stale row in a run of some tests": {ours, some, true, nil, passed},
-		"a stale row in another group":       {ours, plain, true, nil, passed},
-		"a stale row in a run that failed":   {ours, full, false, nil, passed},
+		"explained drift":                    {ours, plain, true, []contract.Counted{known}, report.Passed},
+		"drift that nothing explains":        {ours, plain, true, []contract.Counted{known, other}, report.Failed},
+		"the same on the live backend":       {theirs, plain, true, []contract.Counted{known, other}, report.Skipped},
+		"and strict":                         {theirs, strict, true, []contract.Counted{known, other}, report.Failed},
+		"a stale row in a full run":          {ours, full, true, nil, report.Failed},
+		"a stale row in a run of some tests": {ours, some, true, nil, report.Passed},
+		"a stale row in another group":       {ours, plain, true, nil, report.Passed},
+		"a stale row in a run that failed":   {ours, full, false, nil, report.Passed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -78,7 +79,7 @@ func TestTheContractsOutcome(t *testing.T) {
 			require.Len(t, r.Tests, 1)
 			require.Equal(t, contractTest, r.Tests[0].Name)
 			require.Equal(t, c.want, r.Tests[0].Outcome)
-			require.Equal(t, c.want == failed, err != nil, "%v", err)
+			require.Equal(t, c.want == report.Failed, err != nil, "%v", err)
 			var root struct {
 				Tests    int `xml:"tests,attr"`
 				Failures int `xml:"failures,attr"`
@@ -96,9 +97,9 @@ func TestTheContractsOutcome(t *testing.T) {
 			require.Equal(t, "TestA & B", root.Suites[0].Cases[0].Name)
 			added := root.Suites[1].Cases[0]
 			require.Equal(t, contractTest, added.Name)
-			require.Equal(t, c.want == failed, added.Failure != nil)
-			require.Equal(t, c.want == skipped, added.Skipped != nil)
-			require.Equal(t, map[bool]int{true: 2, false: 1}[c.want == failed], root.Failures)
+			require.Equal(t, c.want == report.Failed, added.Failure != nil)
+			require.Equal(t, c.want == report.Skipped, added.Skipped != nil)
+			require.Equal(t, map[bool]int{true: 2, false: 1}[c.want == report.Failed], root.Failures)
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
+	"github.com/cedana/cedana-e2e/targets/report"
 )
 
 // junitRoot is a JUnit report of which only the numbers at the top are looked at.
@@ -43,7 +44,7 @@ type junitReason struct {
 
 // addToJUnit adds a test that is none of the test program's, in a suite of its own. Without a report there is nothing to
 // add to: the tests never ran.
-func addToJUnit(path string, t *Test) error {
+func addToJUnit(path string, t *report.Test) error {
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -57,9 +58,9 @@ func addToJUnit(path string, t *Test) error {
 	}
 	added := junitSuite{Name: t.Name, Tests: 1, Case: junitCase{Class: t.Name, Name: t.Name, Time: "0"}}
 	switch t.Outcome {
-	case failed:
+	case report.Failed:
 		added.Failures, added.Case.Failure = 1, &junitReason{"Failed", t.Reason}
-	case skipped:
+	case report.Skipped:
 		added.Skipped, added.Case.Skipped = 1, &junitReason{Message: t.Reason}
 	}
 	for i, a := range root.Attrs {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/mask"
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -83,22 +84,22 @@ func (p *Program) Run(ctx context.Context, pick Pick) (*Report, error) {
 	cmd.Env = environment(p.options, file)
 	read, write := io.Pipe()
 	cmd.Stdout, cmd.Stderr = write, write
-	report := &Report{Subject: p.options.Subject, URL: p.options.URL}
+	said := &Report{Subject: p.options.Subject, URL: p.options.URL}
 	followed := make(chan error, 1)
-	go func() { followed <- report.read(read, p.mask) }()
+	go func() { followed <- said.read(read, p.mask) }()
 	err = run(ctx, cmd)
 	if err = errors.Join(cleanExit(err), write.Close(), <-followed); err != nil {
-		return report, fmt.Errorf("run %v: %w", pick.Tests, err)
+		return said, fmt.Errorf("run %v: %w", pick.Tests, err)
 	}
-	if open := report.names(interrupted); len(open) > 0 {
-		return report, fmt.Errorf("run %v: not finished: %v", pick.Tests, open)
+	if open := names(said.Of(report.Interrupted)); len(open) > 0 {
+		return said, fmt.Errorf("run %v: not finished: %v", pick.Tests, open)
 	}
 	for _, name := range pick.Tests {
-		if report.byName[name] == nil {
-			return report, fmt.Errorf("run %v: there is no test %s", pick.Tests, name)
+		if said.byName[name] == nil {
+			return said, fmt.Errorf("run %v: there is no test %s", pick.Tests, name)
 		}
 	}
-	return report, nil
+	return said, nil
 }
 
 // exactly is the -run pattern of these tests and no others.
@@ -136,7 +137,7 @@ func (r *Report) read(from io.Reader, m mask.Mask) error {
 			rest, _ := io.ReadAll(io.MultiReader(decode.Buffered(), from))
 			return fmt.Errorf("read test events: %w: %s", err, m.Text(string(rest)))
 		}
-		e.Output = m.Text(e.Output)
+		e.Output, e.Value = m.Text(e.Output), m.Text(e.Value)
 		if e.Test == "" {
 			said += e.Output
 		}
@@ -145,27 +146,11 @@ func (r *Report) read(from io.Reader, m mask.Mask) error {
 	if len(r.Tests) == 0 {
 		return fmt.Errorf("no test began: %s", said)
 	}
-	return nil
+	return r.problem
 }
 
 // Failed lists the tests that failed.
-func (r *Report) Failed() []*Test {
-	var out []*Test
-	for _, t := range r.Tests {
-		if t.Outcome == failed {
-			out = append(out, t)
-		}
-	}
-	return out
-}
+func (r *Report) Failed() []*report.Test { return r.Of(report.Failed) }
 
 // Skipped lists the tests that were skipped.
-func (r *Report) Skipped() []*Test {
-	var out []*Test
-	for _, t := range r.Tests {
-		if t.Outcome == skipped {
-			out = append(out, t)
-		}
-	}
-	return out
-}
+func (r *Report) Skipped() []*report.Test { return r.Of(report.Skipped) }

@@ -16,45 +16,45 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/artifacts"
 	"github.com/cedana/cedana-e2e/targets/console"
-	"github.com/cedana/cedana-e2e/targets/contract"
+	"github.com/cedana/cedana-e2e/targets/mask"
+	"github.com/cedana/cedana-e2e/targets/report"
 )
 
-// Report is what is known of a run.
+// Report is what is known of a run: its record, while it is made.
 type Report struct {
+	report.Run
 	Subject Subject
 	URL     string
 	// NoCluster is why there was no cluster, if so.
 	NoCluster string
-	Phases    []Phase
-	// Tests are those at the top, in the order in which they began.
-	Tests []*Test
-	// NotAskedFor says in one line how many tests other groups have; empty when E2E_RUN chose the tests.
-	NotAskedFor string
-	// Measured are the tables of what the tests have measured.
-	Measured []Measurement
-	// Contract is what was checked against an OpenAPI document, nil without one.
-	Contract *contract.Report
-	byName   map[string]*Test
+	byName    map[string]*recorded
+	// problem is the first event that could not be understood.
+	problem error
 }
 
-// Measurement is a table of times that a test has taken.
-type Measurement struct{ Name, Table string }
+// recorded is a test, or a part of one, whose events come in.
+type recorded struct {
+	*report.Test
+	logged bool
+	// paused is a parallel test that waits for its turn.
+	paused bool
+}
 
 // measurements are the tables that the tests have left in a directory.
-func measurements(dir string) ([]Measurement, error) {
+func measurements(dir string) ([]report.Measurement, error) {
 	const ending = ".txt"
 	files := os.DirFS(dir)
 	names, err := fs.Glob(files, "*"+ending)
 	if err != nil {
 		return nil, fmt.Errorf("look for what was measured: %w", err)
 	}
-	var all []Measurement
+	var all []report.Measurement
 	for _, name := range names {
 		table, err := fs.ReadFile(files, name)
 		if err != nil {
 			return nil, fmt.Errorf("read what was measured: %w", err)
 		}
-		all = append(all, Measurement{Name: strings.TrimSuffix(name, ending), Table: string(table)})
+		all = append(all, report.Measurement{Name: strings.TrimSuffix(name, ending), Table: string(table)})
 	}
 	return all, nil
 }
@@ -71,116 +71,88 @@ func notAskedFor(dir string) (string, error) {
 	return strings.TrimSpace(string(line)), nil
 }
 
-// Test is one test's result.
-type Test struct {
-	Name    string
-	Outcome Outcome
-	Took    time.Duration
-	// Reason is the first line that the test logged, or the last that it wrote if it logged none. Tests here log little
-	// before they fail or skip.
-	Reason string
-	// Output is everything that the test and its parts wrote, without what the testing package adds.
-	Output string
-	logged bool
-	// paused is a parallel test that waits for its turn.
-	paused bool
-}
-
-// Outcome of a test.
-type Outcome string
-
-const (
-	passed      Outcome = "passed"
-	failed      Outcome = "failed"
-	skipped     Outcome = "skipped"
-	interrupted Outcome = "not finished"
-)
-
 // event is a line of test2json: https://pkg.go.dev/cmd/test2json.
 type event struct {
-	Action  string
-	Test    string
-	Elapsed float64
-	Output  string
+	Time       time.Time
+	Action     string
+	Test       string
+	Elapsed    float64
+	Output     string
+	Key, Value string
 }
 
-// add takes one event. Subtests count with the test they belong to.
+// add takes one event. What a part writes is its test's too.
 func (r *Report) add(e event) {
 	if e.Test == "" {
 		return
 	}
-	top, _, isPart := strings.Cut(e.Test, "/")
-	if r.byName == nil {
-		r.byName = map[string]*Test{}
-	}
-	t := r.byName[top]
-	if t == nil {
-		t = &Test{Name: top, Outcome: interrupted}
-		r.byName[top] = t
-		r.Tests = append(r.Tests, t)
-	}
-	if e.Action == "output" {
-		if !strings.HasPrefix(strings.TrimSpace(e.Output), "=== ") && !strings.HasPrefix(strings.TrimSpace(e.Output), "--- ") {
-			t.Output += e.Output
-		}
-		t.heard(e.Output)
-		return
-	}
-	if isPart {
-		return
-	}
+	test := r.test(e.Test)
 	switch e.Action {
+	case "output":
+		top, _, isPart := strings.Cut(e.Test, "/")
+		test.heard(e.Output)
+		if isPart {
+			r.test(top).heard(e.Output)
+		}
+	case "attr":
+		r.problem = errors.Join(r.problem, test.Hear(e.Key, e.Value))
+	case "run", "cont":
+		test.Start, test.paused = e.Time, false
 	case "pause":
-		t.paused = true
-		return
-	case "cont":
-		t.paused = false
-		return
-	case "pass":
-		t.Outcome = passed
-	case "fail":
-		t.Outcome = failed
-	case "skip":
-		t.Outcome = skipped
-	default:
-		return
+		test.paused = true
+	case "pass", "fail", "skip":
+		test.Outcome = map[string]report.Outcome{"pass": report.Passed, "fail": report.Failed, "skip": report.Skipped}[e.Action]
+		test.Took = time.Duration(e.Elapsed * float64(time.Second))
 	}
-	t.Took = time.Duration(e.Elapsed * float64(time.Second))
+}
+
+// test is the one of that name, a new one when it is not known yet.
+func (r *Report) test(name string) *recorded {
+	if known := r.byName[name]; known != nil {
+		return known
+	}
+	if r.byName == nil {
+		r.byName = map[string]*recorded{}
+	}
+	t := &recorded{Test: &report.Test{Name: name, Outcome: report.Interrupted}}
+	r.byName[name] = t
+	top, part, isPart := strings.Cut(name, "/")
+	if isPart {
+		whole := r.test(top)
+		t.Name = part
+		whole.Parts = append(whole.Parts, t.Test)
+	} else {
+		r.Tests = append(r.Tests, t.Test)
+	}
+	return t
 }
 
 // logLine is a line that a test logged, by the place that the testing package puts before it.
 var logLine = regexp.MustCompile(`^\s*\S+\.go:\d+: (.+)`)
 
-func (t *Test) heard(output string) {
+func (t *recorded) heard(output string) {
+	line := strings.TrimSpace(output)
+	if strings.HasPrefix(line, "=== ") || strings.HasPrefix(line, "--- ") {
+		return
+	}
+	t.Output += output
 	if found := logLine.FindStringSubmatch(output); found != nil {
 		if !t.logged {
 			t.Reason, t.logged = strings.TrimSpace(found[1]), true
 		}
 		return
 	}
-	line := strings.TrimSpace(output)
-	if !t.logged && line != "" && !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "===") {
+	if !t.logged && line != "" {
 		t.Reason = line
 	}
 }
 
-func (r *Report) names(o Outcome) []string {
+func names(list []*report.Test) []string {
 	var out []string
-	for _, t := range r.Tests {
-		if t.Outcome == o {
-			out = append(out, t.Name)
-		}
+	for _, t := range list {
+		out = append(out, t.Name)
 	}
 	return out
-}
-
-// Counts is the run in one line, such as "7 passed, 0 failed, 3 skipped".
-func (r *Report) Counts() string {
-	text := fmt.Sprintf("%d passed, %d failed, %d skipped", len(r.names(passed)), len(r.names(failed)), len(r.names(skipped)))
-	if n := len(r.names(interrupted)); n > 0 {
-		text += fmt.Sprintf(", %d not finished", n)
-	}
-	return text
 }
 
 // progress is the run in one line while it goes on.
@@ -189,36 +161,52 @@ func (r *Report) progress() string {
 	waiting := 0
 	for _, t := range r.Tests {
 		switch {
-		case t.Outcome != interrupted:
-		case t.paused:
+		case t.Outcome != report.Interrupted:
+		case r.test(t.Name).paused:
 			waiting++
 		default:
 			running = append(running, t.Name)
 		}
 	}
 	return fmt.Sprintf("%d passed, %d failed; running %s; %d waiting",
-		len(r.names(passed)), len(r.names(failed)), strings.Join(running, ", "), waiting)
+		len(r.Of(report.Passed)), len(r.Of(report.Failed)), strings.Join(running, ", "), waiting)
 }
 
-// followEvery is how often the file of events is looked at.
-const followEvery = 200 * time.Millisecond
+const (
+	// followEvery is how often the file of events is looked at, saveEvery how often the record is saved meanwhile.
+	followEvery = 200 * time.Millisecond
+	saveEvery   = 5 * time.Second
+)
 
 // follow reads events while they are written and tells the step which tests are running. The function that it returns
 // reads the rest and stops; only after it the report may be used by others.
-func follow(path string, report *Report, step *console.Step) (stop func() error) {
+//
+// Every saveEvery the record is saved, so that a run that is killed leaves one.
+func follow(path string, to *Report, step *console.Step, m mask.Mask, save func() error) (stop func() error) {
 	done := make(chan struct{})
 	var err error
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		var source eventFile
 		defer source.close()
+		saved := time.Now()
 		for last := false; ; {
-			if err = source.read(path, report.add); err != nil {
+			err = source.read(path, func(e event) {
+				e.Output, e.Value = m.Text(e.Output), m.Text(e.Value)
+				to.add(e)
+			})
+			if err = errors.Join(err, to.problem); err != nil {
 				return
 			}
-			step.Set("%s", report.progress())
+			step.Set("%s", to.progress())
 			if last {
 				return
+			}
+			if time.Since(saved) > saveEvery {
+				if err = save(); err != nil {
+					return
+				}
+				saved = time.Now()
 			}
 			select {
 			case <-done:

@@ -14,6 +14,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/contract"
 	"github.com/cedana/cedana-e2e/targets/mask"
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -42,8 +43,10 @@ type Options struct {
 	Nginx, Counter string
 	// Sources are what Collect keeps besides the cluster's own objects, when the run fails.
 	Sources []Source
-	// Phases are what was done before the tests, for the summary.
-	Phases []Phase
+	// Record is the run's so far, with what was done before the tests. Default: one that begins now.
+	Record *report.Run
+	// Versions tells what can be known only on the cluster's nodes; nil where they are not ours. It runs beside the tests.
+	Versions func(ctx context.Context) ([]report.Fact, error)
 	// Contract checks the exchanges of the API, the tests' too; nil does not.
 	Contract *contract.Check
 	// Getenv reads GITHUB_ACTIONS and GITHUB_STEP_SUMMARY. Default: os.Getenv.
@@ -58,12 +61,6 @@ type Subject struct {
 	// Ours says that the propagator is this project's own: the tests may look at its state, and an answer that is not as
 	// the API's document has it is a failure.
 	Ours bool
-}
-
-// Phase is a part of the whole run and the time it took.
-type Phase struct {
-	Name string
-	Took time.Duration
 }
 
 func (o Options) withDefaults(s *settings.Suite) Options {
@@ -93,9 +90,8 @@ func (o Options) withDefaults(s *settings.Suite) Options {
 
 // What a run leaves in the artifacts directory.
 const (
-	junitFile   = "junit.xml"
-	eventsFile  = "test.json"
-	summaryFile = "summary.md"
+	junitFile  = "junit.xml"
+	eventsFile = "test.json"
 	// testsDir is what the tests themselves write.
 	testsDir = "cases"
 	// FailureDir is where Collect writes.
@@ -117,32 +113,41 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 	if err := prepareArtifacts(s.Artifacts); err != nil {
 		return err
 	}
+	to := &Report{Subject: opts.Subject, URL: opts.URL, NoCluster: opts.NoCluster}
+	if opts.Record == nil {
+		opts.Record = Begin(s, nil)
+	}
+	to.Run = *opts.Record
+	defer func() { *opts.Record = to.Run }()
+	to.Meaning = to.meaning()
 
-	compiled, phases := opts.Compiled, opts.Phases[:len(opts.Phases):len(opts.Phases)]
+	compiled := opts.Compiled
 	if compiled == nil {
-		begin := time.Now()
-		if compiled, err = Compile(ctx, con, s, opts.Dir); err != nil {
+		err := to.Phase("compile the tests", func() (err error) {
+			compiled, err = Compile(ctx, con, s, opts.Dir)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		phases = append(phases, Phase{"compile the tests", time.Since(begin)})
 	}
 
-	begin := time.Now()
-	report := &Report{Subject: opts.Subject, URL: opts.URL, NoCluster: opts.NoCluster}
+	versions := make(chan func(), 1)
+	go func() { versions <- to.versions(ctx, con, s, opts, compiled) }()
 	runErr := con.Run(ctx, "run the tests", func(ctx context.Context, step *console.Step) error {
-		err := runTests(ctx, con, step, s, opts, m, compiled, report)
-		step.Note("%s", report.Counts())
+		err := to.Phase("run the tests", func() error { return runTests(ctx, con, step, s, opts, m, compiled, to) })
+		step.Note("%s", to.Counts())
 		return err
 	})
-	report.Phases = append(phases, Phase{"run the tests", time.Since(begin)})
-	verdict := report.verdict(runErr, s)
+	(<-versions)()
+	verdict := to.verdict(runErr, s)
 	var measuredErr error
-	report.Measured, measuredErr = measurements(filepath.Join(s.Artifacts, testsDir, artifacts.MeasuredDir))
+	to.Measured, measuredErr = measurements(filepath.Join(s.Artifacts, testsDir, artifacts.MeasuredDir))
 	var groupsErr error
-	report.NotAskedFor, groupsErr = notAskedFor(filepath.Join(s.Artifacts, testsDir))
+	to.NotAskedFor, groupsErr = notAskedFor(filepath.Join(s.Artifacts, testsDir))
 	verdict = errors.Join(verdict, measuredErr, groupsErr)
 	if opts.Contract != nil {
-		verdict = errors.Join(verdict, report.checkContract(con, s, opts.Contract, runErr == nil))
+		verdict = errors.Join(verdict, to.checkContract(con, s, opts.Contract, runErr == nil))
 	}
 
 	// What follows is done for an interrupted run too, which mage lets live for 5 s more.
@@ -150,19 +155,15 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 	if verdict != nil && context.Cause(ctx) != context.Canceled {
 		verdict = errors.Join(verdict, Collect(after, con, s, opts))
 	}
-	if err := report.publish(con, s, opts.Getenv("GITHUB_STEP_SUMMARY"), m, verdict); err != nil {
-		verdict = errors.Join(verdict, err)
-	}
-	if err := sweep(s.Artifacts, m); err != nil {
-		verdict = errors.Join(verdict, err)
-	}
-	return verdict
+	verdict = errors.Join(verdict, sweep(s.Artifacts, m))
+	to.End(m.Error(verdict))
+	return errors.Join(verdict, to.publish(con, s, opts.Getenv("GITHUB_STEP_SUMMARY"), m, verdict))
 }
 
 // prepareArtifacts makes the directory and removes what an earlier run left of what this one writes. Anything else
 // in it stays: the directory is the user's.
 func prepareArtifacts(dir string) error {
-	for _, name := range []string{junitFile, eventsFile, summaryFile, contractFile, testsDir, FailureDir} {
+	for _, name := range append(report.Files(), junitFile, eventsFile, contractFile, testsDir, FailureDir) {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("remove artifacts of an earlier run: %w", err)
 		}
@@ -175,8 +176,8 @@ func prepareArtifacts(dir string) error {
 
 // verdict is the error of the run: nil only when tests passed and none failed.
 func (r *Report) verdict(runErr error, s *settings.Suite) error {
-	failed := r.names(failed)
-	interrupted := r.names(interrupted)
+	failed := names(r.Of(report.Failed))
+	interrupted := names(r.Of(report.Interrupted))
 	switch {
 	case len(failed) > 0 || len(interrupted) > 0:
 		text := fmt.Sprintf("run the tests: %s", r.Counts())
@@ -195,7 +196,7 @@ func (r *Report) verdict(runErr error, s *settings.Suite) error {
 		return fmt.Errorf("run the tests: %w; what they wrote is above and in %s", runErr, filepath.Join(s.Artifacts, eventsFile))
 	case len(r.Tests) == 0:
 		return fmt.Errorf("run the tests: none has a name that matches E2E_RUN=%s; `go test -tags e2e -list . ./tests/e2e` lists them", s.Pattern)
-	case len(r.names(passed)) == 0:
+	case len(r.Of(report.Passed)) == 0:
 		return fmt.Errorf("run the tests: all %d were skipped, so nothing was tested: %s", len(r.Tests), r.Tests[0].Reason)
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -45,7 +46,6 @@ func newFixture(t *testing.T, run string) *fixture {
 	f.options = Options{
 		Dir: "testdata/sample", URL: "http://127.0.0.1:1", Token: canary, ClusterID: "cluster-id",
 		Nginx: "nginx:1", Counter: "counter:1", ClusterName: "unit", Subject: Subject{Meaning: "Local backend: it says nothing about Cedana itself.", Ours: true},
-		Phases: []Phase{{"create the cluster", 7470 * time.Millisecond}},
 		Getenv: func(name string) string { return map[string]string{"GITHUB_STEP_SUMMARY": f.stepSummary}[name] },
 	}
 	return f
@@ -56,6 +56,8 @@ func seconds(n int) settings.Duration {
 }
 
 func (f *fixture) run(ctx context.Context) error {
+	f.options.Record = Begin(f.settings, nil)
+	f.options.Record.Phases = []report.Phase{{Name: "create the cluster", Took: 7470 * time.Millisecond}}
 	return Run(ctx, console.New(&f.progress, &f.data), f.settings, f.options)
 }
 
@@ -64,18 +66,12 @@ func TestAPartOfTheSuiteIsRunAndWhatFailedIsKept(t *testing.T) {
 	f := newFixture(t, "")
 	program, err := Load(t.Context(), console.New(&f.progress, &f.data), f.settings, f.options)
 	require.NoError(t, err)
-	names := func(tests []*Test) (out []string) {
-		for _, one := range tests {
-			out = append(out, one.Name)
-		}
-		return out
-	}
-	report, err := program.Run(t.Context(), Pick{Tests: []string{"TestPasses", "TestFails"}, Limit: time.Minute})
+	ran, err := program.Run(t.Context(), Pick{Tests: []string{"TestPasses", "TestFails"}, Limit: time.Minute})
 	require.NoError(t, err, "a test that fails is no error")
-	require.Len(t, report.Tests, 2)
-	require.Equal(t, []string{"TestFails"}, names(report.Failed()))
-	require.Contains(t, report.Failed()[0].Output, "sample_test.go:")
-	require.NotContains(t, report.Failed()[0].Output, canary)
+	require.Len(t, ran.Tests, 2)
+	require.Equal(t, []string{"TestFails"}, names(ran.Failed()))
+	require.Contains(t, ran.Failed()[0].Output, "sample_test.go:")
+	require.NotContains(t, ran.Failed()[0].Output, canary)
 
 	_, err = program.Run(t.Context(), Pick{Tests: []string{"TestNobodyWrote"}, Limit: time.Minute})
 	require.ErrorContains(t, err, "no test began")
@@ -349,4 +345,25 @@ func TestEventsAreReadInWholeLinesWhileTheFileGrows(t *testing.T) {
 	_, err = io.WriteString(file, "no JSON\n")
 	require.NoError(t, err)
 	require.ErrorContains(t, read(), "read test events")
+}
+
+// What the tests tell by attributes is in the record and in the report, and not on the terminal.
+func TestTheRecordHasStepsAndFailures(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestTellsTheRecord|TestPasses")
+	require.ErrorContains(t, f.run(t.Context()), "failed: TestTellsTheRecord")
+	run, err := report.Load(f.settings.Artifacts)
+	require.NoError(t, err)
+	require.Equal(t, report.Failed, run.Outcome)
+	require.Contains(t, run.Error, "failed: TestTellsTheRecord")
+	told := run.Of(report.Failed)[0]
+	require.Len(t, told.Steps, 1)
+	require.Equal(t, report.StepRestore, told.Steps[0].Name)
+	require.Equal(t, "it is gone, with ***", told.Parts[0].Failure.Seen)
+	require.Equal(t, "timers", told.Parts[0].State)
+	require.False(t, told.Start.Before(run.Start))
+	require.NotContains(t, f.progress.String(), "=== ATTR")
+	require.Equal(t, "run the tests", run.Phases[len(run.Phases)-1].Name)
+	require.Contains(t, f.artifact(t, "report.html"), "it is gone, with ***")
+	require.Regexp(t, `sha256:[0-9a-f]{64}`, run.Versions[len(run.Versions)-1].Value)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/mask"
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -29,8 +30,11 @@ func (r *Report) publish(con *console.Console, s *settings.Suite, stepSummary st
 		return fmt.Errorf("print summary: %w", err)
 	}
 	markdown := r.markdown(m, verdict)
-	if err := os.WriteFile(filepath.Join(s.Artifacts, summaryFile), []byte(markdown), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Artifacts, report.SummaryFile), []byte(markdown), 0o644); err != nil {
 		return fmt.Errorf("write summary: %w", err)
+	}
+	if err := r.Publish(s.Artifacts, m); err != nil {
+		return err
 	}
 	if stepSummary == "" {
 		return nil
@@ -51,7 +55,7 @@ func (r *Report) text(to io.Writer, m mask.Mask) error {
 	fmt.Fprintln(table, "TEST\tOUTCOME\tTOOK\tREASON")
 	for _, t := range r.Tests {
 		fmt.Fprintf(table, "%s\t%s\t%s", t.Name, t.Outcome, round(t.Took))
-		if reason := t.reason(); reason != "" {
+		if reason := reason(t); reason != "" {
 			fmt.Fprintf(table, "\t%s", m.Text(reason))
 		}
 		fmt.Fprintln(table)
@@ -95,7 +99,7 @@ func (r *Report) markdown(m mask.Mask, verdict error) string {
 	}
 	fmt.Fprint(&b, "| test | outcome | took | reason |\n|---|---|---:|---|\n")
 	for _, t := range r.Tests {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", t.Name, t.Outcome, round(t.Took), strings.ReplaceAll(m.Text(t.reason()), "|", `\|`))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", t.Name, t.Outcome, round(t.Took), strings.ReplaceAll(m.Text(reason(t)), "|", `\|`))
 	}
 	fmt.Fprint(&b, "\n| phase | took |\n|---|---:|\n")
 	for _, p := range r.Phases {
@@ -111,8 +115,8 @@ func (r *Report) markdown(m mask.Mask, verdict error) string {
 }
 
 // reason is shown for what did not pass.
-func (t *Test) reason() string {
-	if t.Outcome == passed {
+func reason(t *report.Test) string {
+	if t.Outcome == report.Passed {
 		return ""
 	}
 	const most = 160

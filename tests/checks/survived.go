@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
+	record "github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 )
 
@@ -24,6 +25,7 @@ type Counter struct {
 // is nothing yet that a checkpoint could keep or lose.
 func (c *Checks) Before(p *corev1.Pod, port int) *Counter {
 	c.Helper()
+	defer c.Step(record.StepCheck, "pod "+p.Name+" before its checkpoint")()
 	m := &Counter{Port: port, Before: c.CountsOn(p, port, report.State{}), files: map[string]string{}}
 	c.nonces.add(m.Before.Nonce, fmt.Sprintf("%s, port %d", p.Name, port))
 	for name, j := range m.Before.Journals {
@@ -39,6 +41,7 @@ func (c *Checks) Before(p *corev1.Pod, port int) *Counter {
 func (c *Checks) After(p *corev1.Pod, m *Counter) {
 	c.Helper()
 	c.About(p)
+	defer c.Step(record.StepCheck, "pod "+p.Name+" after its checkpoint")()
 	c.Facts.Moment = fmt.Sprintf("the original after its checkpoint, port %d", m.Port)
 	m.After = c.State(p, m.Port)
 	c.Same(m.Before, m.After)
@@ -51,6 +54,7 @@ func (c *Checks) After(p *corev1.Pod, m *Counter) {
 func (c *Checks) Survived(p *corev1.Pod, m *Counter) report.State {
 	c.Helper()
 	c.About(p)
+	defer c.Step(record.StepCheck, "restored pod "+p.Name)()
 	c.Facts.Moment = fmt.Sprintf("the restored pod, port %d", m.Port)
 	now := c.State(p, m.Port)
 	c.Same(m.Before, now)

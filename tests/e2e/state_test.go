@@ -56,21 +56,21 @@ func TestRestoreState(t *testing.T) {
 
 	r := s.Restore(c)
 	now := s.State(r.Pod, pods.CounterPort)
-	s.Part("memory and count", func(s *steps.Steps) { s.Survived(r.Pod, m) })
+	s.Kind("memory and count", func(s *steps.Steps) { s.Survived(r.Pod, m) })
 	if now.Nonce != m.Before.Nonce {
 		return // another process: the state that it has says nothing
 	}
 	s.Settle(r)
 	fired := s.TimersFired(r.Pod, once)
 	for _, name := range slices.Sorted(maps.Keys(m.Before.Kinds)) {
-		s.Part(name, func(s *steps.Steps) {
+		s.Kind(name, func(s *steps.Steps) {
 			if lost := now.Kinds[name].Error; name == "timerfd" && lost != "" && strings.HasPrefix(c.Records[0].CRIU, "4.") {
 				s.Skipf("CRIU 4, which made this checkpoint, loses a timerfd that has fired and was not read when it was dumped (%s): a CRIU that keeps it is needed", lost)
 			}
 			s.Kept(name, m.Before, now, fired)
 		})
 	}
-	s.Part("timers that fire once", func(s *steps.Steps) {
+	s.Kind("timers that fire once", func(s *steps.Steps) {
 		// The source had them unfired after its checkpoint: one that has fired did so in the restored process. That may be before
 		// its first count, when the time ran out while the pod was held.
 		s.That(len(fired.Kinds["timers"].Once) > 0, "the counter has timers", fired.Kinds)
@@ -78,15 +78,15 @@ func TestRestoreState(t *testing.T) {
 			s.That(at > 0, fmt.Sprintf("%s, set for %s before the checkpoint, fires in the restored process", name, once), "it has not fired")
 		}
 	})
-	s.Part("environment", func(s *steps.Steps) {
+	s.Kind("environment", func(s *steps.Steps) {
 		fixture.Equal(s, "the process's environment variable E2E_MARK", "kept for counter", fired.Env["E2E_MARK"])
 		fixture.Equal(s, "the number of its environment variables", len(m.Before.Env), len(fired.Env))
 	})
-	s.Part("labels and annotations", func(s *steps.Steps) {
+	s.Kind("labels and annotations", func(s *steps.Steps) {
 		fixture.Equal(s, "the restored pod's label", "label", r.Labels["e2e.cedana.ai/kept"])
 		fixture.Equal(s, "the restored pod's annotation", p.Annotations["e2e.cedana.ai/kept"], r.Annotations["e2e.cedana.ai/kept"])
 	})
-	s.Part("limits", func(s *steps.Steps) {
+	s.Kind("limits", func(s *steps.Steps) {
 		if lost := checks.LostLimits(p, r.Pod); len(lost) > 0 {
 			s.Unexpected("the restored pod's spec has the limits and requests of its original", "lost: "+strings.Join(lost, "; "))
 		}
@@ -94,17 +94,17 @@ func TestRestoreState(t *testing.T) {
 			fixture.Equal(s, "the limit in the restored container's "+file, want, s.CgroupLimits(r.Pod)[file])
 		}
 	})
-	s.Part("config map and secret", func(s *steps.Steps) {
+	s.Kind("config map and secret", func(s *steps.Steps) {
 		fixture.Equal(s, "the config map's file in the restored pod", current, s.Read(r.Pod, pods.CounterPort, "/etc/e2e/config/key"))
 		fixture.Equal(s, "the secret's file in the restored pod", current, s.Read(r.Pod, pods.CounterPort, "/etc/e2e/secret/key"))
 	})
-	s.Part("downward API", func(s *steps.Steps) {
+	s.Kind("downward API", func(s *steps.Steps) {
 		fixture.Equal(s, "the pod's name, as the restored process reads it in its volume", r.Name, s.Read(r.Pod, pods.CounterPort, "/etc/e2e/pod/name"))
 		s.That(strings.Contains(s.Read(r.Pod, pods.CounterPort, "/etc/e2e/pod/labels"), `e2e.cedana.ai/kept="label"`),
 			"the volume has the pod's labels", s.Read(r.Pod, pods.CounterPort, "/etc/e2e/pod/labels"))
 	})
-	s.Part("standard output", func(s *steps.Steps) { s.LogGoesOn(r.Pod, "counter", fired) })
-	s.Part("exit code and termination message", func(s *steps.Steps) {
+	s.Kind("standard output", func(s *steps.Steps) { s.LogGoesOn(r.Pod, "counter", fired) })
+	s.Kind("exit code and termination message", func(s *steps.Steps) {
 		const code, message = 37, "last words of a restored process"
 		s.Get(r.Pod, pods.CounterPort, "/exit", map[string]string{"code": strconv.Itoa(code), "message": message})
 		ended := s.Ended(r.Pod, "counter")

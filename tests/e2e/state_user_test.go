@@ -17,6 +17,7 @@ import (
 // A process that runs as another user than root does so after its restore, and the files that it has made are its own.
 func TestRestoreUser(t *testing.T) {
 	s := begin(t)
+	s.Judges("another user than root")
 	lacks, err := capabilities.HostLacksSysResource()
 	s.Must(err, "see whether this machine has CAP_SYS_RESOURCE")
 	// What the hosts of an existing cluster have cannot be asked: it may run on this machine.
@@ -42,6 +43,7 @@ func TestRestoreUser(t *testing.T) {
 // checkpoint is refused, and the pod goes on.
 func TestRestoreStoppedProcess(t *testing.T) {
 	s := begin(t)
+	s.Judges("stopped process")
 	p := s.Start(pods.Counter(s.CounterImage(), pods.Env("COUNTER_KINDS", "stopped")))
 	before := s.Before(p, pods.CounterPort).Before
 	fixture.Equal(s, "what is wrong with the stopped process before the checkpoint", "", before.Kinds["stopped"].Error)

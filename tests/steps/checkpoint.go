@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/tests/checks"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
@@ -40,6 +41,7 @@ func (s *Steps) CheckpointWith(p *corev1.Pod, o CheckpointOptions) *Checkpoint {
 	s.Helper()
 	s.About(p)
 	c := &Checkpoint{Pod: p}
+	defer s.StepWithin(report.StepCheckpoint, "pod "+p.Name, c.profile)()
 	ctx, cancel := context.WithTimeout(s.Ctx, s.Env.CheckpointTimeout.Duration)
 	defer cancel()
 	begin := time.Now()
@@ -86,6 +88,14 @@ func accounted(o Status, records []Record, waited time.Duration) error {
 			o.Operation, freeze, waited), o.Took.Nanoseconds()),
 		fixture.Expect(o.IO >= size && size > 0, fmt.Sprintf("the total I/O of action %s is at least %d bytes, the size of its checkpoints, and not 0", o.Operation, size), o.IO),
 	)
+}
+
+// profile is where the checkpoint's time went, as its system says; of a pod of several containers, the first one's.
+func (c *Checkpoint) profile() map[string]time.Duration {
+	if len(c.Records) == 0 {
+		return nil
+	}
+	return c.Records[0].Profile
 }
 
 func (s *Steps) noteCheckpoint(o Operation) {

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
 	"github.com/cedana/cedana-e2e/tests/wait"
@@ -37,6 +38,7 @@ func (s *Steps) Start(p *corev1.Pod) *corev1.Pod {
 func (s *Steps) Ready(p *corev1.Pod) *corev1.Pod {
 	s.Helper()
 	s.About(p)
+	defer s.Step(report.StepStart, "pod "+p.Name)()
 	err := wait.For(s.Ctx, fmt.Sprintf("pod %s/%s to be Ready", p.Namespace, p.Name), s.Env.PodTimeout.Duration, func(context.Context) (bool, string, error) {
 		now := s.Pods.Get(p.UID)
 		return now != nil && pods.IsReady(now), pods.Describe(now), nil
@@ -77,6 +79,7 @@ func (s *Steps) ConfigMapAndSecret(name, content string) {
 func (s *Steps) Remove(p *corev1.Pod) {
 	s.Helper()
 	s.About(p)
+	defer s.Step(report.StepDelete, "pod "+p.Name)()
 	s.Must(s.TryRemove(s.Ctx, p), "delete pod %s", p.Name)
 	// Asked, not remembered: a restore beside the living original proves nothing.
 	now, err := s.Kube.CoreV1().Pods(p.Namespace).Get(s.Ctx, p.Name, metav1.GetOptions{})

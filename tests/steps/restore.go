@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/tests/checks"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
@@ -40,6 +41,7 @@ func (r *Restored) Took() time.Duration { return r.ReadyAt.Sub(r.Asked) }
 func (s *Steps) Restore(c *Checkpoint) *Restored {
 	s.Helper()
 	r := &Restored{From: c, others: s.Present()}
+	defer s.Step(report.StepRestore, "pod "+c.Pod.Name)()
 	r.Asked = time.Now()
 	var err error
 	r.Operation, err = s.System.Restore(s.Ctx, c.Operation, c.Pod)
@@ -159,6 +161,7 @@ func (s *Steps) Settle(r *Restored) {
 func (s *Steps) StaysReady(r *Restored, long time.Duration) {
 	s.Helper()
 	s.About(r.Pod)
+	defer s.Step(report.StepSteady, "pod "+r.Name)()
 	s.Steady(r.Pod, r.ReadyAt, long)
 }
 

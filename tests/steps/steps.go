@@ -49,6 +49,15 @@ func New(f *fixture.Fixture, system Checkpointer) *Steps {
 	return s
 }
 
+// Kind is Part for one that judges a kind of state, by its name.
+func (s *Steps) Kind(name string, judge func(*Steps)) {
+	s.Helper()
+	s.Part(name, func(s *Steps) {
+		s.Judges(name)
+		judge(s)
+	})
+}
+
 // keeper is a Checkpointer that keeps what it knows of operations when a case has failed.
 type keeper interface {
 	keep(ctx context.Context, f *fixture.Fixture, operations []Operation, checkpoints []string) error

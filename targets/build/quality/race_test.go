@@ -21,9 +21,10 @@ var notRaced = map[string]string{
 	"./targets/local":        "starts the others",
 	"./targets/local/engine": "needs a Docker engine for what it does at the same time",
 	"./targets/local/node/kubernetes/supervisor": "is in the module that has Kubernetes",
-	"./tests/e2e":   "needs a cluster",
-	"./tests/kills": "needs a cluster",
-	"./tests/live":  "needs a cluster",
+	"./targets/report":                           "has a lock in the test with a browser alone",
+	"./tests/e2e":                                "needs a cluster",
+	"./tests/kills":                              "needs a cluster",
+	"./tests/live":                               "needs a cluster",
 }
 
 func TestTheRaceDetectorSeesEveryPackageWithConcurrency(t *testing.T) {

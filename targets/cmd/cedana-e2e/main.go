@@ -21,6 +21,7 @@ func main() {
 		"listCheckpoints": targets.ListCheckpoints,
 		"listClusters":    targets.ListClusters,
 		"logs":            targets.Logs,
+		"report":          targets.Report,
 		"sensitivity":     targets.Sensitivity,
 		"sweep":           targets.Sweep,
 		"values":          targets.Values,

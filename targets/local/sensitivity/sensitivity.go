@@ -15,6 +15,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
@@ -227,7 +228,7 @@ func (t trial) try(ctx context.Context, what string, name fault.Name, number int
 }
 
 // said is what a test said, in one line: what matched, or what was expected and seen, or what it logged first.
-func said(t *suite.Test, names *regexp.Regexp) string {
+func said(t *report.Test, names *regexp.Regexp) string {
 	if names == nil {
 		names = expected
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
@@ -73,15 +74,15 @@ func (s *stage) Run(_ context.Context, pick suite.Pick) (*suite.Report, error) {
 	var given settings.TestFile
 	pick.Change(&given)
 	s.ids[given.RunID] = true
-	report := &suite.Report{}
+	ran := &suite.Report{}
 	for _, name := range pick.Tests {
-		result := &suite.Test{Name: name, Outcome: "passed"}
+		result := &report.Test{Name: name, Outcome: "passed"}
 		if text, bad := s.says[s.now]; bad {
 			result.Outcome, result.Output = "failed", "    x_test.go:1: \n  "+text+"\n  pod ns/name (uid)\n"
 		}
-		report.Tests = append(report.Tests, result)
+		ran.Tests = append(ran.Tests, result)
 	}
-	return report, s.fail
+	return ran, s.fail
 }
 
 func try(t *testing.T, s *stage, only string) (table string, dir string, err error) {

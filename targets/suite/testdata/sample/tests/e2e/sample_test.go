@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -70,4 +71,13 @@ func TestSleeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Minute)
+}
+
+func TestTellsTheRecord(t *testing.T) {
+	t.Attr(report.StepAttr, report.Tell(report.Step{ID: 1, Name: report.StepRestore, Start: time.Now(), Took: time.Second}))
+	t.Run("part", func(t *testing.T) {
+		t.Attr(report.StateAttr, report.Tell("timers"))
+		t.Attr(report.FailureAttr, report.Tell(report.Failure{Seen: "it is gone, with " + os.Getenv("CEDANA_AUTH_TOKEN")}))
+		t.Error("failed")
+	})
 }
