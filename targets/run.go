@@ -14,6 +14,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/mask"
 	"github.com/cedana/cedana-e2e/targets/platform"
 	"github.com/cedana/cedana-e2e/targets/report"
+	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
@@ -55,10 +56,11 @@ func beginAlone(ctx context.Context, target string) (r *run, unlock func(), err 
 	}
 	return r, func() {
 		release()
-		for _, dir := range []string{s.ClusterDir(), s.Clusters(), s.Home} {
+		for _, dir := range []string{s.ClusterDir(), s.Clusters()} {
 			// Fails where there is something in it: only what the lock alone has made is removed.
 			_ = os.Remove(dir)
 		}
+		settings.RemoveOwner(s.Home)
 	}, nil
 }
 

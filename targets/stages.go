@@ -7,6 +7,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/deploy"
 	"github.com/cedana/cedana-e2e/targets/platform"
+	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
@@ -68,6 +69,9 @@ func (r *run) check(ctx context.Context) (given checked, err error) {
 
 // makeCluster makes the cluster usable within its time. idle may be nil.
 func (r *run) makeCluster(ctx context.Context, idle func()) (*platform.Cluster, error) {
+	if err := settings.KeepOwner(r.settings.Home); err != nil {
+		return nil, err
+	}
 	limit := r.settings.Cluster.Timeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no success within E2E_CLUSTER_TIMEOUT=%s", limit))
 	defer cancel()

@@ -52,7 +52,8 @@ type Options struct {
 // Run removes the containers, networks, volumes, what was put into existing clusters, kubeconfig and state files, cluster registrations, temporary
 // directories and left-over mounts of every run, or with s.ClusterChosen of the runs with that CLUSTER_NAME, in all
 // engines that can be reached. Caches are named with their size and stay, unless s.All is set. What carries none
-// of this project's labels and names is never touched.
+// of this project's labels and names is never touched, and what carries another owner's (E2E_HOME) is named and stays,
+// unless s.AllOwners is set.
 //
 // Everything is tried whatever fails. The error names what is left; where nothing is left it is nil.
 func Run(ctx context.Context, con *console.Console, s *settings.Cleanup, o Options) error {
@@ -266,10 +267,11 @@ func (w *sweep) report() error {
 
 // sweepEmpty removes the directories that hold nothing any more.
 func (w *sweep) sweepEmpty() {
-	for _, dir := range []string{w.settings.Clusters(), w.settings.Images(), w.settings.Build(), w.settings.Home} {
+	for _, dir := range []string{w.settings.Clusters(), w.settings.Images(), w.settings.Build()} {
 		// Fails where there is something in it, which is what is wanted.
 		_ = os.Remove(dir)
 	}
+	settings.RemoveOwner(w.settings.Home)
 }
 
 func sortedKeys(m map[string]string) []string {

@@ -20,8 +20,10 @@ import (
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
-func ours(cluster string) map[string]string {
-	return map[string]string{settings.DockerLabel: "true", settings.DockerLabelCluster: cluster, "k3d.cluster": cluster}
+func (w *world) ours(cluster string) map[string]string {
+	return map[string]string{
+		settings.DockerLabel: "true", settings.DockerLabelCluster: cluster, settings.DockerLabelOwner: w.settings.Owner(), "k3d.cluster": cluster,
+	}
 }
 
 // world is a machine with one engine, a home and a temporary directory.
@@ -60,6 +62,8 @@ func (w *world) clean(t *testing.T) error {
 // cluster puts a cluster of ours with all its parts into the world.
 func (w *world) cluster(t *testing.T, name string) {
 	t.Helper()
+	require.NoError(t, settings.KeepOwner(w.settings.Home))
+	ours := w.ours
 	w.engine.Containers = append(w.engine.Containers,
 		dockertest.Container{Name: "k3d-" + name + "-server-0", State: "running", Labels: ours(name), Network: "k3d-" + name, Volume: "k3d-" + name + "-images"},
 		dockertest.Container{Name: "cedana-e2e-" + name + "-propagator", State: "running", Labels: ours(name), Network: "k3d-" + name, Volume: "cedana-e2e-" + name + "-propagator"},
@@ -179,6 +183,67 @@ func TestWhatHasNoLabelIsNotTouched(t *testing.T) {
 	entries, err := os.ReadDir(w.options.TempDir)
 	require.NoError(t, err)
 	assert.Len(t, entries, 4)
+}
+
+// Two users share an engine: each has an E2E_HOME.
+func TestWhatAnotherOwnerHasMadeIsNamedAndStays(t *testing.T) {
+	t.Parallel()
+	shared := func(t *testing.T) (mine, yours *world) {
+		mine, yours = newWorld(t), newWorld(t)
+		yours.engine = mine.engine
+		mine.cluster(t, "a")
+		yours.cluster(t, "b")
+		return mine, yours
+	}
+	t.Run("in a system's engine", func(t *testing.T) {
+		t.Parallel()
+		mine, yours := shared(t)
+		mine.settings.All = true
+		mine.engine.Images = map[string]map[string]string{"cedana-e2e.local/node:1": nil}
+		require.NoError(t, mine.clean(t))
+		require.Len(t, mine.engine.Containers, 3)
+		assert.Contains(t, mine.engine.Networks, "k3d-b")
+		assert.Contains(t, mine.engine.Volumes, "cedana-e2e-b-propagator")
+		assert.Contains(t, mine.engine.Images, "cedana-e2e.local/node:1")
+		assert.Contains(t, mine.said.String(), "another owner's (ALL_OWNERS=1 removes it, too): container cedana-e2e-b-propagator (owner "+yours.settings.Owner()+")")
+		assert.NotContains(t, mine.said.String(), "k3d-b-tools", "which is no leftover of ours either")
+		require.NoError(t, yours.clean(t))
+		mine.assertEngineEmpty(t)
+	})
+	t.Run("but for ALL_OWNERS=1", func(t *testing.T) {
+		t.Parallel()
+		mine, _ := shared(t)
+		mine.settings.AllOwners = true
+		require.NoError(t, mine.clean(t))
+		mine.assertEngineEmpty(t)
+	})
+	t.Run("where a cluster has the name of ours", func(t *testing.T) {
+		t.Parallel()
+		mine, yours := newWorld(t), newWorld(t)
+		yours.engine = mine.engine
+		yours.cluster(t, "a")
+		mine.write(t, filepath.Join("clusters", "a", "kubeconfig"))
+		require.NoError(t, mine.clean(t))
+		assert.Len(t, mine.engine.Containers, 3)
+		assert.NoDirExists(t, mine.settings.Clusters())
+	})
+	t.Run("with the private engine that it is in", func(t *testing.T) {
+		t.Parallel()
+		mine, yours := shared(t)
+		mine.options.Engines[0].Data = filepath.Join(mine.settings.Home, "engine", "data")
+		mine.write(t, filepath.Join("engine", "data", "x"))
+		mine.settings.Engine = true
+		stopped := false
+		mine.options.StopEngine = func(context.Context) ([]string, error) {
+			stopped = true
+			return nil, os.RemoveAll(filepath.Join(mine.settings.Home, "engine"))
+		}
+		require.ErrorContains(t, mine.clean(t), "the private engine, in which another owner has something")
+		assert.False(t, stopped)
+		require.NoError(t, yours.clean(t))
+		require.NoError(t, mine.clean(t))
+		assert.True(t, stopped)
+	})
 }
 
 func TestWhatCannotBeRemovedIsNamedAndItsStateStays(t *testing.T) {

@@ -1,6 +1,7 @@
 package cleanup
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -38,6 +39,8 @@ const imagePrefix = "cedana-e2e.local/"
 type engine struct {
 	Engine
 	client
+	// others is whether something of another owner is in it, and stays.
+	others bool
 }
 
 func (e *engine) close() { _ = e.Close() }
@@ -129,13 +132,20 @@ func (w *sweep) sweepEngine(ctx context.Context, e *engine, dirs map[string]stri
 			w.unfinished[name] = true
 		}
 	}
-	found, err := w.find(ctx, e, dirs)
+	found, others, err := w.find(ctx, e, dirs)
 	if err != nil {
 		fail(err)
 		return
 	}
+	if e.others = len(others) > 0; e.others {
+		var names []string
+		for _, o := range others {
+			names = append(names, fmt.Sprintf("%s (owner %s)", o, cmp.Or(o.Labels[settings.DockerLabelOwner], "unknown")))
+		}
+		w.con.Step("left in the %s, as another owner's (ALL_OWNERS=1 removes it, too): %s", e, strings.Join(names, ", "))
+	}
 	removeErr := docker.Remove(ctx, e, found)
-	still, err := w.find(ctx, e, dirs)
+	still, _, err := w.find(ctx, e, dirs)
 	if err != nil {
 		fail(err)
 		return
@@ -155,25 +165,30 @@ func (w *sweep) sweepEngine(ctx context.Context, e *engine, dirs map[string]stri
 	}
 }
 
-// find lists what is ours in an engine: what carries the label, and k3d's tools containers of our clusters, which k3d
-// makes without it.
-func (w *sweep) find(ctx context.Context, e *engine, dirs map[string]string) ([]docker.Object, error) {
-	found, err := docker.Find(ctx, e, w.scope)
+// find lists what is ours in an engine: what carries the label and our owner's id, and k3d's tools containers of our
+// clusters, which k3d makes without them; and what carries the label with the id of another owner.
+func (w *sweep) find(ctx context.Context, e *engine, dirs map[string]string) (found, others []docker.Object, err error) {
+	all, err := docker.Find(ctx, e, w.scope)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	owner := w.settings.Owner()
 	names := sortedKeys(dirs)
-	for _, o := range found {
-		names = append(names, o.Cluster)
+	for _, o := range all {
+		if w.settings.AllOwners || o.Ours(owner) {
+			found, names = append(found, o), append(names, o.Cluster)
+		} else {
+			others = append(others, o)
+		}
 	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
-		if name == "" {
+		if name == "" || slices.ContainsFunc(others, func(o docker.Object) bool { return o.Cluster == name }) {
 			continue
 		}
 		tools, err := docker.List(ctx, e, filters.NewArgs(filters.Arg("label", "k3d.cluster="+name), filters.Arg("name", "k3d-"+name+"-tools")))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, o := range tools {
 			if o.Kind == docker.Container && o.Name == "k3d-"+name+"-tools" {
@@ -182,11 +197,18 @@ func (w *sweep) find(ctx context.Context, e *engine, dirs map[string]string) ([]
 			}
 		}
 	}
-	return found, nil
+	return found, others, nil
 }
 
-// sweepPrivateEngine stops the engine that is ours when that is asked for, and names it otherwise.
+// sweepPrivateEngine stops the engine that is ours when that is asked for, and names it otherwise. With somebody else's
+// containers in it, it is not for us alone to stop. One without data here was started by another owner, and StopEngine
+// says so.
 func (w *sweep) sweepPrivateEngine(ctx context.Context) {
+	shared := slices.ContainsFunc(w.engines, func(e *engine) bool { return e.Data != "" && exists(e.Data) && e.others })
+	if w.stopsEngine() && shared {
+		w.leave("the private engine, in which another owner has something: wait until that is gone, or ALL_OWNERS=1 takes it, too")
+		return
+	}
 	if w.stopsEngine() {
 		removed, err := w.options.StopEngine(ctx)
 		for _, what := range removed {
@@ -233,7 +255,7 @@ func (w *sweep) sweepImages(ctx context.Context) {
 		for _, i := range images {
 			total += i.Size
 			refs += len(i.RepoTags)
-			if !w.settings.All {
+			if !w.settings.All || e.others {
 				continue
 			}
 			// A tag of somebody else's on the same image stays, and so does the image then.
@@ -245,7 +267,10 @@ func (w *sweep) sweepImages(ctx context.Context) {
 				w.gone("image %s (%s)", ref, e)
 			}
 		}
-		if refs > 0 && !w.settings.All {
+		switch {
+		case refs > 0 && e.others:
+			w.keep("%d images in the %s, which another owner's containers may run (%s)", refs, e, bytes(total))
+		case refs > 0 && !w.settings.All:
 			w.keep("%d images in the %s (%s)", refs, e, bytes(total))
 		}
 	}

@@ -31,6 +31,7 @@ func TestARealEngineIsCleaned(t *testing.T) {
 		Run:     settings.Run{Home: t.TempDir(), ClusterName: "cln-" + strings.ToLower(rand.Text()[:8]), ClusterChosen: true, RunID: "test"},
 		Timeout: time.Minute,
 	}
+	require.NoError(t, settings.KeepOwner(s.Home))
 	name := "k3d-" + s.ClusterName
 	_, err = engine.NetworkCreate(t.Context(), name, network.CreateOptions{Labels: s.DockerLabels()})
 	require.NoError(t, err)

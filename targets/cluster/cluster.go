@@ -8,6 +8,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,16 +69,22 @@ type Cluster struct {
 // ErrNotFound is returned by Find where there is no cluster of that name.
 var ErrNotFound = errors.New("no such cluster")
 
-// ForeignError is a cluster, or a part of one, that has the name but was not made by this project. It is never
-// touched.
+// ForeignError is a cluster, or a part of one, that has the name but was not made by this project, or for another owner
+// (E2E_HOME) than this one. It is never touched.
 type ForeignError struct {
-	Name string
-	Host string
+	Name  string
+	Host  string
+	Owner string
 	// Objects are the containers, networks and volumes in the way.
 	Objects []docker.Object
 }
 
 func (e *ForeignError) Error() string {
+	if label := e.Objects[0].Labels; label[settings.DockerLabel] == "true" {
+		return fmt.Sprintf("k3d cluster %s in the engine at %s is another owner's, %s, not %s of this E2E_HOME (%s): choose another CLUSTER_NAME; "+
+			"if it is nobody's any more, `ALL_OWNERS=1 CLUSTER_NAME=%s go tool mage clean` removes it",
+			e.Name, e.Host, cmp.Or(label[settings.DockerLabelOwner], "an earlier version"), cmp.Or(e.Owner, "that"), list(e.Objects), e.Name)
+	}
 	return fmt.Sprintf("k3d cluster %s in the engine at %s was not made by this project (%s without the label %s): choose another CLUSTER_NAME, or remove it with `k3d cluster delete %s`",
 		e.Name, e.Host, list(e.Objects), settings.DockerLabel, e.Name)
 }
@@ -89,7 +96,7 @@ func Find(ctx context.Context, s *settings.Cluster, host string) (*Cluster, erro
 	if err != nil {
 		return nil, err
 	}
-	have, err := inspect(ctx, engine, s.ClusterName)
+	have, err := inspect(ctx, engine, s.ClusterName, s.Owner())
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +127,7 @@ func Ensure(ctx context.Context, con *console.Console, s *settings.Cluster, o Op
 		return nil, err
 	}
 	o.Host = engine.DaemonHost()
-	have, err := inspect(ctx, engine, s.ClusterName)
+	have, err := inspect(ctx, engine, s.ClusterName, s.Owner())
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +158,7 @@ func Ensure(ctx context.Context, con *console.Console, s *settings.Cluster, o Op
 			con.Warn("%v", err)
 		}
 		if err := con.Run(ctx, "remove cluster "+s.ClusterName, func(ctx context.Context, _ *console.Step) error {
-			return remove(ctx, engine, s.ClusterName)
+			return remove(ctx, engine, s.ClusterName, s.Owner())
 		}); err != nil {
 			return nil, fmt.Errorf("make cluster %s anew: %w (next: `go tool mage clean`)", s.ClusterName, err)
 		}
@@ -171,11 +178,11 @@ func Delete(ctx context.Context, con *console.Console, s *settings.Cluster, host
 	if err != nil {
 		return err
 	}
-	if _, err := inspect(ctx, engine, s.ClusterName); err != nil {
+	if _, err := inspect(ctx, engine, s.ClusterName, s.Owner()); err != nil {
 		return err
 	}
 	return con.Run(ctx, "delete cluster "+s.ClusterName, func(ctx context.Context, _ *console.Step) error {
-		if err := remove(ctx, engine, s.ClusterName); err != nil {
+		if err := remove(ctx, engine, s.ClusterName, s.Owner()); err != nil {
 			return fmt.Errorf("delete cluster %s: %w", s.ClusterName, err)
 		}
 		return removeFile(s.Kubeconfig())
@@ -197,7 +204,7 @@ func connect(ctx context.Context, host string) (*client.Client, error) {
 }
 
 func finish(ctx context.Context, engine *client.Client, s *settings.Cluster, outcome Outcome) (*Cluster, error) {
-	have, err := inspect(ctx, engine, s.ClusterName)
+	have, err := inspect(ctx, engine, s.ClusterName, s.Owner())
 	if err != nil {
 		return nil, err
 	}

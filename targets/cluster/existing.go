@@ -55,9 +55,9 @@ func imageVolume(cluster string) string { return k3d.GetDefaultObjectName(cluste
 func toolsNode(cluster string) string { return k3d.GetDefaultObjectName(cluster) + "-tools" }
 
 // inspect lists what there is of the cluster. k3d's own ClusterGet takes an engine that fails for one that has no
-// cluster, and does not see networks. Objects of the cluster's name that this project did not make are a
+// cluster, and does not see networks. Objects of the cluster's name that this project did not make for this owner are a
 // [*ForeignError].
-func inspect(ctx context.Context, e docker.Engine, cluster string) (existing, error) {
+func inspect(ctx context.Context, e docker.Engine, cluster, owner string) (existing, error) {
 	ours, err := docker.Find(ctx, e, cluster)
 	if err != nil {
 		return existing{}, fmt.Errorf("inspect cluster %s: %w", cluster, err)
@@ -78,9 +78,9 @@ func inspect(ctx context.Context, e docker.Engine, cluster string) (existing, er
 		}
 	}
 	var foreign []docker.Object
-	for _, o := range theirs {
+	for _, o := range append(theirs, ours...) {
 		// Its own label tells, not the list of ours: another process of ours may have made it since.
-		made := o.Labels[settings.DockerLabel] == "true" && o.Cluster == cluster
+		made := o.Ours(owner) && o.Cluster == cluster
 		seen := slices.ContainsFunc(foreign, func(f docker.Object) bool { return f.Kind == o.Kind && f.ID == o.ID })
 		if !made && !seen && o.Name != toolsNode(cluster) {
 			foreign = append(foreign, o)
@@ -91,7 +91,7 @@ func inspect(ctx context.Context, e docker.Engine, cluster string) (existing, er
 		if named, ok := e.(interface{ DaemonHost() string }); ok {
 			host = named.DaemonHost()
 		}
-		return existing{}, &ForeignError{Name: cluster, Host: host, Objects: foreign}
+		return existing{}, &ForeignError{Name: cluster, Host: host, Owner: owner, Objects: foreign}
 	}
 	var have existing
 	for _, o := range ours {
@@ -189,8 +189,8 @@ func judge(have existing, want wanted) (todo action, why string) {
 	return keep, ""
 }
 
-// remove takes away the cluster's containers, its network and its image volume. Volumes with the data of others stay.
-func remove(ctx context.Context, e docker.Engine, cluster string) error {
+// remove takes away the owner's containers of the cluster, its network and its image volume. Volumes with other data stay.
+func remove(ctx context.Context, e docker.Engine, cluster, owner string) error {
 	objects, err := docker.Find(ctx, e, cluster)
 	if err != nil {
 		return err
@@ -199,10 +199,12 @@ func remove(ctx context.Context, e docker.Engine, cluster string) error {
 	if err != nil {
 		return err
 	}
-	objects = append(objects, tools...)
 	objects = slices.DeleteFunc(objects, func(o docker.Object) bool {
-		return o.Kind == docker.Volume && o.Name != imageVolume(cluster)
+		return !o.Ours(owner) || o.Kind == docker.Volume && o.Name != imageVolume(cluster)
 	})
+	if len(objects) > 0 {
+		objects = append(objects, tools...)
+	}
 	return docker.Remove(ctx, e, objects)
 }
 

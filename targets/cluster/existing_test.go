@@ -16,7 +16,7 @@ var wantedInTests = want(&settings.Cluster{Run: settings.Run{ClusterName: "a"}, 
 func labels(role string, ours bool) map[string]string {
 	l := map[string]string{"app": "k3d", "k3d.cluster": "a", "k3d.role": role, specLabel: wantedInTests.spec, runcRootLabel: "/run/r"}
 	if ours {
-		l[settings.DockerLabel], l[settings.DockerLabelCluster] = "true", "a"
+		l[settings.DockerLabel], l[settings.DockerLabelCluster], l[settings.DockerLabelOwner] = "true", "a", "me"
 	}
 	return l
 }
@@ -36,7 +36,7 @@ func twoNodes() *dockertest.Engine {
 
 func TestInspectKnowsTheNodesServersFirst(t *testing.T) {
 	t.Parallel()
-	have, err := inspect(t.Context(), twoNodes(), "a")
+	have, err := inspect(t.Context(), twoNodes(), "a", "me")
 	require.NoError(t, err)
 	assert.Equal(t, []string{"k3d-a-server-0", "k3d-a-agent-0"}, have.names())
 }
@@ -47,7 +47,7 @@ func TestInspectDoesNotSeeClustersOfSimilarNames(t *testing.T) {
 		Containers: []dockertest.Container{{Name: "k3d-aa-server-0", Labels: map[string]string{"k3d.cluster": "aa"}}, {Name: "x-k3d-a-server-0"}},
 		Networks:   map[string]map[string]string{"k3d-ab": {}},
 	}
-	have, err := inspect(t.Context(), e, "a")
+	have, err := inspect(t.Context(), e, "a", "me")
 	require.NoError(t, err)
 	assert.Empty(t, have.nodes)
 }
@@ -65,7 +65,7 @@ func TestACLusterOfTheNameThatIsNotOursIsRefusedWhateverThereIsOfIt(t *testing.T
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := inspect(t.Context(), e, "a")
+			_, err := inspect(t.Context(), e, "a", "me")
 			var f *ForeignError
 			require.ErrorAs(t, err, &f)
 			assert.Len(t, f.Objects, 1)
@@ -75,9 +75,29 @@ func TestACLusterOfTheNameThatIsNotOursIsRefusedWhateverThereIsOfIt(t *testing.T
 	}
 }
 
+// Two users may share an engine, and the default CLUSTER_NAME is the same for both.
+func TestAClusterOfAnotherOwnerIsRefusedByNameAndNotTouched(t *testing.T) {
+	t.Parallel()
+	e := twoNodes()
+	for _, owner := range []string{"you", ""} {
+		_, err := inspect(t.Context(), e, "a", owner)
+		var f *ForeignError
+		require.ErrorAs(t, err, &f)
+		assert.Len(t, f.Objects, 6)
+		assert.ErrorContains(t, err, "is another owner's, me")
+		assert.ErrorContains(t, err, "container k3d-a-server-0")
+		assert.ErrorContains(t, err, "ALL_OWNERS=1 CLUSTER_NAME=a go tool mage clean")
+		require.NoError(t, remove(t.Context(), e, "a", owner))
+		assert.Empty(t, e.Log)
+	}
+	require.NoError(t, remove(t.Context(), e, "a", "me"))
+	assert.Empty(t, e.Containers)
+	assert.NotContains(t, e.Networks, "k3d-a")
+}
+
 func TestInspectTakesNoEngineThatFailsForOneWithoutACluster(t *testing.T) {
 	t.Parallel()
-	_, err := inspect(t.Context(), &dockertest.Engine{Down: assert.AnError}, "a")
+	_, err := inspect(t.Context(), &dockertest.Engine{Down: assert.AnError}, "a", "me")
 	require.ErrorIs(t, err, assert.AnError)
 }
 
@@ -116,7 +136,7 @@ func TestJudge(t *testing.T) {
 			t.Parallel()
 			e := twoNodes()
 			c.change(e)
-			have, err := inspect(t.Context(), e, "a")
+			have, err := inspect(t.Context(), e, "a", "me")
 			require.NoError(t, err)
 			todo, why := judge(have, wantedInTests)
 			assert.Equal(t, c.want, todo)
@@ -132,7 +152,7 @@ func TestJudge(t *testing.T) {
 // A run of fewer agents than there are, of SUITE=smoke after SUITE=full for one, takes the cluster as it is.
 func TestMoreAgentsThanTheTestsWantAreNoReasonToMakeTheClusterAnew(t *testing.T) {
 	t.Parallel()
-	have, err := inspect(t.Context(), twoNodes(), "a")
+	have, err := inspect(t.Context(), twoNodes(), "a", "me")
 	require.NoError(t, err)
 	want := wantedInTests
 	want.agents, want.exact = 0, false
@@ -147,20 +167,20 @@ func TestRemoveLeavesTheDataOfThePropagatorAndEverybodyElses(t *testing.T) {
 		dockertest.Container{Name: "k3d-a-tools", State: "running", Labels: map[string]string{"app": "k3d", "k3d.cluster": "a"}, Network: "k3d-a"},
 		dockertest.Container{Name: "db", State: "running"})
 	e.Networks["bridge"] = nil
-	require.NoError(t, remove(t.Context(), e, "a"))
+	require.NoError(t, remove(t.Context(), e, "a", "me"))
 	require.Len(t, e.Containers, 1)
 	assert.Equal(t, "db", e.Containers[0].Name)
 	assert.Equal(t, map[string]map[string]string{"bridge": nil}, e.Networks)
 	assert.NotContains(t, e.Volumes, "k3d-a-images")
 	assert.Contains(t, e.Volumes, "cedana-e2e-a-propagator")
-	require.NoError(t, remove(t.Context(), e, "a"))
+	require.NoError(t, remove(t.Context(), e, "a", "me"))
 }
 
 func TestRemoveNamesWhatItCouldNot(t *testing.T) {
 	t.Parallel()
 	e := twoNodes()
 	e.Stuck = []string{"k3d-a-server-0"}
-	err := remove(t.Context(), e, "a")
+	err := remove(t.Context(), e, "a", "me")
 	require.ErrorContains(t, err, "remove container k3d-a-server-0")
 	require.ErrorContains(t, err, "remove network k3d-a")
 	assert.Len(t, e.Containers, 1)

@@ -30,7 +30,7 @@ const importsAtOnce = 4
 // Ready. The images wait for that: their import takes as much of the processors as it can get, of which a node that comes up
 // has too little, and CoreDNS, whose pod comes then, too much. A node that keeps dying ends the wait early.
 func (m *maker) complete(ctx context.Context, step *console.Step) (ready time.Time, err error) {
-	have, err := inspect(ctx, m.engine, m.settings.ClusterName)
+	have, err := inspect(ctx, m.engine, m.settings.ClusterName, m.settings.Owner())
 	if err != nil {
 		return ready, err
 	}

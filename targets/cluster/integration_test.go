@@ -52,10 +52,11 @@ func newBench(t testing.TB) *bench {
 		},
 		RuncRoot: "/run/containerd/runc/k8s.io",
 	}
+	require.NoError(t, settings.KeepOwner(b.settings.Home))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		assert.NoError(t, remove(ctx, engine, name))
+		assert.NoError(t, remove(ctx, engine, name, b.settings.Owner()))
 		if t.Failed() {
 			t.Log(b.said.String())
 		}
@@ -172,7 +173,7 @@ func TestARealCreationThatIsInterruptedLeavesNothing(t *testing.T) {
 			if left := b.left(t); len(left) > 0 {
 				// An engine too slow for the time there is after Ctrl-C: then it has to be said, and be found later.
 				require.ErrorContains(t, err, "remove what was made of cluster "+b.settings.ClusterName)
-				require.NoError(t, remove(t.Context(), b.engine, b.settings.ClusterName))
+				require.NoError(t, remove(t.Context(), b.engine, b.settings.ClusterName, b.settings.Owner()))
 				assert.Empty(t, b.left(t))
 				assert.FileExists(t, filepath.Join(b.settings.ClusterDir(), state.File))
 				return

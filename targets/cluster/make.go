@@ -92,7 +92,7 @@ func (m *maker) make(ctx context.Context) (err error) {
 				break
 			}
 			step.Set("the API's port was taken by another process, trying another one")
-			if err := remove(ctx, m.engine, name); err != nil {
+			if err := remove(ctx, m.engine, name, m.settings.Owner()); err != nil {
 				return fmt.Errorf("create cluster %s: %w", name, err)
 			}
 		}
@@ -274,7 +274,7 @@ func (m *maker) rollback(ctx context.Context, cause error) error {
 func (m *maker) removeAll(ctx context.Context, name string, cancelled bool) error {
 	quiet := time.Now().Add(lateMaking)
 	for {
-		if err := remove(ctx, m.engine, name); err != nil {
+		if err := remove(ctx, m.engine, name, m.settings.Owner()); err != nil {
 			return err
 		}
 		if !cancelled || time.Now().After(quiet) {
@@ -300,22 +300,22 @@ func (m *maker) forget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(left) > 0 || st.Outlasts() {
+	owner := m.settings.Owner()
+	if slices.ContainsFunc(left, func(o docker.Object) bool { return o.Ours(owner) }) || st.Outlasts() {
 		return removeFile(m.settings.Kubeconfig())
 	}
 	if err := state.Remove(dir); err != nil {
 		return err
 	}
-	for _, parent := range []string{m.settings.Clusters(), m.settings.Home} {
-		// Fails where there is something in it, which is what is wanted.
-		_ = os.Remove(parent)
-	}
+	// Fails where there is something in it, which is what is wanted.
+	_ = os.Remove(m.settings.Clusters())
+	settings.RemoveOwner(m.settings.Home)
 	return nil
 }
 
 // tail is the last lines of each node's log, to go after an error.
 func (m *maker) tail(ctx context.Context) string {
-	have, err := inspect(ctx, m.engine, m.settings.ClusterName)
+	have, err := inspect(ctx, m.engine, m.settings.ClusterName, m.settings.Owner())
 	if err != nil {
 		return fmt.Sprintf("\n(no node logs: %v)", err)
 	}
@@ -335,7 +335,7 @@ func (m *maker) tail(ctx context.Context) string {
 
 // save writes the nodes' whole logs to the artifacts directory.
 func (m *maker) save(ctx context.Context) error {
-	have, err := inspect(ctx, m.engine, m.settings.ClusterName)
+	have, err := inspect(ctx, m.engine, m.settings.ClusterName, m.settings.Owner())
 	if err != nil || len(have.nodes) == 0 {
 		return err
 	}

@@ -41,7 +41,7 @@ func (m *maker) watch(ctx context.Context, cancel context.CancelCauseFunc, start
 			return
 		case <-tick.C:
 		}
-		have, err := inspect(ctx, m.engine, m.settings.ClusterName)
+		have, err := inspect(ctx, m.engine, m.settings.ClusterName, m.settings.Owner())
 		if err != nil {
 			continue
 		}

@@ -133,9 +133,12 @@ func (l Lab) FindEngine(ctx context.Context) (*engine.Engine, error) {
 	return engine.Find(ctx, l.engineOptions())
 }
 
-// StopEngine stops the private engine, removes its data, and names what it removed.
-func (l Lab) StopEngine(ctx context.Context) ([]string, error) {
-	return engine.Stop(ctx, l.engineOptions())
+// StopEngine stops the private engine, removes its data, and names what it removed. One that another owner has started
+// is left unless allOwners is set.
+func (l Lab) StopEngine(ctx context.Context, allOwners bool) ([]string, error) {
+	o := l.engineOptions()
+	o.AllOwners = allOwners
+	return engine.Stop(ctx, o)
 }
 
 // PrivateEngine is the private engine's host, and the directory with its data.

@@ -33,7 +33,9 @@ type Cleanup struct {
 	Propagator
 	// All removes caches too, Engine stops the private engine.
 	All, Engine bool
-	Timeout     time.Duration
+	// AllOwners removes what other E2E_HOMEs have made in the same engines, too.
+	AllOwners bool
+	Timeout   time.Duration
 }
 
 func readRequests(v *Variables) (l Listing, d Deprecate, s Sweep, c Cleanup) {
@@ -46,5 +48,6 @@ func readRequests(v *Variables) (l Listing, d Deprecate, s Sweep, c Cleanup) {
 	s.DryRun = v.Bool(Variable{Name: "DRY_RUN", For: "`sweep`", Doc: "`1`: only says what it would remove"})
 	c.All = v.Bool(Variable{Name: "ALL", For: "`clean`", Doc: "`1`: removes the caches and the private engine too"})
 	c.Engine = v.Bool(Variable{Name: "ENGINE", For: "`clean`", Doc: "`1`: removes the private engine too"})
+	c.AllOwners = v.Bool(Variable{Name: "ALL_OWNERS", For: "`clean`", Doc: "`1`: takes what others, with another `E2E_HOME`, have made in the same Docker engine, too"})
 	return l, d, s, c
 }

@@ -101,5 +101,5 @@ func (r Run) RegistrationName() string { return r.ClusterName + "-" + r.RunID }
 
 // DockerLabels are the labels of what this run makes in the engine.
 func (r Run) DockerLabels() map[string]string {
-	return map[string]string{DockerLabel: "true", DockerLabelCluster: r.ClusterName, DockerLabelRun: r.RunID}
+	return map[string]string{DockerLabel: "true", DockerLabelCluster: r.ClusterName, DockerLabelRun: r.RunID, DockerLabelOwner: r.Owner()}
 }

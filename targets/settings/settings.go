@@ -11,6 +11,8 @@ const (
 	DockerLabel        = "ai.cedana.e2e"
 	DockerLabelCluster = "ai.cedana.e2e.cluster"
 	DockerLabelRun     = "ai.cedana.e2e.run"
+	// DockerLabelOwner has the id of the E2E_HOME; see OwnerOf.
+	DockerLabelOwner = "ai.cedana.e2e.owner"
 
 	KubernetesLabelRun     = "e2e.cedana.ai/run"
 	KubernetesLabelManaged = "e2e.cedana.ai/managed-by"

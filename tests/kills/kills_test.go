@@ -164,7 +164,7 @@ func (c *campaign) requireNothing(t *testing.T, k kill) {
 	require.NoError(t, err)
 	defer api.Close()
 	for _, want := range []filters.Args{
-		filters.NewArgs(filters.Arg("label", settings.DockerLabel+"=true")),
+		filters.NewArgs(filters.Arg("label", settings.DockerLabel+"=true"), filters.Arg("label", settings.DockerLabelOwner+"="+settings.OwnerOf(c.home))),
 		filters.NewArgs(filters.Arg("name", c.cluster)), // without labels too
 	} {
 		left, err := docker.List(t.Context(), api, want)

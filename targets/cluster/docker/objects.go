@@ -46,6 +46,11 @@ type Object struct {
 	State string
 }
 
+// Ours says whether it bears the project's label and that owner's id; nobody has an empty one.
+func (o Object) Ours(owner string) bool {
+	return owner != "" && o.Labels[settings.DockerLabel] == "true" && o.Labels[settings.DockerLabelOwner] == owner
+}
+
 func (o Object) String() string { return o.Kind.String() + " " + o.Name }
 
 // Engine is what [Find] and [Remove] need of a Docker client.
@@ -58,7 +63,7 @@ type Engine interface {
 	VolumeRemove(context.Context, string, bool) error
 }
 
-// Find lists what carries this project's label, of one cluster or, with an empty name, of all, sorted by kind and
+// Find lists what carries this project's label, whoever's it is ([Object.Ours]), of one cluster or, with an empty name, of all, sorted by kind and
 // name.
 func Find(ctx context.Context, e Engine, cluster string) ([]Object, error) {
 	want := filters.NewArgs(filters.Arg("label", settings.DockerLabel+"=true"))

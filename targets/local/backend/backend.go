@@ -167,8 +167,8 @@ func (b *backend) unfit(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("inspect container %s: %w", name, err)
 	}
-	if have.Config.Labels[settings.DockerLabel] != "true" {
-		return "", fmt.Errorf("container %s was not made by this project (it lacks the label %s): rename or remove it", name, settings.DockerLabel)
+	if err := b.foreign("container "+name, have.Config.Labels); err != nil {
+		return "", err
 	}
 	switch {
 	case have.Config.Image != b.options.Image:
@@ -184,6 +184,18 @@ func (b *backend) unfit(ctx context.Context) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// foreign is an error where something of the name that is needed is not ours to touch.
+func (b *backend) foreign(what string, labels map[string]string) error {
+	switch owner := b.settings.Owner(); {
+	case labels[settings.DockerLabel] != "true":
+		return fmt.Errorf("%s was not made by this project (it lacks the label %s): rename or remove it, or choose another CLUSTER_NAME", what, settings.DockerLabel)
+	case !docker.Object{Labels: labels}.Ours(owner):
+		return fmt.Errorf("%s is another owner's, %q, not %q of this E2E_HOME: choose another CLUSTER_NAME; if it is nobody's any more, "+
+			"`ALL_OWNERS=1 CLUSTER_NAME=%s go tool mage clean` removes it", what, labels[settings.DockerLabelOwner], owner, b.settings.ClusterName)
+	}
+	return nil
 }
 
 // environment of the container. The fault is there when it is none, too, so that another one is seen.
@@ -270,10 +282,7 @@ func (b *backend) ensureImage(ctx context.Context) error {
 func (b *backend) ensureVolume(ctx context.Context, name string) error {
 	have, err := b.engine.VolumeInspect(ctx, name)
 	if err == nil {
-		if have.Labels[settings.DockerLabel] != "true" {
-			return fmt.Errorf("volume %s was not made by this project (it lacks the label %s): remove it", name, settings.DockerLabel)
-		}
-		return nil
+		return b.foreign("volume "+name, have.Labels)
 	}
 	if !errdefs.IsNotFound(err) {
 		return fmt.Errorf("inspect volume %s: %w", name, err)

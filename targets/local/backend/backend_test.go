@@ -129,10 +129,13 @@ func serve(t *testing.T, handler http.HandlerFunc) (port string) {
 }
 
 func newBackend(t *testing.T) (*backend, *engine) {
+	t.Helper()
+	home := t.TempDir()
+	require.NoError(t, settings.KeepOwner(home))
 	e := &engine{images: map[string]bool{"p:1": true, "p:2": true}, volumes: map[string]map[string]string{}, port: healthyServer(t, http.StatusOK)}
 	return &backend{
 		engine:   e,
-		settings: settings.Run{ClusterName: "a", RunID: "r1"},
+		settings: settings.Run{ClusterName: "a", RunID: "r1", Home: home},
 		options:  Options{Network: "k3d-a", Image: "p:1"},
 		token:    "hush",
 		step:     &console.Step{},
@@ -214,6 +217,15 @@ func TestWhatIsNotOursIsRefused(t *testing.T) {
 	e.container = nil
 	e.volumes[name] = nil
 	require.ErrorContains(t, b.ensure(t.Context(), &Propagator{}), "volume "+name+" was not made by this project")
+	assert.Zero(t, e.created)
+
+	yours := b.settings.DockerLabels()
+	yours[settings.DockerLabelOwner] = "yours"
+	e.volumes[name] = yours
+	require.ErrorContains(t, b.ensure(t.Context(), &Propagator{}), "volume "+name+` is another owner's, "yours"`)
+	e.container = &container.InspectResponse{Config: &container.Config{Labels: yours}}
+	require.ErrorContains(t, b.ensure(t.Context(), &Propagator{}), "container "+name+` is another owner's, "yours"`)
+	assert.NotNil(t, e.container)
 	assert.Zero(t, e.created)
 }
 

@@ -35,6 +35,7 @@ func TestARealPropagatorRunsAndKeepsItsData(t *testing.T) {
 	said := &strings.Builder{}
 	con := console.New(said, said)
 	s := settings.Run{Home: t.TempDir(), ClusterName: "bck-" + strings.ToLower(rand.Text()[:8]), RunID: "test"}
+	require.NoError(t, settings.KeepOwner(s.Home))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()

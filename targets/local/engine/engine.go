@@ -54,6 +54,8 @@ type Options struct {
 	// DockerHost is the address of the system's engine, as in DOCKER_HOST. When empty, the environment, the current
 	// docker context and the default socket are asked, in the order that the docker command does.
 	DockerHost string
+	// AllOwners lets Stop take a private engine that was started from another Home.
+	AllOwners bool
 	// Progress may be nil.
 	Progress Progress
 }
@@ -200,7 +202,7 @@ func Find(ctx context.Context, o Options) (*Engine, error) {
 
 // Stop stops the private engine, never another, and removes all of it: containers, processes, mounts, interfaces,
 // firewall chains, sockets, cgroups, data and remembered answers. It names what it removed; nothing there is no
-// error. Packages that Ensure installed stay, and so does net.ipv4.ip_forward=1, since others may rely on it by now.
+// error. A living one that was started from another Home is said to be left, unless AllOwners is set. Packages that Ensure installed stay, and so does net.ipv4.ip_forward=1, since others may rely on it by now.
 func Stop(ctx context.Context, o Options) (stopped []string, err error) {
 	o, err = o.complete()
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/capabilities"
 	"github.com/cedana/cedana-e2e/targets/filelock"
+	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 const (
@@ -34,7 +35,9 @@ const (
 
 // state is what RunDir remembers of a running engine. It goes with the machine's next boot, as do the things it names.
 type state struct {
-	Home       string `json:"home"`
+	Home string `json:"home"`
+	// Owner is the id of Home, whatever it is called by now.
+	Owner      string `json:"owner,omitempty"`
 	Pool       string `json:"pool"`
 	Containerd int    `json:"containerd,omitempty"`
 	Dockerd    int    `json:"dockerd,omitempty"`
@@ -70,6 +73,14 @@ func (o Options) writeState(s state) error {
 		return fmt.Errorf("write engine state: %w", err)
 	}
 	return nil
+}
+
+// anothers says whether another owner than Home's has started the engine and still has its data.
+func (o Options) anothers(s state) bool {
+	if s.Home == "" || s.Home == o.Home || s.Owner != "" && s.Owner == settings.OwnerOf(o.Home) {
+		return false
+	}
+	return len(absent([]string{filepath.Join(s.Home, "engine", "data")})) == 0
 }
 
 // errNoAnswer is when both daemons live but the engine does not answer.
@@ -164,6 +175,14 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 	if ctx.Err() != nil {
 		return nil, s, ctx.Err()
 	}
+	old, _ := o.readState()
+	if living, err := lives(o); err != nil || living && o.anothers(old) {
+		return nil, s, errors.Join(err, fmt.Errorf("the engine at %s does not answer, and another owner has started it (E2E_HOME=%s): "+
+			"it is left as it is (next: `E2E_HOME=%[2]s ENGINE=1 go tool mage clean`)", o.privateHost(), old.Home))
+	}
+	if err := settings.KeepOwner(o.Home); err != nil {
+		return nil, s, err
+	}
 	programs, err := ensureInstalled(ctx, o)
 	if err != nil {
 		return nil, s, err
@@ -175,7 +194,6 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 		return nil, s, err
 	}
 	// What a power cut or a kill left behind; nothing in the usual case.
-	old, _ := o.readState()
 	left, err := sweep(ctx, o, old, deadPatience)
 	if err != nil {
 		return nil, s, fmt.Errorf("clear what a dead private engine left: %w", err)
@@ -191,7 +209,7 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 	if err := rememberPool(o, pool); err != nil {
 		return nil, s, err
 	}
-	s = state{Home: o.Home, Pool: pool.String(), Made: absent(strays)}
+	s = state{Home: o.Home, Owner: settings.OwnerOf(o.Home), Pool: pool.String(), Made: absent(strays)}
 	if err := o.writeState(s); err != nil {
 		return nil, s, err
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 func privateOptions(t *testing.T) Options {
@@ -155,4 +157,38 @@ func TestAptsComplaintsAreKept(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, "W: Failed to fetch x\nE: no", complaints([]byte("Get:1 y\nW: Failed to fetch x\nReading\nE: no\n")))
 	assert.Empty(t, complaints([]byte("Get:1 y\n")))
+}
+
+// The socket's path is the same for all E2E_HOMEs: who finds an engine there need not have started it.
+func TestALivingEngineOfAnotherOwnerIsLeft(t *testing.T) {
+	t.Parallel()
+	o := privateOptions(t)
+	other := t.TempDir()
+	require.NoError(t, settings.KeepOwner(other))
+	require.NoError(t, os.MkdirAll(filepath.Join(other, "engine", "data"), 0o700))
+	require.NoError(t, os.MkdirAll(o.dir("data"), 0o700))
+	require.NoError(t, o.writeState(state{Home: other, Owner: settings.OwnerOf(other)}))
+	cmd := exec.Command("sleep", "60")
+	cmd.Env = append(os.Environ(), mark(o.RunDir))
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	require.Eventually(t, func() bool { return marked(cmd.Process.Pid, o.RunDir) }, 10*time.Second, time.Millisecond)
+
+	removed, err := Stop(t.Context(), o)
+	require.NoError(t, err)
+	assert.True(t, marked(cmd.Process.Pid, o.RunDir), "its processes live")
+	assert.FileExists(t, o.stateFile())
+	assert.DirExists(t, filepath.Join(other, "engine", "data"))
+	assert.Equal(t, []string{"the private engine's data " + o.dir()}, removed, "what is named is what went")
+
+	_, s, err := running(t.Context(), o)
+	require.Error(t, err)
+	assert.True(t, o.anothers(s))
+	assert.False(t, o.anothers(state{Home: o.Home}))
+	assert.False(t, o.anothers(state{}))
+	require.NoError(t, os.RemoveAll(filepath.Join(other, "engine")))
+	assert.False(t, o.anothers(s), "without its data nobody wants it back")
 }

@@ -58,6 +58,24 @@ func markedProcesses(runDir string) ([]int, error) {
 	return pids, nil
 }
 
+// lives says whether any process of the engine, or of a container of its, is there.
+func lives(o Options) (bool, error) {
+	pids, err := markedProcesses(o.RunDir)
+	if err != nil || len(pids) > 0 {
+		return len(pids) > 0, err
+	}
+	groups, err := cgroupDirs(instance(o.RunDir))
+	if err != nil {
+		return false, err
+	}
+	for _, group := range groups {
+		if pids, err := processesIn(group); err != nil || len(pids) > 0 {
+			return len(pids) > 0, err
+		}
+	}
+	return false, nil
+}
+
 // signal sends a signal if the process still is what it is taken for. FindProcess holds on to the process (a pidfd,
 // where the kernel has them), so that nothing can come between the question and the signal.
 func signal(pid int, sig os.Signal, still func() bool) error {

@@ -32,6 +32,14 @@ func stopPrivate(ctx context.Context, o Options) (stopped []string, err error) {
 	if len(absent([]string{o.RunDir, o.dir()})) == 2 {
 		return nil, nil
 	}
+	s, stateErr := o.readState()
+	anothers := o.anothers(s) && !o.AllOwners
+	// Only root can see whether its processes are there.
+	if living, err := lives(o); anothers && (living || err != nil || os.Geteuid() != 0) {
+		o.Progress.Step("left the private docker engine %s: another owner has started it, E2E_HOME=%s (ALL_OWNERS=1 takes it, too)", o.privateHost(), s.Home)
+		removed, removeErr := removeData([]string{o.Home})
+		return removed, errors.Join(err, removeErr)
+	}
 	if os.Geteuid() != 0 {
 		if len(absent([]string{o.RunDir, o.dir("data")})) == 2 {
 			// No private engine can have been here; what a try of the system's engine left is the caller's own.
@@ -44,15 +52,13 @@ func stopPrivate(ctx context.Context, o Options) (stopped []string, err error) {
 		return nil, err
 	}
 	defer unlock()
-	s, err := o.readState()
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		o.Progress.Step("%v: stopping what is found without it", err)
+	if stateErr != nil && !errors.Is(stateErr, os.ErrNotExist) {
+		o.Progress.Step("%v: stopping what is found without it", stateErr)
 	}
 	homes := []string{o.Home}
-	if s.Home != "" && s.Home != o.Home {
-		homes = append(homes, s.Home) // started with another E2E_HOME
+	if s.Home != "" && s.Home != o.Home && !anothers {
+		homes = append(homes, s.Home)
 	}
-	hadData := len(absent([]string{o.dir("data")})) == 0 || len(homes) > 1
 	wait := deadPatience
 	if e, _, err := running(ctx, o); err == nil {
 		wait = patience
@@ -71,15 +77,23 @@ func stopPrivate(ctx context.Context, o Options) (stopped []string, err error) {
 	if err := removeRunDir(o); err != nil {
 		return stopped, err
 	}
+	removed, err := removeData(homes)
+	return append(stopped, removed...), err
+}
+
+// removeData removes what an engine keeps below the homes, and names what had data.
+func removeData(homes []string) (removed []string, err error) {
 	for _, home := range homes {
-		if err := removeAll(filepath.Join(home, "engine")); err != nil {
-			return stopped, err
+		dir := filepath.Join(home, "engine")
+		had := len(absent([]string{filepath.Join(dir, "data")})) == 0
+		if err := removeAll(dir); err != nil {
+			return removed, err
+		}
+		if had {
+			removed = append(removed, "the private engine's data "+dir)
 		}
 	}
-	if hadData {
-		stopped = append(stopped, "its data "+o.dir())
-	}
-	return stopped, nil
+	return removed, nil
 }
 
 // removeContainers takes away what dockerd would otherwise wait for, or start again.

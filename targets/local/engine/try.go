@@ -51,10 +51,13 @@ func try(ctx context.Context, o Options, e *Engine) (answer, error) {
 		return a, err
 	}
 	defer c.Close()
+	if err := settings.KeepOwner(o.Home); err != nil {
+		return a, err
+	}
 
 	runCtx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	r, runErr := runProbe(runCtx, c, program)
+	r, runErr := runProbe(runCtx, c, program, settings.OwnerOf(o.Home))
 	cleanErr := removeOldProbes(ctx, c)
 	if err := errors.Join(ctx.Err(), cleanErr); err != nil {
 		return a, errors.Join(runErr, err)
@@ -75,7 +78,7 @@ func try(ctx context.Context, o Options, e *Engine) (answer, error) {
 	return a, nil
 }
 
-func runProbe(ctx context.Context, c *client.Client, program string) (r report, err error) {
+func runProbe(ctx context.Context, c *client.Client, program, owner string) (r report, err error) {
 	name := "cedana-e2e-probe-" + uuid.NewString()[:8]
 	ref := "cedana-e2e.local/probe:" + name
 	root, err := rootfs(program)
@@ -103,7 +106,7 @@ func runProbe(ctx context.Context, c *client.Client, program string) (r report, 
 	}()
 
 	created, err := c.ContainerCreate(ctx,
-		&container.Config{Image: ref, Cmd: []string{"wait"}, Labels: map[string]string{settings.DockerLabel: "true", probeLabel: "true"}},
+		&container.Config{Image: ref, Cmd: []string{"wait"}, Labels: map[string]string{settings.DockerLabel: "true", settings.DockerLabelOwner: owner, probeLabel: "true"}},
 		// AutoRemove: the probe ends by itself after a minute, so that a killed run leaves no container.
 		&container.HostConfig{Privileged: true, AutoRemove: true, NetworkMode: "none"}, nil, nil, name)
 	if err != nil {
