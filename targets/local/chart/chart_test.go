@@ -100,6 +100,26 @@ func TestLintFindsNothing(t *testing.T) {
 	}
 }
 
+// The helper is in the host's network: what it listens on is the host's.
+func TestTheHelpersHealthIsAskedOnTheLoopbackInterface(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{"": "127.0.0.1", "127.0.0.1:9000": "127.0.0.1", "0.0.0.0:9000": "127.0.0.1", ":9000": "127.0.0.1", "10.0.0.7:9000": "10.0.0.7"} {
+		changes := map[string]any{}
+		if address != "" {
+			changes["config"] = map[string]any{"address": address}
+		}
+		objects, err := render(t, changes)
+		require.NoError(t, err)
+		if address == "" {
+			require.Equal(t, "127.0.0.1:8080", object[corev1.ConfigMap](t, objects, "ConfigMap/cedana-config").Data["address"])
+		}
+		container := object[appsv1.DaemonSet](t, objects, "DaemonSet/cedana-helper").Spec.Template.Spec.Containers[0]
+		for _, probe := range []*corev1.Probe{container.StartupProbe, container.ReadinessProbe, container.LivenessProbe} {
+			require.Equal(t, want, probe.HTTPGet.Host, address)
+		}
+	}
+}
+
 func TestObjectsHaveTheNamesOfCedanasChart(t *testing.T) {
 	t.Parallel()
 	objects, err := render(t, nil)
@@ -107,7 +127,7 @@ func TestObjectsHaveTheNamesOfCedanasChart(t *testing.T) {
 	require.Equal(t, []string{
 		"ClusterRole/cedana-manager-role", "ClusterRoleBinding/cedana-manager-rolebinding", "ConfigMap/cedana-config",
 		"DaemonSet/cedana-helper", "Deployment/cedana-manager", "RuntimeClass/cedana", "Secret/cedana-secrets",
-		"Service/cedana-helper-service", "Service/cedana-manager-service", "ServiceAccount/cedana-controller-manager",
+		"Service/cedana-manager-service", "ServiceAccount/cedana-controller-manager",
 	}, slices.Sorted(maps.Keys(objects)))
 	config := object[corev1.ConfigMap](t, objects, "ConfigMap/cedana-config")
 	require.Equal(t, "somewhere", config.Namespace)

@@ -41,6 +41,11 @@ heritage: {{ .Release.Service }}
 {{- regexFind "[0-9]+$" .Values.config.address | required "config.address must be host:port" -}}
 {{- end -}}
 
+{{/* Where on the node the kubelet asks for the helper's health: of all addresses, the loopback one. */}}
+{{- define "cedana.host" -}}
+{{- regexReplaceAll "^(0\\.0\\.0\\.0)?$" (regexReplaceAll ":[0-9]+$" .Values.config.address "") "127.0.0.1" -}}
+{{- end -}}
+
 {{/* What both parts get from ConfigMap and Secret. */}}
 {{- define "cedana.env" -}}
 - name: CEDANA_URL

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	metadata "github.com/checkpoint-restore/checkpointctl/lib"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Names inside a container's checkpoint archive. The first are the standard's; StatsDump and VolumesDir are where
@@ -77,6 +78,10 @@ func (c Checkpoint) Volumes() ([]string, error) {
 	var names []string
 	for _, entry := range entries {
 		if name, ok := strings.CutSuffix(entry.Name(), ".tar"); ok {
+			// It becomes a directory on the node: `..` would be that of all of the pod's volumes.
+			if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
+				return nil, fmt.Errorf("read volumes of checkpoint: %q is not a volume's name: %s", name, strings.Join(problems, "; "))
+			}
 			names = append(names, name)
 		}
 	}

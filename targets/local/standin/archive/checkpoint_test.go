@@ -73,6 +73,16 @@ func TestArchiveComesBackWhole(t *testing.T) {
 	}
 }
 
+func TestAVolumesNameLeadsNowhereElse(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"..", ".", "", "A_b"} {
+		c := sample(t)
+		write(t, c.Path(VolumeTar(name)), "volume", 0o600)
+		_, err := c.Volumes()
+		require.ErrorContains(t, err, "is not a volume's name", "%q", name)
+	}
+}
+
 func TestSizeAndSumAreThoseOfWhatIsRead(t *testing.T) {
 	t.Parallel()
 	packed, err := sample(t).Pack()

@@ -30,7 +30,7 @@ type Environment struct {
 	ClusterID string          `env:"CEDANA_CLUSTER_ID,required"`
 	Node      string          `env:"CEDANA_NODE_NAME,required"`
 	// Address for the health endpoints.
-	Address string `env:"CEDANA_ADDRESS,default=0.0.0.0:8080"`
+	Address string `env:"CEDANA_ADDRESS,default=127.0.0.1:8080"`
 	// CheckpointTimeout bounds the dump of a pod, which stands still for so long, and RestoreTimeout the restore of a
 	// container, which the runtime on this node does.
 	CheckpointTimeout time.Duration `env:"CEDANA_CHECKPOINT_TIMEOUT,default=1m"`

@@ -59,7 +59,11 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) putBlob(w http.ResponseWriter, r *http.Request) error {
-	entry, err := s.archives.Put(r.Context(), r.PathValue("path"), strings.ToLower(r.Header.Get(work.HeaderSHA256)), r.Body)
+	body := http.MaxBytesReader(w, r.Body, s.cfg.BlobLimit)
+	if r.ContentLength > s.cfg.BlobLimit {
+		return &http.MaxBytesError{Limit: s.cfg.BlobLimit} // before it is sent
+	}
+	entry, err := s.archives.Put(r.Context(), r.PathValue("path"), strings.ToLower(r.Header.Get(work.HeaderSHA256)), body)
 	if err != nil {
 		return archiveError(err)
 	}

@@ -40,6 +40,10 @@ type Config struct {
 	StatusHold time.Duration
 	// URLLife is how long the URLs work that are handed out for files (15 min).
 	URLLife time.Duration
+	// BlobLimit is how large an archive may be, in bytes (64 GiB).
+	BlobLimit int64
+	// BodyIdle is how long a request's body may bring nothing (1 min). A whole one may take as long as it takes.
+	BodyIdle time.Duration
 	// Tick is how often deadlines are looked at (250 ms), Sweep how often archives are (1 min).
 	Tick  time.Duration
 	Sweep time.Duration
@@ -58,11 +62,14 @@ func (c *Config) defaults() {
 	}{
 		{&c.Pickup, 15 * time.Second}, {&c.Lease, work.LeaseDuration}, {&c.ActionTimeout, settings.LongestOperation + 10*time.Minute},
 		{&c.Retention, 10 * time.Minute}, {&c.StatusHold, 500 * time.Millisecond}, {&c.URLLife, 15 * time.Minute},
-		{&c.Tick, 250 * time.Millisecond}, {&c.Sweep, time.Minute},
+		{&c.BodyIdle, time.Minute}, {&c.Tick, 250 * time.Millisecond}, {&c.Sweep, time.Minute},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if c.BlobLimit == 0 {
+		c.BlobLimit = 64 << 30
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -121,6 +128,7 @@ func Open(cfg Config) (*Server, error) {
 	if cfg.Middleware != nil {
 		s.handler = cfg.Middleware(records, s.handler)
 	}
+	s.handler = withoutIdleBodies(s.cfg.BodyIdle, s.handler)
 	if err := s.resume(); err != nil {
 		s.stop()
 		return nil, errors.Join(err, blobs.Close(), records.Close())
