@@ -1,6 +1,7 @@
 package propagator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,7 @@ func (c *Client) CheckpointPod(ctx context.Context, req CheckpointPodRequest) (s
 			return e.StatusCode == http.StatusNotFound && !e.HTML && time.Now().Before(syncEnd)
 		},
 	}
-	return c.start(ctx, k, func(ctx context.Context, since time.Time) (string, error) {
+	return c.start(ctx, "checkpoint of pod "+cmp.Or(req.PodID, req.Namespace+"/"+req.PodName), k, func(ctx context.Context, since time.Time) (string, error) {
 		if req.PodID != "" {
 			return c.lostCheckpoint(ctx, req.PodID, since)
 		}
@@ -38,7 +39,7 @@ func (c *Client) RestorePod(ctx context.Context, req RestorePodRequest) (string,
 		req.Reason = ReasonManual // required by the schema
 	}
 	k := call{method: http.MethodPost, path: "/restore/pod", body: req, accept: asText}
-	return c.start(ctx, k, func(ctx context.Context, since time.Time) (string, error) {
+	return c.start(ctx, "restore of action "+req.ActionID, k, func(ctx context.Context, since time.Time) (string, error) {
 		source, err := c.Action(ctx, req.ActionID)
 		if err != nil {
 			return "", err

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -49,6 +50,10 @@ type Client struct {
 	// started has the ids of the actions that this client has started, so that a look for one whose answer was lost
 	// does not find an older one.
 	started sync.Map
+	// starting has a turn for each target that an action was started of.
+	starting sync.Map
+	// keepsKeys says that the server remembers idempotency keys; false until it has said so.
+	keepsKeys atomic.Bool
 }
 
 // Option changes a default of New.

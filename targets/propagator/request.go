@@ -36,6 +36,8 @@ type call struct {
 	query  url.Values
 	body   any
 	accept string
+	// key is the idempotency key; empty for none.
+	key string
 	// repeatable says that doing it twice is the same as doing it once, so that an unknown outcome may be retried.
 	repeatable bool
 	// retry says of one more kind of error that the request did not act and may do so later.
@@ -171,12 +173,18 @@ func (c *Client) try(ctx context.Context, prefix string, k call, payload []byte)
 	req.Header.Set("Accept", k.accept)
 	req.Header.Set("User-Agent", c.userAgent)
 	req.Header.Set(headerReqID, id)
+	if k.key != "" {
+		req.Header.Set(HeaderIdempotencyKey, k.key)
+	}
 
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.transportError(ctx, attempt, k, prefix, sent.Load(), err)
 	}
 	defer resp.Body.Close()
+	if resp.Header.Get(HeaderKeepsKeys) == "true" {
+		c.keepsKeys.Store(true)
+	}
 	data, err := readLimited(resp.Body, c.maxAnswer)
 	if err != nil {
 		if resp.StatusCode == http.StatusOK || errors.Is(err, errTooLarge) {

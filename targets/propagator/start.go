@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -17,11 +19,18 @@ const (
 // looks are the waits before each look for an action whose id was lost: the server may still be writing it.
 var looks = []time.Duration{0, 300 * time.Millisecond, 700 * time.Millisecond}
 
-// start sends a request that makes an action. When its answer is lost, find looks for the action on the server: found,
-// its id is the answer; not there, the request did not act and is sent again, unless it may still be under way.
-func (c *Client) start(ctx context.Context, k call, find func(context.Context, time.Time) (string, error)) (string, error) {
+// start sends a request that makes an action of a target. When its answer is lost and the server keeps idempotency keys, it
+// is sent again. Elsewhere find looks for the action on the server: found, its id is the answer; not there, the request did
+// not act and is sent again, unless it may still be under way.
+func (c *Client) start(ctx context.Context, target string, k call, find func(context.Context, time.Time) (string, error)) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.totalTimeout)
 	defer cancel()
+	release, err := c.alone(ctx, target)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	k.key = uuid.NewString()
 	for try := 1; ; try++ {
 		sent := time.Now()
 		ans, err := c.do(ctx, k)
@@ -36,6 +45,10 @@ func (c *Client) start(ctx context.Context, k call, find func(context.Context, t
 		var unknown *UnknownOutcomeError
 		if !errors.As(err, &unknown) {
 			return "", err
+		}
+		if c.keepsKeys.Load() && try < startTries {
+			c.log.Warn("sending again with the same idempotency key", "request", k.method+" "+k.path, "after", unknown.Err)
+			continue
 		}
 		id, findErr := c.look(ctx, sent, find)
 		switch {

@@ -37,7 +37,7 @@ func (s *Server) checkpointPod(w http.ResponseWriter, r *http.Request) error {
 	}
 	a := store.Action{
 		ID: uuid.NewString(), Type: propagator.ActionCheckpointPod, Status: propagator.StatusInitialized,
-		Reason: req.Reason, Created: s.now(), Kind: req.Kind, RuncRoot: req.RuncRoot, Overrides: overrides,
+		Reason: req.Reason, Created: s.now(), Key: r.Header.Get(propagator.HeaderIdempotencyKey), Kind: req.Kind, RuncRoot: req.RuncRoot, Overrides: overrides,
 	}
 	err = s.begin(&a, func(tx *store.Tx) (json.RawMessage, error) {
 		pod, err := findPod(tx, req)

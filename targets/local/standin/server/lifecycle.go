@@ -20,7 +20,11 @@ import (
 // writes, so that what fill has checked still holds.
 func (s *Server) begin(a *store.Action, fill func(*store.Tx) (pod json.RawMessage, err error)) error {
 	var pod json.RawMessage
+	again := false
 	err := s.store.Update(func(tx *store.Tx) (err error) {
+		if again, err = begun(tx, a); again || err != nil {
+			return err
+		}
 		if pod, err = fill(tx); err != nil {
 			return err
 		}
@@ -29,11 +33,24 @@ func (s *Server) begin(a *store.Action, fill func(*store.Tx) (pod json.RawMessag
 		}
 		return tx.Actions.Put(a.ID, *a)
 	})
-	if err != nil {
+	if err != nil || again {
 		return err
 	}
 	s.queue.offer(s.unit(*a, pod))
 	return nil
+}
+
+// begun makes a the action that the same request has started before: its answer was lost, and it was sent again.
+func begun(tx *store.Tx, a *store.Action) (bool, error) {
+	if a.Key == "" {
+		return false, nil
+	}
+	before, err := tx.Actions.Where("", func(other store.Action) bool { return other.Key == a.Key && other.Type == a.Type })
+	if err != nil || len(before) == 0 {
+		return false, err
+	}
+	*a = before[0]
+	return true, nil
 }
 
 // unit is the work of an action, whom it is for, and the pod that it keeps busy.

@@ -37,7 +37,7 @@ func (s *Server) restorePod(w http.ResponseWriter, r *http.Request) error {
 	}
 	a := store.Action{
 		ID: uuid.NewString(), Type: propagator.ActionRestorePod, Status: propagator.StatusInitialized,
-		Reason: req.Reason, Created: s.now(), SourceActionID: source,
+		Reason: req.Reason, Created: s.now(), Key: r.Header.Get(propagator.HeaderIdempotencyKey), SourceActionID: source,
 	}
 	if req.ClusterID != "" {
 		if a.ClusterID, err = parseID(req.ClusterID, "cluster_id"); err != nil {

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/cedana/cedana-e2e/targets/propagator"
 )
 
 // handler answers one request; its error becomes the API's error body.
@@ -116,6 +118,7 @@ func (s *Server) middleware(mux *http.ServeMux) http.Handler {
 			id = uuid.NewString()
 		}
 		w.Header().Set(requestIDHeader, id)
+		w.Header().Set(propagator.HeaderKeepsKeys, "true")
 		rec := &recorder{ResponseWriter: w}
 		start := s.now()
 		defer func() {

@@ -65,6 +65,8 @@ type Action struct {
 	Reason    string                     `json:"reason,omitempty"`
 	Created   time.Time                  `json:"created"`
 	Ended     *time.Time                 `json:"ended,omitempty"`
+	// Key is the idempotency key of the request; empty for none.
+	Key string `json:"key,omitempty"`
 
 	// The source pod's.
 	PodUID    string `json:"pod_uid"`
