@@ -35,6 +35,10 @@ type Config struct {
 	ActionTimeout time.Duration
 	// Retention is how long archives are kept that belong to a deprecated checkpoint or to none (10 min).
 	Retention time.Duration
+	// HistoryAge is how long an action that has ended is told of (7 days), HistoryCount how many of them are (10,000). What
+	// can still be restored is, however old and however many.
+	HistoryAge   time.Duration
+	HistoryCount int
 	// StatusHold is how long the status of an unfinished action is held back for it to finish (500 ms), so that a
 	// poller hears of the end at once.
 	StatusHold time.Duration
@@ -62,11 +66,14 @@ func (c *Config) defaults() {
 	}{
 		{&c.Pickup, 15 * time.Second}, {&c.Lease, work.LeaseDuration}, {&c.ActionTimeout, settings.LongestOperation + 10*time.Minute},
 		{&c.Retention, 10 * time.Minute}, {&c.StatusHold, 500 * time.Millisecond}, {&c.URLLife, 15 * time.Minute},
-		{&c.BodyIdle, time.Minute}, {&c.Tick, 250 * time.Millisecond}, {&c.Sweep, time.Minute},
+		{&c.BodyIdle, time.Minute}, {&c.HistoryAge, 7 * 24 * time.Hour}, {&c.Tick, 250 * time.Millisecond}, {&c.Sweep, time.Minute},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if c.HistoryCount == 0 {
+		c.HistoryCount = 10_000
 	}
 	if c.BlobLimit == 0 {
 		c.BlobLimit = 64 << 30
@@ -164,6 +171,9 @@ func (s *Server) watch() {
 		case <-sweep.C:
 			if err := s.sweep(); err != nil {
 				s.log.Error("sweep archives", "error", err)
+			}
+			if err := s.forgetHistory(s.now()); err != nil {
+				s.log.Error("forget old actions", "error", err)
 			}
 		}
 	}
