@@ -62,6 +62,9 @@ func Doctor(ctx context.Context) error { return launch.Target(ctx, "doctor") }
 // Logs writes the logs of the cluster's nodes, of Cedana and of the local propagator to the artifacts directory.
 func Logs(ctx context.Context) error { return launch.Target(ctx, "logs") }
 
+// History lists the runs so far: verdict, time, versions, red tests.
+func History(ctx context.Context) error { return launch.Target(ctx, "history") }
+
 // Report makes the report of the last run again from its artifacts and prints where it is; OPEN=1 opens it.
 func Report(ctx context.Context) error { return launch.Target(ctx, "report") }
 

@@ -3,6 +3,7 @@ package targets
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -35,4 +36,17 @@ func Report(ctx context.Context) error {
 		return fmt.Errorf("open %s with %s: %w; open it in a browser by hand", path, program, err)
 	}
 	return nil
+}
+
+// ShowHistory prints the runs that the history has.
+func ShowHistory(context.Context) error {
+	s, err := settings.Load()
+	if err != nil {
+		return err
+	}
+	entries, err := report.History(report.Histories(s.Run)...)
+	if err != nil {
+		return err
+	}
+	return report.ListHistory(os.Stdout, entries)
 }

@@ -72,6 +72,7 @@ func (r *run) end(verdict error) error {
 	}
 	m := mask.New(r.settings.Token)
 	r.record.End(m.Error(verdict))
+	verdict = errors.Join(verdict, r.record.Remember(m, report.Histories(r.settings.Run)...))
 	return errors.Join(verdict, r.record.Publish(r.settings.Artifacts, m))
 }
 

@@ -94,6 +94,8 @@ var effects = map[string]effect{
 	"E2E_ARTIFACTS": {runsTests, "TestARedRunNamesTheTestsAndKeepsWhatItCan", "rtifact"},
 	"E2E_HOME":      {cleaning, "TestAHomeThatHoldsSomethingElseStays", "Home"},
 	"E2E_RUN_ID":    {runsTests, "TestTheTestsAreGivenEverythingInOneFile", "RunID"},
+	"E2E_HISTORY":   {runsTests, "TestARunIsRemembered", "History"},
+	"E2E_RERUN":     {runsTests, "TestRedTestsAreRunAgainAndStayRed", "Reruns"},
 	"OPEN":          {"targets/report.go", "Report", "OpenReport"},
 	"NO_COLOR":      {"targets/console/console_test.go", "TestNoColorIsWantedWhereItIsSetToAnything", "NO_COLOR"},
 

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -37,6 +38,8 @@ type page struct {
 	// Headline is the verdict in one line.
 	Headline string
 	Red      []red
+	// Earlier is the run against earlier ones; empty where there are none.
+	Earlier string
 	// Axis are the labels of the time axis, Rows what is on it: phases, then tests.
 	Axis        []string
 	Rows        []row
@@ -70,14 +73,16 @@ func (r *Run) page(artifacts fs.FS) (*page, error) {
 		}
 		p.Red = append(p.Red, one)
 	}
-	p.Headline = r.headline()
+	p.Headline, p.Earlier = r.headline(), r.earlier()
 	a := r.axis()
 	p.Axis = a.labels()
 	for _, phase := range r.Phases {
 		p.Rows = append(p.Rows, row{Name: phase.Name, Took: a.until(phase.Start, phase.Took), Bars: []bar{a.bar("phase", phase.Name, phase.Start, phase.Took)}})
 	}
 	for _, t := range slices.SortedStableFunc(slices.Values(r.Tests), func(a, b *Test) int { return a.Start.Compare(b.Start) }) {
-		p.Rows = append(p.Rows, a.row(t))
+		row := a.row(t)
+		row.trend(r.Trends[t.Name])
+		p.Rows = append(p.Rows, row)
 	}
 	if r.Contract != nil {
 		p.Explained = slices.DeleteFunc(slices.Clone(r.Contract.Rows), func(row contract.Row) bool { return row.Why == "" })
@@ -106,6 +111,10 @@ type row struct {
 	Test *Test
 	Took time.Duration
 	Bars []bar
+	// Trend are bars of a small chart, oldest first, TrendText what they show.
+	Trend     []bar
+	TrendText string
+	Marks     []string
 	// Steps say in words what the bars show.
 	Steps []said
 }
@@ -115,6 +124,9 @@ type bar struct {
 	Class, Title string
 	X, Width     float64
 }
+
+// Top is where a bar of a trend begins, whose height is its width.
+func (b bar) Top() float64 { return 1000 - b.Width }
 
 // said is a step in words: when it began after the run's start, and where its time went.
 type said struct {
@@ -200,6 +212,32 @@ func (a axis) row(t *Test) row {
 		row.Steps = append(row.Steps, said{s, s.Start.Sub(a.start), a.until(s.Start, s.Took), strings.Join(within, ", "), s.Took == 0})
 	}
 	return row
+}
+
+// trend shows how long the test took each time, the longest being 1000 high, by its outcome.
+func (row *row) trend(t Trend) {
+	if row.TrendText = t.String(); row.TrendText == "" {
+		return
+	}
+	for _, mark := range []struct {
+		name string
+		is   bool
+	}{{"flaky", t.Flaky}, {"slower", t.Slower}} {
+		if mark.is {
+			row.Marks = append(row.Marks, mark.name)
+		}
+	}
+	longest := time.Duration(1)
+	for _, r := range t.Results {
+		longest = max(longest, r.Took)
+	}
+	for i, r := range t.Results {
+		class := map[Outcome]string{Passed: "passed", Skipped: "skipped"}[r.Outcome]
+		row.Trend = append(row.Trend, bar{
+			Class: cmp.Or(class, "failed"), Title: fmt.Sprintf("%s, %s", r.Outcome, took(r.Took)),
+			X: float64(i), Width: max(50, 1000*float64(r.Took)/float64(longest)),
+		})
+	}
 }
 
 // The steps that have a colour of their own.

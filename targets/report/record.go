@@ -62,6 +62,8 @@ type Run struct {
 	NotAskedFor string `json:"not_asked_for,omitempty"`
 	// Measured are the tables of what the tests have measured.
 	Measured []Measurement `json:"measured,omitempty"`
+	// Trends are the tests' by name, against earlier runs of the same versions.
+	Trends map[string]Trend `json:"trends,omitempty"`
 	// Contract is what was checked against an OpenAPI document, nil without one.
 	Contract *contract.Report `json:"contract,omitempty"`
 }
@@ -96,6 +98,9 @@ type Test struct {
 	Reason string `json:"reason,omitempty"`
 	// Output is everything that the test and its parts wrote, without what the testing package adds.
 	Output string `json:"output,omitempty"`
+	// Reruns is how often a red test was run again, RerunsPassed how often it passed then. It stays red.
+	Reruns       int `json:"reruns,omitempty"`
+	RerunsPassed int `json:"reruns_passed,omitempty"`
 	// State is the kind of state that the test judges; empty for a test of something else.
 	State   string   `json:"state,omitempty"`
 	Failure *Failure `json:"failure,omitempty"`

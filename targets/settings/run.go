@@ -18,6 +18,8 @@ type Run struct {
 	// Home is where clusters' state and all caches are; Artifacts is what a run leaves for a person to read.
 	Home      string
 	Artifacts string
+	// History is a file beside E2E_HOME's to which a run's line is appended; empty for none.
+	History string
 }
 
 const (
@@ -41,6 +43,7 @@ var runIDForm = regexp.MustCompile(`^[a-z0-9]{4,16}$`)
 func readFiles(v *Variables, r *Run) {
 	v.Group("Files and output")
 	r.Artifacts = v.Path(Variable{Name: "E2E_ARTIFACTS", Default: "artifacts", Doc: "directory for JUnit, logs and diagnostics"})
+	r.History = v.Path(Variable{Name: "E2E_HISTORY", Example: "history.jsonl", For: "`e2e`, `history`", Doc: "file with a line for each run, beside `history.jsonl` in `E2E_HOME`: for CI, where that does not outlive the job"})
 	home := Variable{
 		Name: "E2E_HOME", DefaultText: "`cedana-e2e` in the user's cache directory", Example: "/var/cache/cedana-e2e",
 		Doc: "where clusters' state and all caches are; some 12 GiB",

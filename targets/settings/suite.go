@@ -10,6 +10,8 @@ type Suite struct {
 	// Pattern is a `go test -run` pattern; Parallel is how many tests run side by side.
 	Pattern  string
 	Parallel int
+	// Reruns is how often the red tests are run again. They stay red.
+	Reruns int
 	// OpenAPIStrict makes drift from the OpenAPI document a failure on the live backend too.
 	OpenAPIStrict bool
 	// Timeout bounds the tests, without their compilation.
@@ -30,6 +32,7 @@ func readSuite(v *Variables) (Suite, Sensitivity) {
 	s := Suite{Tests: readTests(v)}
 	s.Pattern = v.Pattern(Variable{Name: "E2E_RUN", DefaultText: "all of the group", Example: "TestRestore", Doc: "`go test -run` pattern; picks tests whatever their group"})
 	s.Parallel = v.Number(Variable{Name: "E2E_PARALLEL", Default: "8", Doc: "tests side by side"}, 1, 64)
+	s.Reruns = v.Number(Variable{Name: "E2E_RERUN", Default: "0", Doc: "how often red tests are run again, to see whether they are red every time; they stay red"}, 0, 100)
 	s.OpenAPIStrict = v.Bool(Variable{Name: "E2E_OPENAPI_STRICT", Doc: "`1`: drift that is not explained there fails on the live backend too"})
 	v.Renamed("E2E_REGRESSIONS", "E2E_FAULTS")
 	return s, Sensitivity{Pattern: v.Pattern(Variable{

@@ -140,12 +140,16 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 		return err
 	})
 	(<-versions)()
+	var rerunErr error
+	if ctx.Err() == nil {
+		rerunErr = to.rerun(ctx, con, s, &Program{settings: s, options: opts, compiled: compiled, mask: m})
+	}
 	verdict := to.verdict(runErr, s)
 	var measuredErr error
 	to.Measured, measuredErr = measurements(filepath.Join(s.Artifacts, testsDir, artifacts.MeasuredDir))
 	var groupsErr error
 	to.NotAskedFor, groupsErr = notAskedFor(filepath.Join(s.Artifacts, testsDir))
-	verdict = errors.Join(verdict, measuredErr, groupsErr)
+	verdict = errors.Join(verdict, rerunErr, measuredErr, groupsErr)
 	if opts.Contract != nil {
 		verdict = errors.Join(verdict, to.checkContract(con, s, opts.Contract, runErr == nil))
 	}
@@ -157,6 +161,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 	}
 	verdict = errors.Join(verdict, sweep(s.Artifacts, m))
 	to.End(m.Error(verdict))
+	verdict = errors.Join(verdict, to.Remember(m, report.Histories(s.Run)...))
 	return errors.Join(verdict, to.publish(con, s, opts.Getenv("GITHUB_STEP_SUMMARY"), m, verdict))
 }
 

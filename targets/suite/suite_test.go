@@ -367,3 +367,29 @@ func TestTheRecordHasStepsAndFailures(t *testing.T) {
 	require.Contains(t, f.artifact(t, "report.html"), "it is gone, with ***")
 	require.Regexp(t, `sha256:[0-9a-f]{64}`, run.Versions[len(run.Versions)-1].Value)
 }
+
+func TestRedTestsAreRunAgainAndStayRed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestIsGreenTheSecondTime|TestPasses")
+	f.settings.Reruns = 2
+	require.ErrorContains(t, f.run(t.Context()), "failed: TestIsGreenTheSecondTime")
+	require.Contains(t, f.data.String(), "1 passed, 1 failed, 0 skipped")
+	require.Contains(t, f.data.String(), "passed 1 of 2 times when run again, and stays red; not yet")
+	require.Contains(t, f.artifact(t, "report.html"), "passed 1 of 2 times when run again, and stays red")
+}
+
+func TestARunIsRemembered(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "TestPasses")
+	f.settings.History = filepath.Join(t.TempDir(), "elsewhere", "history.jsonl")
+	require.NoError(t, f.run(t.Context()))
+	f.settings.RunID = "second"
+	require.NoError(t, f.run(t.Context()))
+	for _, file := range report.Histories(f.settings.Run) {
+		entries, err := report.History(file)
+		require.NoError(t, err)
+		require.Len(t, entries, 2)
+		require.Equal(t, report.Passed, entries[1].Tests["TestPasses"].Outcome)
+	}
+	require.Contains(t, f.artifact(t, "report.html"), "Against 1 earlier runs of the same versions: no test is flaky or slower.")
+}

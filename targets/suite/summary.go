@@ -119,6 +119,13 @@ func reason(t *report.Test) string {
 	if t.Outcome == report.Passed {
 		return ""
 	}
+	if t.Reruns > 0 {
+		return fmt.Sprintf("passed %d of %d times when run again, and stays red; %s", t.RerunsPassed, t.Reruns, short(t))
+	}
+	return short(t)
+}
+
+func short(t *report.Test) string {
 	const most = 160
 	if runes := []rune(t.Reason); len(runes) > most {
 		return string(runes[:most]) + "…"

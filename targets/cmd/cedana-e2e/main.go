@@ -17,6 +17,7 @@ func main() {
 		"deprecate":       targets.Deprecate,
 		"doctor":          targets.Doctor,
 		"e2e":             targets.E2E,
+		"history":         targets.ShowHistory,
 		"listActions":     targets.ListActions,
 		"listCheckpoints": targets.ListCheckpoints,
 		"listClusters":    targets.ListClusters,

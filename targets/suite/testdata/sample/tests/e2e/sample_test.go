@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,4 +81,10 @@ func TestTellsTheRecord(t *testing.T) {
 		t.Attr(report.FailureAttr, report.Tell(report.Failure{Seen: "it is gone, with " + os.Getenv("CEDANA_AUTH_TOKEN")}))
 		t.Error("failed")
 	})
+}
+
+func TestIsGreenTheSecondTime(t *testing.T) {
+	if !strings.HasSuffix(given(t).Artifacts, filepath.Join("reruns", "2")) {
+		t.Error("not yet")
+	}
 }
