@@ -265,7 +265,13 @@ func recreate(ctx context.Context, r RecreateRequest) error {
 	if r.Stdout != nil {
 		cmd.Stdout = r.Stdout
 	}
-	err = runInGroups(cmd, t.Bundle)
+	name, err := hostName(t.Bundle)
+	if err != nil {
+		return err
+	}
+	if err = runInGroups(cmd, t.Bundle); err == nil {
+		err = nameHost(in.Flags["pid-file"], name)
+	}
 	if err == nil {
 		return nil
 	}
