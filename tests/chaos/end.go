@@ -17,6 +17,11 @@ import (
 func (r *Run) Finish() {
 	r.Helper()
 	r.Facts.Round = "the end"
+	done := Done{
+		Took: time.Since(r.begin), Taken: r.taken.Load(), Restored: r.restored.Load(), Deeds: r.deeds.Load(), Excused: r.excused.Load(),
+	}
+	r.Logf("%s; %d helpers were killed while they held a pod still", done, r.killedFrozen.Load())
+	r.Check(r.budget.met(done))
 	var all errgroup.Group
 	for _, v := range r.pods {
 		all.Go(func() error {
@@ -39,8 +44,29 @@ func (r *Run) Finish() {
 	r.That(len(r.Present()) == 0, "no pod is left", r.Present())
 	r.nothingKept()
 	r.nothingRuns()
-	r.Logf("%d checkpoints and %d restores were done, %d deeds failed because of what was killed; %d helpers were killed while they held a pod still",
-		r.taken.Load(), r.restored.Load(), r.excused.Load(), r.killedFrozen.Load())
+}
+
+// Done is what the rounds of a run have done.
+type Done struct {
+	Took            time.Duration
+	Taken, Restored int64
+	// Deeds are those that were tried, Excused those that failed because of what was killed.
+	Deeds, Excused int64
+}
+
+func (d Done) String() string {
+	return fmt.Sprintf("%d checkpoints and %d restores were done in %s, %d of %d deeds failed because of what was killed",
+		d.Taken, d.Restored, d.Took.Round(time.Second), d.Excused, d.Deeds)
+}
+
+// met is nil when a run has done enough: one in which everything fails, and is excused, shows nothing.
+func (b Budget) met(d Done) error {
+	least := max(int64(b.PerMinute*d.Took.Minutes()), 1)
+	return fixture.First(
+		fixture.Expect(d.Taken >= least, fmt.Sprintf("at least %d checkpoints are taken, %g a minute", least, b.PerMinute), d),
+		fixture.Expect(d.Restored >= least, fmt.Sprintf("at least %d pods are restored, %g a minute", least, b.PerMinute), d),
+		fixture.Expect(float64(d.Excused) <= b.Excused*float64(d.Deeds), fmt.Sprintf("at most %g of all deeds fail because of what was killed", b.Excused), d),
+	)
 }
 
 // nothingKept checks that no checkpoint of the run is left that was not given up, and none that nobody would remove.

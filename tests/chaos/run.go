@@ -30,6 +30,10 @@ type Budget struct {
 	Kept int
 	// LeftOver is how long the nodes may take to clear away what was deleted.
 	LeftOver time.Duration
+	// PerMinute is how many checkpoints, and how many restores, a run has to do at least in each minute on average.
+	PerMinute float64
+	// Excused is what part of the deeds may fail because of what was killed, from 0 to 1.
+	Excused float64
 	// Frozen is within what time a checkpoint that was asked for holds its pod still.
 	Frozen time.Duration
 }
@@ -52,7 +56,8 @@ type Run struct {
 	// started are all operations.
 	started []steps.Operation
 
-	taken, restored, excused, killedFrozen atomic.Int64
+	begin                                         time.Time
+	taken, restored, deeds, excused, killedFrozen atomic.Int64
 }
 
 // Prepare starts the pods and takes a first checkpoint of each.
@@ -78,6 +83,9 @@ func Prepare(s *steps.Steps, b Budget) *Run {
 		v.now = r.State(v.pod, pods.CounterPort)
 		r.Must(r.checkpoint(v), "take the first checkpoint of pod %d", v.number)
 	}
+	// From here on everything is a round's.
+	r.begin = time.Now()
+	r.taken.Store(0)
 	return r
 }
 
@@ -102,8 +110,7 @@ func (r *Run) prepareNodes() {
 		})
 	}
 	if has, ok := r.System.(steps.HasServer); ok {
-		r.server, err = has.Server(r.Ctx, r.Fixture, r.nodes.Machines)
-		r.Must(err, "find the server to kill")
+		r.server = has.Server(r.Fixture, r.nodes.Machines)
 	}
 	if r.server != nil {
 		r.afterwards("bring the server back", r.server.Start)
@@ -169,6 +176,7 @@ func (r *Run) play(round Round) {
 			if err := sleep(r.Ctx, d.After); err != nil {
 				return err
 			}
+			r.deeds.Add(1)
 			err := r.do(d, v)
 			if err != nil && Excuses(round.Trouble, d.Kind, where[d.Pod] == node) {
 				r.excused.Add(1)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/go-connections/nat"
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -78,20 +77,6 @@ func (m *Machines) own(ctx context.Context, name string) error {
 		return fmt.Errorf("machine %s is not one of cluster %s (label %s): it is left alone", name, m.cluster, settings.DockerLabelCluster)
 	}
 	return nil
-}
-
-// Address is where a port of a machine is published: host and port. Docker gives another port at every start.
-func (m *Machines) Address(ctx context.Context, name, port string) (string, error) {
-	c, err := m.engine.ContainerInspect(ctx, name)
-	if err != nil {
-		return "", fmt.Errorf("find machine %s: %w", name, err)
-	}
-	if c.NetworkSettings != nil {
-		for _, binding := range c.NetworkSettings.Ports[nat.Port(port+"/tcp")] {
-			return binding.HostIP + ":" + binding.HostPort, nil
-		}
-	}
-	return "", fmt.Errorf("machine %s publishes no port %s", name, port)
 }
 
 // Shell runs a script on a node, with arguments from $1 on, and returns what it printed.

@@ -71,16 +71,6 @@ func TestWhatIsNotOursIsLeftAlone(t *testing.T) {
 	require.Empty(t, e.did)
 }
 
-func TestAPortIsWhereDockerPublishesIt(t *testing.T) {
-	t.Parallel()
-	m := &Machines{cluster: "ours", engine: &engine{}}
-	address, err := m.Address(t.Context(), "node", "1324")
-	require.NoError(t, err)
-	require.Equal(t, "127.0.0.1:32771", address)
-	_, err = m.Address(t.Context(), "node", "80")
-	require.ErrorContains(t, err, "node publishes no port 80")
-}
-
 func TestTheKillerIsOnTheWatchBeforeAnybodyGoesOn(t *testing.T) {
 	t.Parallel()
 	m := &Machines{run: prints("armed\nkilled\n", nil)}

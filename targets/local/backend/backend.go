@@ -231,7 +231,7 @@ func (b *backend) replace(ctx context.Context) error {
 		},
 		&container.HostConfig{
 			Binds: []string{name + ":" + dataDir},
-			// Docker picks the first port, so that no other process can have it; a successor keeps it.
+			// Named, because Docker would pick another one at every start: killed and started again, it is where it was.
 			PortBindings:  nat.PortMap{port: {{HostIP: loopback, HostPort: published}}},
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyUnlessStopped},
 		},
@@ -246,22 +246,23 @@ func (b *backend) replace(ctx context.Context) error {
 	return nil
 }
 
-// published is the port of the container that is about to be replaced, empty where none runs.
+// published is the port of the container that is about to be replaced; where none runs, one that is free here.
 func (b *backend) published(ctx context.Context, name string) (string, error) {
 	have, err := b.engine.ContainerInspect(ctx, name)
-	if errdefs.IsNotFound(err) {
-		return "", nil
-	}
-	if err != nil {
+	if err != nil && !errdefs.IsNotFound(err) {
 		return "", fmt.Errorf("inspect container %s: %w", name, err)
 	}
-	if have.NetworkSettings == nil {
-		return "", nil
+	if have.NetworkSettings != nil {
+		for _, binding := range have.NetworkSettings.Ports[nat.Port(Port+"/tcp")] {
+			return binding.HostPort, nil
+		}
 	}
-	for _, binding := range have.NetworkSettings.Ports[nat.Port(Port+"/tcp")] {
-		return binding.HostPort, nil
+	free, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(loopback, "0"))
+	if err != nil {
+		return "", fmt.Errorf("find a free port for container %s: %w", name, err)
 	}
-	return "", nil
+	_, port, err := net.SplitHostPort(free.Addr().String())
+	return port, errors.Join(err, free.Close())
 }
 
 func (b *backend) ensureImage(ctx context.Context) error {

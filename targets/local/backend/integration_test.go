@@ -80,7 +80,7 @@ func TestARealPropagatorRunsAndKeepsItsData(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, info.ID, same.ID)
 
-	// Killed, it comes back by itself, perhaps at another port.
+	// Killed and removed, it comes back.
 	require.NoError(t, engine.ContainerKill(t.Context(), p.Container, "KILL"))
 	require.NoError(t, engine.ContainerRemove(t.Context(), p.Container, container.RemoveOptions{Force: true}))
 	after, err := Ensure(t.Context(), con, s, o)
