@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -103,6 +104,26 @@ func (c *Checks) Ownerless(p *corev1.Pod) *corev1.Pod {
 	c.Must(err, "get pod %s", p.Name)
 	c.That(metav1.GetControllerOf(now) == nil, "the restored pod "+p.Name+" belongs to no controller", fmt.Sprintf("%+v", now.OwnerReferences))
 	return now
+}
+
+// HostName checks that a counter's process has the host name that the files of its restored pod have: a program that looks
+// its own name up gets the address of its own pod.
+func (c *Checks) HostName(p *corev1.Pod, port int) {
+	c.Helper()
+	name := strings.TrimSpace(c.Read(p, port, "/etc/hostname"))
+	c.Check(NamedByHosts(c.Read(p, port, "/etc/hosts"), p.Status.PodIP, name))
+	is := strings.TrimSpace(c.Read(p, port, "/proc/sys/kernel/hostname"))
+	c.That(is == name, "the host name in the restored pod is "+name+", as in its /etc/hosts", is)
+}
+
+// NamedByHosts is nil when a hosts file has a name at an address.
+func NamedByHosts(hosts, address, name string) error {
+	for line := range strings.Lines(hosts) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == address && slices.Contains(fields[1:], name) {
+			return nil
+		}
+	}
+	return fixture.Expect(false, fmt.Sprintf("/etc/hosts has %s at the pod's address %s", name, address), fixture.Short(hosts))
 }
 
 // Ended waits until a container has ended, and says how.

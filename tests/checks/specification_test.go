@@ -57,6 +57,55 @@ func TestWhatARestoreLostIsNamed(t *testing.T) {
 	require.Contains(t, lost[2], "limit of memory of container counter, 64Mi (seen 0)")
 }
 
+func TestEachFieldThatARestoreLostIsNamed(t *testing.T) {
+	t.Parallel()
+	priority := int32(7)
+	source := pods.Counter("counter:1", pods.ConfigMap("settings", "/etc/settings"), pods.Groups(4001), func(p *corev1.Pod) {
+		p.Spec.ServiceAccountName, p.Spec.PriorityClassName, p.Spec.Priority = "worker", "kept", &priority
+		p.Spec.Tolerations = []corev1.Toleration{{Key: "a", Operator: corev1.TolerationOpExists}, {Key: "b"}}
+		p.Spec.HostAliases = []corev1.HostAlias{{IP: "192.0.2.7", Hostnames: []string{"kept.example"}}}
+		p.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "registry"}}
+	})
+	more := source.DeepCopy()
+	mode := int32(0o644)
+	more.Spec.Volumes[0].ConfigMap.DefaultMode = &mode
+	more.Spec.Tolerations = append(more.Spec.Tolerations, corev1.Toleration{Key: "c"})
+	more.Spec.RestartPolicy = corev1.RestartPolicyAlways
+	require.Empty(t, Lost(source, more), "what is there besides is not lost")
+	for want, change := range map[string]func(*corev1.PodSpec){
+		`service account "worker" (seen "default")`:                  func(s *corev1.PodSpec) { s.ServiceAccountName = "default" },
+		`toleration {"key":"b"}`:                                     func(s *corev1.PodSpec) { s.Tolerations = s.Tolerations[:1] },
+		`priority class "kept" (seen null)`:                          func(s *corev1.PodSpec) { s.PriorityClassName = "" },
+		`priority 7 (seen null)`:                                     func(s *corev1.PodSpec) { s.Priority = nil },
+		`host alias {"hostnames":["kept.example"],"ip":"192.0.2.7"}`: func(s *corev1.PodSpec) { s.HostAliases = nil },
+		`pull secret {"name":"registry"}`:                            func(s *corev1.PodSpec) { s.ImagePullSecrets = nil },
+		`grace period 1 (seen null)`:                                 func(s *corev1.PodSpec) { s.TerminationGracePeriodSeconds = nil },
+		`volume {"configMap":{"name":"settings"},"name":"settings"}`: func(s *corev1.PodSpec) {
+			s.Volumes[0].VolumeSource = corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
+		},
+		`security context {"supplementalGroups":[4001]} (seen {"supplementalGroups":[4]})`: func(s *corev1.PodSpec) {
+			s.SecurityContext.SupplementalGroups[0] = 4
+		},
+	} {
+		restored := more.DeepCopy()
+		change(&restored.Spec)
+		require.Equal(t, []string{want}, Lost(source, restored))
+	}
+}
+
+func TestAnotherImageOfTheSameNameIsNamed(t *testing.T) {
+	t.Parallel()
+	source := pods.Counter("counter:1", pods.CounterContainer("proxy", "counter:1", 8081), pods.Sidecar())
+	source.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "counter", ImageID: "sha256:a"}}
+	source.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "proxy", ImageID: "sha256:a"}}
+	restored := source.DeepCopy()
+	require.NoError(t, SameImages(source, restored))
+	restored.Status.InitContainerStatuses[0].ImageID = "sha256:b"
+	require.ErrorContains(t, SameImages(source, restored), "the digest of the image of container proxy is sha256:a")
+	restored.Status = corev1.PodStatus{}
+	require.Error(t, SameImages(source, restored))
+}
+
 func TestALostSidecarIsNamedAndAnInitContainerThatHasEndedIsNot(t *testing.T) {
 	t.Parallel()
 	source := pods.Counter("counter:1", pods.Init("prepare", "busybox:1", "true"), pods.CounterContainer("proxy", "counter:1", 8081), pods.Sidecar())

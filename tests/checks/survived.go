@@ -10,6 +10,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
 	record "github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/tests/fixture"
+	"github.com/cedana/cedana-e2e/tests/pods"
 )
 
 // Counter is what a counter said of itself around a checkpoint of its pod.
@@ -113,6 +114,50 @@ func FromMoment(m *Counter, now report.State) error {
 		fixture.Expect(slept.Count < m.Last.Count, fmt.Sprintf("the restored state is older than the original's last, count %d", m.Last.Count), slept.Count),
 		fixture.Expect(now.Count >= slept.Count, want, fmt.Sprintf("count %d", now.Count)),
 	)
+}
+
+// Together is nil when the counters of a restored pod, with what each says now, were frozen at one moment: none of them
+// has heard from another, before its checkpoint, what that had not counted in its own.
+func Together(counters []*Counter, now []report.State) error {
+	for i, hearer := range now {
+		heard := Slept(hearer, counters[i].Before).Heard
+		for j, told := range now {
+			if hearer.Env["COUNTER_PEER"] != pods.PeerAddress(counters[j].Port) {
+				continue
+			}
+			count := Slept(told, counters[j].Before).Count
+			if err := fixture.First(
+				fixture.Expect(heard > 0, fmt.Sprintf("port %d has heard from port %d before its checkpoint", counters[i].Port, counters[j].Port), "nothing"),
+				fixture.Expect(heard <= count, fmt.Sprintf("all containers were frozen at one moment: port %d had counted as far as port %d had heard, %d",
+					counters[j].Port, counters[i].Port, heard), count),
+			); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Apart checks that two living pods that go on from one checkpoint, two restores of it or one and its source, do so each
+// by itself: what one writes into a directory is not there in the other, and each has stood still at a time of its own.
+func (c *Checks) Apart(a, b *corev1.Pod, before report.State, dirs ...string) {
+	c.Helper()
+	for _, pair := range [][2]*corev1.Pod{{a, b}, {b, a}} {
+		for _, dir := range dirs {
+			path := dir + "/written-by-" + pair[0].Name
+			c.Write(pair[0], pods.CounterPort, path, pair[0].Name)
+			_, err := c.TryGet(c.Ctx, pair[1], pods.CounterPort, "/read", map[string]string{"path": path})
+			c.About(pair[1])
+			c.Check(fixture.NotThere(err, fmt.Sprintf("%s, which pod %s wrote, in pod %s", path, pair[0].Name, pair[1].Name)))
+		}
+	}
+	c.Check(Diverged(c.State(a, pods.CounterPort), c.State(b, pods.CounterPort), before))
+}
+
+// Diverged is nil when two states are of processes that each went on from one checkpoint by itself.
+func Diverged(a, b, before report.State) error {
+	at := Slept(a, before).To
+	return fixture.Expect(!at.Equal(Slept(b, before).To), "two pods of one checkpoint go on from it each at a time of its own", at)
 }
 
 // Slept is the longest time that a process stood still since the state before its checkpoint: between its checkpoint and

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
+	"github.com/cedana/cedana-e2e/tests/pods"
 )
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -95,4 +96,30 @@ func TestTheLastCountOfAProcessIsFoundInItsLog(t *testing.T) {
 	require.EqualValues(t, 2, last)
 	_, spoke = lastCount([]byte("count=9 nonce=b\n"), "a")
 	require.False(t, spoke)
+}
+
+func TestContainersOfDifferentMomentsAreToldByWhatTheyHeard(t *testing.T) {
+	t.Parallel()
+	counters := []*Counter{{Port: 8080, Before: counted(10)}, {Port: 8081, Before: counted(10)}}
+	now := func(heard, told uint64) []report.State {
+		hearer, teller := restored(15), restored(told)
+		hearer.Env = map[string]string{"COUNTER_PEER": pods.PeerAddress(8081)}
+		for i := range hearer.Pauses {
+			hearer.Pauses[i].Heard = heard
+		}
+		return []report.State{hearer, teller}
+	}
+	require.NoError(t, Together(counters, now(20, 20)))
+	require.NoError(t, Together(counters, now(19, 20)))
+	require.ErrorContains(t, Together(counters, now(21, 20)), "port 8081 had counted as far as port 8080 had heard, 21")
+	require.ErrorContains(t, Together(counters, now(0, 20)), "port 8080 has heard from port 8081")
+	require.NoError(t, Together(counters, []report.State{restored(15), restored(90)}), "these do not talk")
+}
+
+func TestTwoRestoresOfOneCheckpointGoOnAtTimesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	a, b := restored(15), restored(15)
+	require.ErrorContains(t, Diverged(a, b, counted(10)), "each at a time of its own")
+	b.Pauses[1].To = b.Pauses[1].To.Add(time.Millisecond)
+	require.NoError(t, Diverged(a, b, counted(10)))
 }

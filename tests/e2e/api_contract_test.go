@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -35,22 +34,44 @@ type answer struct {
 // string is sent as JSON.
 func (s *apiCase) raw(token settings.Secret, method, path string, body any) answer {
 	s.Helper()
-	code, content, err := s.api.Raw(s.Ctx, token, method, apiPrefix()+path, body)
+	code, content, err := s.api.Raw(s.Ctx, token, method, s.version()+path, body)
 	s.Must(err, "%s %s", method, path)
 	return answer{code, strings.TrimSpace(string(content))}
 }
 
-// apiPrefix is the version of the API that the propagator has; the same surface is published as both.
-var apiPrefix = sync.OnceValue(func() string {
-	response, err := http.Get(cluster.Env.URL + "/v2/user")
-	if err == nil {
-		defer response.Body.Close()
-		if response.StatusCode == http.StatusNotFound {
-			return "/v1"
+// version of the API that the propagator has, as a path begins with it; the same surface is published as both.
+func (s *apiCase) version() string {
+	s.Helper()
+	if s.prefix == "" {
+		code, _, err := s.api.Raw(s.Ctx, s.Env.Token, http.MethodGet, "/v2/user", nil)
+		s.Must(err, "ask which version of the API the propagator has")
+		if s.prefix = "/v2"; code == http.StatusNotFound {
+			s.prefix = "/v1"
 		}
 	}
-	return "/v2"
-})
+	return s.prefix
+}
+
+// rows are those of a list, as the propagator gives it: the client would leave out what it does not want itself.
+func (s *apiCase) rows(path string) []map[string]any {
+	s.Helper()
+	a := s.raw(s.Env.Token, http.MethodGet, path, nil)
+	fixture.Equal(s, "the code of GET "+path, http.StatusOK, a.code)
+	var rows []map[string]any
+	s.Must(json.Unmarshal([]byte(a.body), &rows), "read the rows of GET %s from %s", path, fixture.Short(a.body))
+	return rows
+}
+
+// lists checks whether a list has a row with an id.
+func (s *apiCase) lists(path, key, id string, want bool) {
+	s.Helper()
+	is := slices.ContainsFunc(s.rows(path), func(row map[string]any) bool { return row[key] == id })
+	what := "lists"
+	if !want {
+		what = "does not list"
+	}
+	s.That(is == want, fmt.Sprintf("GET %s %s %s", path, what, id), fmt.Sprintf("listed: %t", is))
+}
 
 // text is the one word of an answer that is an id or a name; it may be quoted.
 func (s *apiCase) text(a answer, what string) string {
@@ -110,12 +131,11 @@ func TestAPIErrors(t *testing.T) {
 	s := beginAPI(t)
 	type m = map[string]any
 	unknown := func() string { return uuid.NewString() }
-	bad, missing := []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, []int{http.StatusNotFound}
-	either := append(slices.Clone(bad), missing...)
+	const bad, missing = http.StatusBadRequest, http.StatusNotFound
 	for _, c := range []struct {
 		what, method, path string
 		body               any
-		codes              []int
+		code               int
 	}{
 		{"a cluster without a name", "POST", "/cluster", m{}, bad},
 		{"a cluster from half a body", "POST", "/cluster", `{"cluster_name":`, bad},
@@ -123,14 +143,14 @@ func TestAPIErrors(t *testing.T) {
 		{"a report of an unknown cluster", "POST", "/cluster/sync", m{"cluster_id": unknown(), "resource": m{"type": "None"}, "metadata": m{}}, missing},
 		{"a checkpoint of an unknown pod", "POST", "/checkpoint/pod", m{"pod_id": unknown(), "cluster_id": s.Env.ClusterID}, missing},
 		{"a checkpoint of a pod by an unknown name", "POST", "/checkpoint/pod", m{"pod_name": "nobody", "namespace": s.Namespace, "cluster_id": s.Env.ClusterID}, missing},
-		{"a checkpoint of no pod", "POST", "/checkpoint/pod", m{}, either},
-		{"a checkpoint of a kind that there is not", "POST", "/checkpoint/pod", m{"pod_id": unknown(), "kind": "odd"}, either},
+		{"a checkpoint of no pod", "POST", "/checkpoint/pod", m{}, bad},
+		{"a checkpoint of a kind that there is not", "POST", "/checkpoint/pod", m{"pod_id": unknown(), "kind": "odd"}, bad},
 		{"a checkpoint from half a body", "POST", "/checkpoint/pod", `{"pod_id":`, bad},
 		{"the status of an unknown action", "GET", "/checkpoint/status/" + unknown(), nil, missing},
-		{"a restore from an unknown action", "POST", "/restore/pod", m{"action_id": unknown(), "cluster_id": s.Env.ClusterID, "reason": "manual"}, either},
-		{"a restore from what is no id", "POST", "/restore/pod", m{"action_id": "first", "cluster_id": s.Env.ClusterID, "reason": "manual"}, either},
+		{"a restore from an unknown action", "POST", "/restore/pod", m{"action_id": unknown(), "cluster_id": s.Env.ClusterID, "reason": "manual"}, missing},
+		{"a restore from what is no id", "POST", "/restore/pod", m{"action_id": "first", "cluster_id": s.Env.ClusterID, "reason": "manual"}, bad},
 		{"a restore without an action", "POST", "/restore/pod", m{"cluster_id": s.Env.ClusterID, "reason": "manual"}, bad},
-		{"a restore without a reason", "POST", "/restore/pod", m{"action_id": unknown(), "cluster_id": s.Env.ClusterID}, either},
+		{"a restore without a reason", "POST", "/restore/pod", m{"action_id": unknown(), "cluster_id": s.Env.ClusterID}, bad},
 		{"a restore from half a body", "POST", "/restore/pod", `{"action_id":`, bad},
 		{"the action of an unknown pod", "GET", "/actions/from_pod/" + unknown(), nil, missing},
 		{"the pod of an unknown action", "POST", "/actions/upload", m{"action_id": unknown(), "status": "ready", "pod_spec": m{}, "pod_metadata_spec": m{}, "persistent_volume_claim": nil}, missing},
@@ -139,7 +159,10 @@ func TestAPIErrors(t *testing.T) {
 		{"the address of an unknown service", "GET", "/discover/nobody-" + unknown(), nil, missing},
 	} {
 		a := s.raw(s.Env.Token, c.method, c.path, c.body)
-		s.That(slices.Contains(c.codes, a.code), fmt.Sprintf("%s (%s %s) is refused with %v", c.what, c.method, c.path, c.codes),
+		if s.Env.Backend != settings.BackendLocal && c.path == "/restore/pod" && a.code == bad {
+			c.code = bad // the older API documents 400 for an unknown action, too, and the newer one 404
+		}
+		s.That(a.code == c.code, fmt.Sprintf("%s (%s %s) is refused with %d", c.what, c.method, c.path, c.code),
 			fmt.Sprintf("%d %s", a.code, fixture.Short(a.body)))
 		var body propagator.ErrorBody
 		err := json.Unmarshal([]byte(a.body), &body)
@@ -208,24 +231,11 @@ func TestAPIFilters(t *testing.T) {
 	s.Must(err, "ask for the latest action of pod %s", pod.UID)
 	fixture.Equal(s, "the latest action of pod "+string(pod.UID), second.Operation.String(), latest)
 
-	has := func(path, key, id string) bool {
-		a := s.raw(s.Env.Token, "GET", path, nil)
-		var rows []map[string]any
-		s.Must(json.Unmarshal([]byte(a.body), &rows), "read rows from the answer of %s, %d %s", path, a.code, fixture.Short(a.body))
-		return slices.ContainsFunc(rows, func(row map[string]any) bool { return row[key] == id })
-	}
-	check := func(path, key, id string, want bool) {
-		what := fmt.Sprintf("GET %s lists %s", path, id)
-		if !want {
-			what = fmt.Sprintf("GET %s does not list %s", path, id)
-		}
-		s.That(has(path, key, id) == want, what, fmt.Sprintf("listed: %t", !want))
-	}
 	row := first.Records[0].ID
-	check("/actions?type=checkpoint_pod", "action_id", first.Operation.String(), true)
-	check("/actions?type=restore_pod", "action_id", first.Operation.String(), false)
-	check("/checkpoints?ids="+row, "id", row, true)
-	check("/checkpoints?ids="+second.Records[0].ID, "id", row, false)
+	s.lists("/actions?type=checkpoint_pod", "action_id", first.Operation.String(), true)
+	s.lists("/actions?type=restore_pod", "action_id", first.Operation.String(), false)
+	s.lists("/checkpoints?ids="+row, "id", row, true)
+	s.lists("/checkpoints?ids="+second.Records[0].ID, "id", row, false)
 	if s.Env.Backend != settings.BackendLocal {
 		return
 	}
@@ -235,13 +245,13 @@ func TestAPIFilters(t *testing.T) {
 	s.Cleanup(func() { s.unregister(other) })
 	for path, key := range map[string]string{"/actions": "action_id", "/checkpoints": "id"} {
 		id := map[string]string{"action_id": first.Operation.String(), "id": row}[key]
-		check(path+"?cluster_id="+s.Env.ClusterID, key, id, true)
-		check(path+"?cluster_id="+other, key, id, false)
+		s.lists(path+"?cluster_id="+s.Env.ClusterID, key, id, true)
+		s.lists(path+"?cluster_id="+other, key, id, false)
 	}
-	check("/actions?status=ready", "action_id", first.Operation.String(), true)
-	check("/actions?status=error", "action_id", first.Operation.String(), false)
-	check("/cluster?kind=kubernetes", "id", s.Env.ClusterID, true)
-	check("/cluster?kind=slurm", "id", s.Env.ClusterID, false)
+	s.lists("/actions?status=ready", "action_id", first.Operation.String(), true)
+	s.lists("/actions?status=error", "action_id", first.Operation.String(), false)
+	s.lists("/cluster?kind=kubernetes", "id", s.Env.ClusterID, true)
+	s.lists("/cluster?kind=slurm", "id", s.Env.ClusterID, false)
 }
 
 // unregister removes a cluster in a test's cleanup.

@@ -62,7 +62,7 @@ func TestDeclarativeByName(t *testing.T) {
 func TestDeclarativeScaleUp(t *testing.T) {
 	s := begin(t)
 	one := int32(1)
-	template := pods.Counter(s.CounterImage(), s.System.Declare(s.Namespace))
+	template := pods.Counter(s.CounterImage(), s.System.Declare(s.Namespace), pods.EmptyDir("scratch", "/scratch"))
 	api := s.Kube.AppsV1().Deployments(s.Namespace)
 	_, err := api.Create(s.Ctx, &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: "counters"},
@@ -79,6 +79,7 @@ func TestDeclarativeScaleUp(t *testing.T) {
 	s.Must(err, "scale deployment counters to 2")
 	r := s.RestoredByCreation(c, s.OwnedBeside(template, p))
 	s.Survived(r.Pod, m)
+	s.Apart(r.Pod, p, m.Before, "/scratch", "/var")
 	s.StaysReady(r, steady)
 	undisturbed(s, p, m)
 	d, err := api.Get(s.Ctx, "counters", metav1.GetOptions{})

@@ -25,7 +25,7 @@ var groups = []struct {
 		"TestNodes",
 		"TestPodInitContainer", "TestPodSidecar", "TestPodProbes", "TestPodOfADeployment", "TestPodOfAJob", "TestPodLongNames", "TestPodNamePrefixes",
 		"TestCheckpointOfAnotherRuncRoot",
-		"TestRestoreSpecification", "TestRestoredPodLivesOn",
+		"TestRestoreSpecification", "TestRestoredPodLivesOn", "TestRestartKeepsActions",
 		"TestRestoreState",
 		"TestRestoreUser", "TestRestoreStoppedProcess",
 	}},

@@ -63,7 +63,8 @@ const steady = 5 * time.Second
 func TestRestoreOneCheckpointTwice(t *testing.T) {
 	s := begin(t)
 	const file = "/data/mark"
-	p := s.Start(pods.Counter(s.CounterImage(), pods.Memory(16), pods.EmptyDir("data", "/data"), pods.Env("COUNTER_DIR", "/data")))
+	p := s.Start(pods.Counter(s.CounterImage(), pods.Memory(16), pods.EmptyDir("data", "/data"), pods.Env("COUNTER_DIR", "/data"),
+		pods.EmptyDir("scratch", "/scratch")))
 	s.Write(p, pods.CounterPort, file, "of the original")
 	c, counters := s.CheckpointCounters(p)
 	s.Remove(p)
@@ -75,6 +76,7 @@ func TestRestoreOneCheckpointTwice(t *testing.T) {
 	s.Write(b.Pod, pods.CounterPort, file, "of the second")
 	s.About(a.Pod)
 	fixture.Equal(s, file+" in the first pod", "of the first", s.Read(a.Pod, pods.CounterPort, file))
+	s.Apart(a.Pod, b.Pod, counters[0].Before, "/data", "/scratch", "/var")
 	s.That(a.Status.PodIP != b.Status.PodIP, "the two pods have addresses of their own", a.Status.PodIP)
 	first := s.State(a.Pod, pods.CounterPort)
 	s.Same(counters[0].Before, first)

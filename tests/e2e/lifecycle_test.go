@@ -89,12 +89,12 @@ func TestRestoreTwiceInARow(t *testing.T) {
 	}
 }
 
-// Both containers of a pod go on from one moment.
+// Both containers of a pod go on from one moment: neither has heard from the other what that has not counted.
 func TestRestoreTwoContainers(t *testing.T) {
 	s := begin(t)
 	p := s.Start(pods.New("pair",
-		pods.CounterContainer("first", s.CounterImage(), pods.CounterPort), pods.EmptyDir("shared", "/shared"), pods.Env("COUNTER_DIR", "/shared/first"),
-		pods.CounterContainer("second", s.CounterImage(), pods.CounterPort+1), pods.EmptyDir("shared", "/shared"), pods.Env("COUNTER_DIR", "/shared/second"),
+		pods.CounterContainer("first", s.CounterImage(), pods.CounterPort), pods.EmptyDir("shared", "/shared"), pods.Env("COUNTER_DIR", "/shared/first"), pods.Peer(pods.CounterPort+1),
+		pods.CounterContainer("second", s.CounterImage(), pods.CounterPort+1), pods.EmptyDir("shared", "/shared"), pods.Env("COUNTER_DIR", "/shared/second"), pods.Peer(pods.CounterPort),
 	))
 	r := s.CheckpointAndRestore(p)
 	s.LogGoesOn(r.Pod, "first", r.Now[0])

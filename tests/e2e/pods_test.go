@@ -33,10 +33,12 @@ func TestPodInitContainer(t *testing.T) {
 	fixture.Equal(s, file+", with one line of the one run of the init container,", "prepared\n", s.Read(r.Pod, pods.CounterPort, file))
 }
 
-// A sidecar, an init container that goes on beside the others, goes on from the same moment as they do.
+// A sidecar, an init container that goes on beside the others, goes on from the same moment as they do,
+// though they share no volume.
 func TestPodSidecar(t *testing.T) {
 	s := begin(t)
-	p := s.Start(pods.Counter(s.CounterImage(), pods.CounterContainer("proxy", s.CounterImage(), pods.CounterPort+1), pods.Sidecar()))
+	p := s.Start(pods.Counter(s.CounterImage(), pods.Peer(pods.CounterPort+1),
+		pods.CounterContainer("proxy", s.CounterImage(), pods.CounterPort+1), pods.Peer(pods.CounterPort), pods.Sidecar()))
 	r := s.CheckpointAndRestore(p)
 	// The sidecar was started first.
 	s.LogGoesOn(r.Pod, "proxy", r.Now[0])

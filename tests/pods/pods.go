@@ -2,6 +2,7 @@
 package pods
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -104,6 +105,12 @@ func OnNode(name string) Option {
 
 // Memory makes the last container, a counter, hold that many MiB of random bytes.
 func Memory(mib int) Option { return Env("COUNTER_MEMORY_MIB", strconv.Itoa(mib)) }
+
+// Peer makes the last container, a counter, ask another of its pod at every count how far that has counted.
+func Peer(port int) Option { return Env("COUNTER_PEER", PeerAddress(port)) }
+
+// PeerAddress is where a counter is reached from another container of its pod.
+func PeerAddress(port int) string { return fmt.Sprintf("http://127.0.0.1:%d", port) }
 
 // Warmup makes the last container, a counter, take that long until it listens.
 func Warmup(d time.Duration) Option { return Env("COUNTER_WARMUP", d.String()) }

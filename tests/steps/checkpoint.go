@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,8 @@ type Checkpoint struct {
 	Pod     *corev1.Pod
 	// Took is the time from the request to the operation's end, as seen by a poll.
 	Took time.Duration
+	// ran is the pod as it was when its checkpoint was taken.
+	ran *corev1.Pod
 }
 
 // Checkpoint takes a checkpoint of a pod and checks how it is listed then. In the case's cleanup it is deprecated, and that
@@ -40,7 +43,10 @@ func (s *Steps) Checkpoint(p *corev1.Pod) *Checkpoint {
 func (s *Steps) CheckpointWith(p *corev1.Pod, o CheckpointOptions) *Checkpoint {
 	s.Helper()
 	s.About(p)
-	c := &Checkpoint{Pod: p}
+	c := &Checkpoint{Pod: p, ran: p}
+	if now := s.Pods.Get(p.UID); now != nil {
+		c.ran = now
+	}
 	defer s.StepWithin(report.StepCheckpoint, "pod "+p.Name, c.profile)()
 	ctx, cancel := context.WithTimeout(s.Ctx, s.Env.CheckpointTimeout.Duration)
 	defer cancel()
@@ -150,6 +156,16 @@ func (s *Steps) CheckpointTogether(p *corev1.Pod, n int) {
 	s.That(operations[0] != operations[1], "two requests are two actions", operations)
 	s.Check(checks.Intact(s.CountsOn(p, pods.CounterPort, before)))
 	s.Same(before, s.State(p, pods.CounterPort))
+}
+
+// Known checks that a checkpoint is listed as it was when it was taken: its operation, and what that has made.
+func (s *Steps) Known(c *Checkpoint) {
+	s.Helper()
+	s.At(c)
+	s.listed(c.Operation, false)
+	now, err := s.records(s.Ctx, c.Operation)
+	s.Must(err, "list the checkpoints of action %s", c.Operation)
+	s.That(reflect.DeepEqual(c.Records, now), fmt.Sprintf("the checkpoints of action %s are %+v", c.Operation, c.Records), fmt.Sprintf("%+v", now))
 }
 
 // listed waits until the list of operations has a successful end of the operation: the list is not what was polled, and

@@ -87,6 +87,8 @@ func (s *Steps) RestoreCounters(c *Checkpoint, counters []*checks.Counter) (*Res
 	var now []report.State
 	for _, counter := range counters {
 		now = append(now, s.Survived(r.Pod, counter))
+		s.HostName(r.Pod, counter.Port)
 	}
+	s.Check(checks.Together(counters, now))
 	return r, now
 }

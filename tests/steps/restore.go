@@ -56,11 +56,12 @@ func (s *Steps) Restore(c *Checkpoint) *Restored {
 		fixture.Equal(s, "the node of restore action "+r.Operation.String(), r.Spec.NodeName, listed.Node)
 		s.Check(restoredFrom(listed, c.Records))
 	}
+	s.Check(checks.SameImages(c.ran, r.Pod))
 	// Of the first generation: what the system has put on a restored pod is the system's to change.
 	origin := s.origin(c.Pod)
 	s.descends(r.Pod, origin)
 	if lost := checks.Lost(origin, r.Pod); len(lost) > 0 {
-		s.Unexpected("the restored pod has the labels, annotations, environment, limits and node selector of its original", "lost: "+strings.Join(lost, "; "))
+		s.Unexpected("the restored pod has what describes its original: labels, annotations, environment, limits, and how it is scheduled, run and ended", "lost: "+strings.Join(lost, "; "))
 	}
 	return r
 }

@@ -60,6 +60,8 @@ const (
 	SourceStopped        Name = "source-stopped-by-restore"
 	NameIgnored          Name = "checkpoint-name-ignored"
 	AnyRuncRoot          Name = "any-runc-root"
+	FrozenApart          Name = "containers-frozen-apart"
+	EmptyDirShared       Name = "emptydir-shared"
 	WrongNode            Name = "wrong-node"
 	NodeMisreported      Name = "node-misreported"
 	TwoPods              Name = "two-pods"
@@ -71,6 +73,14 @@ const (
 	AnnotationsLost      Name = "annotations-lost"
 	EnvironmentLost      Name = "environment-lost"
 	LimitsLost           Name = "limits-lost"
+	ServiceAccountLost   Name = "service-account-lost"
+	TolerationsLost      Name = "tolerations-lost"
+	PriorityLost         Name = "priority-lost"
+	HostAliasesLost      Name = "host-aliases-lost"
+	PullSecretsLost      Name = "pull-secrets-lost"
+	GracePeriodLost      Name = "grace-period-lost"
+	VolumesLost          Name = "volumes-lost"
+	HostNameWrong        Name = "host-name-wrong"
 	NeverFinishes        Name = "never-finishes"
 	ErrorWithoutDetails  Name = "error-without-details"
 	StatusWordWrong      Name = "status-word-wrong"
@@ -89,6 +99,8 @@ const (
 	InfoOfAnotherPod     Name = "info-of-another-pod"
 	ClusterTwice         Name = "cluster-registered-twice"
 	ClusterStays         Name = "cluster-removal-ignored"
+	ActionsStay          Name = "actions-outlive-cluster"
+	RestartForgets       Name = "restart-forgets"
 )
 
 var all = []Fault{
@@ -116,6 +128,8 @@ var all = []Fault{
 	{SourceStopped, Runtime, "a restore by a declared name stops the other containers of that name on its node for 12 s"},
 	{NameIgnored, Propagator, "a restore by a declared name takes the newest checkpoint, whatever its name"},
 	{AnyRuncRoot, Helper, "a checkpoint with a runc root that is not containerd's is taken all the same"},
+	{FrozenApart, Helper, "the first container of a pod is frozen a second before the others"},
+	{EmptyDirShared, Runtime, "a restored pod shares its emptyDir volumes with its living source, or with another restore"},
 	{WrongNode, Manager, "a restored pod ignores its node selector and goes to another node"},
 	{NodeMisreported, Propagator, "a restore action names a node that its pod is not on"},
 	{TwoPods, Manager, "a restore makes two pods"},
@@ -127,6 +141,14 @@ var all = []Fault{
 	{AnnotationsLost, Manager, "a restored pod has none of its annotations"},
 	{EnvironmentLost, Manager, "the containers of a restored pod have no environment in their specification"},
 	{LimitsLost, Manager, "the containers of a restored pod have no resource limits"},
+	{ServiceAccountLost, Manager, "a restored pod has the namespace's default service account"},
+	{TolerationsLost, Manager, "a restored pod has none of its tolerations"},
+	{PriorityLost, Manager, "a restored pod has no priority"},
+	{HostAliasesLost, Manager, "a restored pod has no host aliases"},
+	{PullSecretsLost, Manager, "a restored pod has no pull secrets"},
+	{GracePeriodLost, Manager, "a restored pod has the default grace period"},
+	{VolumesLost, Manager, "a restored pod has empty directories in place of its config maps"},
+	{HostNameWrong, Runtime, "a restored process has another host name than its pod"},
 	{NeverFinishes, Propagator, "a checkpoint is taken and its action stays at processing"},
 	{ErrorWithoutDetails, Propagator, "a failed action says error and not why"},
 	{StatusWordWrong, Propagator, "the status of a finished action is done in place of ready"},
@@ -145,6 +167,8 @@ var all = []Fault{
 	{InfoOfAnotherPod, Propagator, "a checkpoint's info names another pod"},
 	{ClusterTwice, Propagator, "a cluster that is registered again gets another id"},
 	{ClusterStays, Propagator, "removing a cluster is answered well and does nothing"},
+	{ActionsStay, Propagator, "the actions of a removed cluster stay"},
+	{RestartForgets, Propagator, "a restarted propagator has forgotten every action"},
 }
 
 // All lists every fault.

@@ -36,11 +36,13 @@ type counter struct {
 	out    io.Writer
 	probes []probe
 	memory *memory
+	peer   *peer // nil for none
 
 	mu     sync.Mutex
 	count  uint64
 	last   time.Time
 	pauses []report.Pause
+	heard  uint64
 	failed error
 }
 
@@ -54,6 +56,9 @@ func newCounter(c config, out io.Writer) (*counter, error) {
 	var err error
 	if n.memory, err = newMemory(c.MemoryMiB); err != nil {
 		return nil, err
+	}
+	if c.Peer != "" {
+		n.peer = newPeer(c.Peer)
 	}
 	paths := map[string]string{"root": c.Log}
 	if c.Dir != "" {
@@ -88,6 +93,7 @@ func (n *counter) start(ctx context.Context) {
 			case <-ticks.C:
 				// Not the tick's own time: a ticker delivers one that came due before a pause with its old time.
 				n.tick(time.Now())
+				n.hear(ctx)
 			}
 		}
 	}()
@@ -99,7 +105,7 @@ func (n *counter) tick(now time.Time) {
 	defer n.mu.Unlock()
 	// The wall clock, not the monotonic one, which is another machine's after a restore elsewhere.
 	if from := n.last.Round(0); now.Round(0).Sub(from) > report.PauseAfter {
-		n.pauses = append(n.pauses, report.Pause{Count: n.count, From: from, To: now.Round(0)})
+		n.pauses = append(n.pauses, report.Pause{Count: n.count, From: from, To: now.Round(0), Heard: n.heard})
 	}
 	n.last = now
 	n.count++

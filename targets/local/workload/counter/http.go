@@ -15,6 +15,7 @@ import (
 // mux has the counter's paths:
 //
 //	GET /state              report.State as JSON
+//	GET /count              the count, in digits
 //	GET /healthz            200 "ok", or 503 with what went wrong
 //	GET /write?path=&data=  writes a file, and makes its directories
 //	GET /read?path=         a file's content; 404 when there is none
@@ -32,6 +33,11 @@ func (n *counter) mux() *http.ServeMux {
 			return
 		}
 		writeJSON(w, s)
+	})
+	mux.HandleFunc("/count", func(w http.ResponseWriter, _ *http.Request) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		_, _ = fmt.Fprint(w, n.count)
 	})
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := n.health(); err != nil {

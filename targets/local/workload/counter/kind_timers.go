@@ -200,7 +200,7 @@ func (t *timerfd) check(k *report.Kind) error {
 			return err
 		}
 		if n == 0 {
-			return fmt.Errorf("the timerfd does not fire any more: its interval is %s", timerfdInterval)
+			return fmt.Errorf("%s: its interval is %s", report.TimerfdStopped, timerfdInterval)
 		}
 		t.fired += n
 	}

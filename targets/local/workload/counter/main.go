@@ -51,6 +51,9 @@ type config struct {
 	// Image is a directory with report.ImageFiles; most are changed, deleted and shadowed.
 	Image string `env:"COUNTER_IMAGE"`
 
+	// Peer is the address of another counter, which this one asks at every count how far that has counted.
+	Peer string `env:"COUNTER_PEER"`
+
 	// LoadURL makes this a client; LoadWorkers connections each make a request every LoadInterval. An answer counts when
 	// it is a 200 with LoadExpect in it and comes within LoadTimeout.
 	LoadURL      string        `env:"COUNTER_LOAD_URL"`

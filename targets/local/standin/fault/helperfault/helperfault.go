@@ -38,6 +38,10 @@ func decorate(dump helper.Dump, current func() fault.Name) helper.Dump {
 		if name == fault.AnyRuncRoot {
 			r.RuncRoot = "" // the node's own, whatever was asked for
 		}
+		if name == fault.FrozenApart {
+			name.Warn(slog.Default().With("action", r.ActionID))
+			return apart(ctx, dump, r)
+		}
 		all, frozen, err := dump(ctx, r)
 		if err != nil || spoil == nil {
 			return all, frozen, err
@@ -49,6 +53,24 @@ func decorate(dump helper.Dump, current func() fault.Name) helper.Dump {
 		}
 		return all, frozen, nil
 	}
+}
+
+// betweenFreezes is how long a pod runs between the freeze of its first container and that of the others.
+const betweenFreezes = time.Second
+
+// apart is a checkpoint whose first container was frozen earlier than the others.
+func apart(ctx context.Context, dump helper.Dump, r helper.DumpRequest) ([]*helper.Dumped, time.Duration, error) {
+	first, frozen, err := dump(ctx, r)
+	if err != nil || len(first) < 2 {
+		return first, frozen, err
+	}
+	time.Sleep(betweenFreezes)
+	r.Dir = filepath.Join(r.Dir, "later")
+	later, frozen, err := dump(ctx, r)
+	if err != nil {
+		return nil, 0, err
+	}
+	return append(first[:1], later[1:]...), frozen, nil
 }
 
 // spoils are what is done to each container's checkpoint, or to the container, after the dump and before the upload.

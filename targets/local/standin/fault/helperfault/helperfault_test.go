@@ -107,9 +107,30 @@ func TestAnyRuncRootIsTakenForTheNodes(t *testing.T) {
 	}
 }
 
+func TestTheFirstContainerIsOfAnEarlierFreeze(t *testing.T) {
+	t.Parallel()
+	for _, containers := range []int{1, 2, 3} {
+		var dirs []string
+		dump := func(_ context.Context, r helper.DumpRequest) (all []*helper.Dumped, _ time.Duration, _ error) {
+			dirs = append(dirs, r.Dir)
+			for range containers {
+				all = append(all, &helper.Dumped{Checkpoint: archive.Checkpoint{Dir: r.Dir}})
+			}
+			return all, time.Second, nil
+		}
+		all, _, err := decorate(dump, func() fault.Name { return fault.FrozenApart })(t.Context(), helper.DumpRequest{Dir: "/work"})
+		require.NoError(t, err)
+		require.Len(t, all, containers)
+		require.Len(t, dirs, min(containers, 2))
+		for i, d := range all {
+			require.Equal(t, dirs[min(i, 1)], d.Checkpoint.Dir)
+		}
+	}
+}
+
 func TestEveryFaultOfTheHelperIsOneThatItCanShow(t *testing.T) {
 	t.Parallel()
 	for _, f := range fault.All() {
-		require.Equal(t, f.By == fault.Helper, spoils[f.Name] != nil || f.Name == fault.AnyRuncRoot, "%s is the %s's", f.Name, f.By)
+		require.Equal(t, f.By == fault.Helper, spoils[f.Name] != nil || f.Name == fault.AnyRuncRoot || f.Name == fault.FrozenApart, "%s is the %s's", f.Name, f.By)
 	}
 }

@@ -64,12 +64,19 @@ func warn(name fault.Name, pod *corev1.Pod) {
 func spoil(pod *corev1.Pod, action string, r *work.Restore, name fault.Name) {
 	foreign := func(key, _ string) bool { return !strings.HasPrefix(key, work.AnnotationPrefix) }
 	spoil := map[fault.Name]func(){
-		fault.LabelsLost:      func() { maps.DeleteFunc(pod.Labels, foreign) },
-		fault.AnnotationsLost: func() { maps.DeleteFunc(pod.Annotations, foreign) },
-		fault.EnvironmentLost: func() { eachContainer(pod, func(c *corev1.Container) { c.Env = nil }) },
-		fault.LimitsLost:      func() { eachContainer(pod, func(c *corev1.Container) { c.Resources.Limits = nil }) },
-		fault.NameUnrelated:   func() { pod.Name = "pod-" + action[:min(8, len(action))] },
-		fault.WrongNode:       func() { pod.Spec.NodeSelector, pod.Spec.Affinity = nil, awayFrom(r.Pod) },
+		fault.LabelsLost:         func() { maps.DeleteFunc(pod.Labels, foreign) },
+		fault.AnnotationsLost:    func() { maps.DeleteFunc(pod.Annotations, foreign) },
+		fault.EnvironmentLost:    func() { eachContainer(pod, func(c *corev1.Container) { c.Env = nil }) },
+		fault.LimitsLost:         func() { eachContainer(pod, func(c *corev1.Container) { c.Resources.Limits = nil }) },
+		fault.ServiceAccountLost: func() { pod.Spec.ServiceAccountName, pod.Spec.DeprecatedServiceAccount = "", "" },
+		fault.TolerationsLost:    func() { pod.Spec.Tolerations = nil },
+		fault.PriorityLost:       func() { pod.Spec.PriorityClassName, pod.Spec.Priority, pod.Spec.PreemptionPolicy = "", nil, nil },
+		fault.HostAliasesLost:    func() { pod.Spec.HostAliases = nil },
+		fault.PullSecretsLost:    func() { pod.Spec.ImagePullSecrets = nil },
+		fault.GracePeriodLost:    func() { pod.Spec.TerminationGracePeriodSeconds = nil },
+		fault.VolumesLost:        func() { emptyConfigMaps(pod) },
+		fault.NameUnrelated:      func() { pod.Name = "pod-" + action[:min(8, len(action))] },
+		fault.WrongNode:          func() { pod.Spec.NodeSelector, pod.Spec.Affinity = nil, awayFrom(r.Pod) },
 		// Else the kubelet would notice what the runtime does.
 		fault.NotListening: func() { eachContainer(pod, withoutReadiness) },
 		fault.ClockStops:   func() { eachContainer(pod, withoutReadiness) },
@@ -87,6 +94,14 @@ func spoil(pod *corev1.Pod, action string, r *work.Restore, name fault.Name) {
 func eachContainer(pod *corev1.Pod, do func(*corev1.Container)) {
 	for i := range pod.Spec.Containers {
 		do(&pod.Spec.Containers[i])
+	}
+}
+
+func emptyConfigMaps(pod *corev1.Pod) {
+	for i := range pod.Spec.Volumes {
+		if v := &pod.Spec.Volumes[i]; v.ConfigMap != nil {
+			v.VolumeSource = corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
+		}
 	}
 }
 

@@ -23,7 +23,10 @@ func build(action string, _ *work.Restore) (*corev1.Pod, error) {
 			Annotations: map[string]string{"c": "d", work.AnnotationCheckpoint: "from", relay.Annotation: "of another day"},
 		},
 		Spec: corev1.PodSpec{
-			NodeSelector: map[string]string{"disk": "fast"},
+			NodeSelector: map[string]string{"disk": "fast"}, ServiceAccountName: "worker", DeprecatedServiceAccount: "worker",
+			Tolerations: []corev1.Toleration{{Key: "k"}}, PriorityClassName: "high", Priority: new(int32), TerminationGracePeriodSeconds: new(int64),
+			HostAliases: []corev1.HostAlias{{IP: "192.0.2.1"}}, ImagePullSecrets: []corev1.LocalObjectReference{{Name: "registry"}},
+			Volumes: []corev1.Volume{{Name: "settings", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}}},
 			Containers: []corev1.Container{{
 				Name: "main", Env: []corev1.EnvVar{{Name: "E", Value: "F"}}, ReadinessProbe: &corev1.Probe{FailureThreshold: 3},
 				Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Mi")}},
@@ -95,6 +98,30 @@ func TestEachFaultTakesOneThingFromThePod(t *testing.T) {
 	astray := spoilt(t, fault.WrongNode)
 	require.Nil(t, astray.Spec.NodeSelector)
 	require.Contains(t, astray.Spec.Affinity.String(), "node-0")
+}
+
+func TestEachFaultChangesOneFieldOfTheSpecification(t *testing.T) {
+	t.Parallel()
+	whole, err := build("restore", nil)
+	require.NoError(t, err)
+	for name, mend := range map[fault.Name]func(spoilt, whole *corev1.PodSpec){
+		fault.ServiceAccountLost: func(s, w *corev1.PodSpec) {
+			s.ServiceAccountName, s.DeprecatedServiceAccount = w.ServiceAccountName, w.DeprecatedServiceAccount
+		},
+		fault.TolerationsLost: func(s, w *corev1.PodSpec) { s.Tolerations = w.Tolerations },
+		fault.PriorityLost: func(s, w *corev1.PodSpec) {
+			s.PriorityClassName, s.Priority = w.PriorityClassName, w.Priority
+		},
+		fault.HostAliasesLost: func(s, w *corev1.PodSpec) { s.HostAliases = w.HostAliases },
+		fault.PullSecretsLost: func(s, w *corev1.PodSpec) { s.ImagePullSecrets = w.ImagePullSecrets },
+		fault.GracePeriodLost: func(s, w *corev1.PodSpec) { s.TerminationGracePeriodSeconds = w.TerminationGracePeriodSeconds },
+		fault.VolumesLost:     func(s, w *corev1.PodSpec) { s.Volumes = w.Volumes },
+	} {
+		pod := spoilt(t, name)
+		require.NotEqual(t, whole.Spec, pod.Spec, name)
+		mend(&pod.Spec, &whole.Spec)
+		require.Equal(t, whole.Spec, pod.Spec, name)
+	}
 }
 
 func TestARestoreMakesNoPodOrTwoOrWaitsForNone(t *testing.T) {

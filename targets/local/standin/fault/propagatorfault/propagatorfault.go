@@ -74,6 +74,8 @@ var apiFaults = map[fault.Name]func(injector, http.Handler) http.Handler{
 	fault.UnknownPodAccepted:   acceptUnknownPod,
 	fault.ClusterTwice:         registerAnew,
 	fault.ClusterStays:         keepCluster,
+	fault.ActionsStay:          keepActions,
+	fault.RestartForgets:       forget,
 }
 
 // archiveFaults are those of the store of archives.

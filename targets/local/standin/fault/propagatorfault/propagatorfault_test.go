@@ -255,6 +255,32 @@ func TestClustersAreNotWhatTheyWere(t *testing.T) {
 	require.Equal(t, id, r.cluster("a"))
 }
 
+func TestActionsOutliveTheirCluster(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[fault.Name]int{"": 0, fault.ActionsStay: 1} {
+		r := broken(t, name)
+		cluster := r.pod(unknown)
+		r.checkpoint(cluster, unknown)
+		r.send("DELETE", "/v2/cluster/"+cluster, nil)
+		var rows []propagator.Action
+		r.get("/v2/actions", &rows)
+		require.Len(t, rows, want, name)
+	}
+}
+
+func TestARestartForgets(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[fault.Name]int{"": 1, fault.RestartForgets: 0} {
+		dir := t.TempDir()
+		r := opened(t, name, dir)
+		r.checkpoint(r.pod(unknown), unknown)
+		require.NoError(t, r.server.Close())
+		var rows []propagator.Action
+		opened(t, name, dir).get("/v2/actions", &rows)
+		require.Len(t, rows, want, name)
+	}
+}
+
 func TestACheckpointsInfoNamesAnotherPod(t *testing.T) {
 	t.Parallel()
 	r := broken(t, fault.InfoOfAnotherPod)

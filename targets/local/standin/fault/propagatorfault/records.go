@@ -132,3 +132,42 @@ func keepCluster(in injector, next http.Handler) http.Handler {
 		w.WriteHeader(http.StatusOK)
 	})
 }
+
+// keepActions puts the actions of a cluster back when it has been removed.
+func keepActions(in injector, next http.Handler) http.Handler {
+	return on(deleteCluster, next, func(w http.ResponseWriter, r *http.Request, id string) {
+		var kept []store.Action
+		in.update(func(tx *store.Tx) (err error) {
+			kept, err = tx.Actions.Where("", func(a store.Action) bool { return a.ClusterID == id })
+			return err
+		})
+		a := hold(next, r)
+		if a.code == http.StatusOK && len(kept) > 0 {
+			in.warn(r)
+			in.update(func(tx *store.Tx) error {
+				for _, action := range kept {
+					if err := tx.Actions.Put(action.ID, action); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		a.send(w, a.body.Bytes())
+	})
+}
+
+// forget removes every action that there is when the propagator starts.
+func forget(in injector, next http.Handler) http.Handler {
+	in.update(func(tx *store.Tx) error {
+		all, err := tx.Actions.Where("", nil)
+		for _, a := range all {
+			if err == nil {
+				err = tx.Actions.Delete(a.ID)
+			}
+		}
+		return err
+	})
+	in.name.Warn(in.log)
+	return next
+}

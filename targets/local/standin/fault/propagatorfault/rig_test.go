@@ -30,14 +30,21 @@ const (
 // rig is a propagator with a fault, called without a network, whose workers the test plays.
 type rig struct {
 	*testing.T
-	api http.Handler
+	api    http.Handler
+	server *server.Server
 }
 
 // broken starts a propagator with a fault; the empty name is a whole one.
 func broken(t *testing.T, name fault.Name) *rig {
 	t.Helper()
+	return opened(t, name, t.TempDir())
+}
+
+// opened is broken with data that may be there already.
+func opened(t *testing.T, name fault.Name, dir string) *rig {
+	t.Helper()
 	cfg := server.Config{
-		Dir: t.TempDir(), Token: canary, Tick: 10 * time.Millisecond, StatusHold: time.Millisecond, Log: slog.New(slog.DiscardHandler),
+		Dir: dir, Token: canary, Tick: 10 * time.Millisecond, StatusHold: time.Millisecond, Log: slog.New(slog.DiscardHandler),
 	}
 	if name != "" {
 		Inject(name)(&cfg)
@@ -45,7 +52,7 @@ func broken(t *testing.T, name fault.Name) *rig {
 	s, err := server.Open(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
-	return &rig{t, s.Handler()}
+	return &rig{t, s.Handler(), s}
 }
 
 // try does one request with a token.

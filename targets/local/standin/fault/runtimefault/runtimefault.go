@@ -75,6 +75,7 @@ var spoils = map[fault.Name]func(pid int) error{
 	fault.TimerStops:      func(pid int) error { return eachDescriptor(pid, disarm) },
 	fault.RestoredCrashes: func(pid int) error { return signalLater(pid, "8s", "KILL") },
 	fault.ClockStops:      func(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) },
+	fault.HostNameWrong:   func(pid int) error { return runtime.SetHostName(pid, "of-no-pod") },
 	fault.ReadinessFlaps: func(pid int) error {
 		return signalLater(pid, strings.Fields(strings.Repeat("1500ms STOP 2500ms CONT ", 5))...)
 	},
@@ -86,6 +87,12 @@ func spoilProcesses(next runtime.Recreate) runtime.Recreate {
 		if name == fault.StdoutLost {
 			warn(r.Target)
 			r.Stdout = nil
+		}
+		if name == fault.EmptyDirShared {
+			warn(r.Target)
+			if err := shareVolumes(r.Invocation.Flags["root"], r.Target); err != nil {
+				return fmt.Errorf("inject fault %s: %w", name, err)
+			}
 		}
 		if err := next(ctx, r); err != nil {
 			return err

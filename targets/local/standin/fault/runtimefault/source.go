@@ -1,35 +1,98 @@
 package runtimefault
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/bundle"
 	"github.com/cedana/cedana-e2e/targets/local/standin/runtime"
 )
 
+// container is a living one in a runc root.
+type container struct {
+	pid  int
+	spec *specs.Spec
+}
+
+// others are the containers of a runc root but for the target.
+func others(runcRoot string, t runtime.Target) (all []container, err error) {
+	entries, err := os.ReadDir(runcRoot)
+	for _, e := range entries {
+		state, err := bundle.ReadState(runcRoot, e.Name())
+		if err != nil || state.Dir() == t.Bundle {
+			continue
+		}
+		if spec, err := bundle.Read(state.Dir()); err == nil {
+			all = append(all, container{state.Pid, spec})
+		}
+	}
+	return all, err
+}
+
 // stopSources has the first processes of the other containers in a runc root that declare the same checkpoint stand still
 // for 12 s.
 func stopSources(runcRoot string, t runtime.Target) error {
-	containers, err := os.ReadDir(runcRoot)
-	for _, c := range containers {
-		if pid := declaring(runcRoot, c.Name(), t); pid != 0 {
-			err = errors.Join(err, signalLater(pid, "0s", "STOP", "12s", "CONT"))
+	all, err := others(runcRoot, t)
+	for _, c := range all {
+		if bundle.CheckpointName(c.spec) == t.Name {
+			err = errors.Join(err, signalLater(c.pid, "0s", "STOP", "12s", "CONT"))
 		}
 	}
 	return err
 }
 
-// declaring is the first process of a container in a runc root, if it declares the target's checkpoint and is not the
-// target; 0 if not, or if it has gone.
-func declaring(runcRoot, id string, t runtime.Target) int {
-	state, err := bundle.ReadState(runcRoot, id)
-	if err != nil || state.Dir() == t.Bundle {
-		return 0
+// emptyDirs is where the kubelet keeps emptyDir volumes, below a pod's directory.
+const emptyDirs = "/volumes/kubernetes.io~empty-dir/"
+
+// shareVolumes has the target use, in place of its own emptyDir volumes, those of a living container of the same name
+// and namespace: the source of its checkpoint, or another restore of it. A volume in which that holds a file open stays
+// the target's own: CRIU would refuse a file that has grown.
+func shareVolumes(runcRoot string, t runtime.Target) error {
+	own, err := bundle.Read(t.Bundle)
+	if err != nil {
+		return err
 	}
-	spec, err := bundle.Read(state.Dir())
-	if err != nil || bundle.CheckpointName(spec) != t.Name {
-		return 0
+	all, err := others(runcRoot, t)
+	if err != nil {
+		return err
 	}
-	return state.Pid
+	for _, c := range all {
+		if c.spec.Annotations[bundle.AnnotationName] != t.Container || c.spec.Annotations[bundle.AnnotationNamespace] != t.Namespace {
+			continue
+		}
+		sources := idleVolumes(c)
+		for i, m := range own.Mounts {
+			if source := sources[m.Destination]; source != "" {
+				own.Mounts[i].Source = source
+			}
+		}
+	}
+	changed, err := json.Marshal(own)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(t.Bundle, "config.json"), changed, 0o600)
+}
+
+// idleVolumes are the sources of a container's emptyDir volumes without open files, by where they are mounted.
+func idleVolumes(c container) map[string]string {
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", c.pid)) // the pattern is well-formed
+	sources := map[string]string{}
+	for _, m := range c.spec.Mounts {
+		open := slices.ContainsFunc(links, func(link string) bool {
+			path, err := os.Readlink(link)
+			return err == nil && strings.HasPrefix(path, m.Destination+"/")
+		})
+		if strings.Contains(m.Source, emptyDirs) && !open {
+			sources[m.Destination] = m.Source
+		}
+	}
+	return sources
 }

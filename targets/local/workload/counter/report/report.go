@@ -50,6 +50,10 @@ type Kind struct {
 	Error string `json:"error,omitempty"`
 }
 
+// TimerfdStopped begins the error of the kind timerfd when its timer is not set any more. CRIU 4 restores so one that had
+// fired, unread, when it was dumped.
+const TimerfdStopped = "the timerfd does not fire any more"
+
 // PauseAfter is how late a count has to be to show as a pause.
 const PauseAfter = 500 * time.Millisecond
 
@@ -60,6 +64,8 @@ type Pause struct {
 	// From and To are the wall clock at that count and at the next.
 	From time.Time `json:"from"`
 	To   time.Time `json:"to"`
+	// Heard is the highest count that the counter at COUNTER_PEER had told before the pause; 0 for none.
+	Heard uint64 `json:"heard,omitempty"`
 }
 
 // Length of the pause.
