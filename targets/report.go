@@ -23,7 +23,7 @@ func Report(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := run.Publish(s.Artifacts, mask.New(s.Token)); err != nil {
+	if err := run.Publish(s.Artifacts, "", mask.New(s.Token)); err != nil {
 		return err
 	}
 	path := filepath.Join(s.Artifacts, report.HTMLFile)

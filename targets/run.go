@@ -73,7 +73,7 @@ func (r *run) end(verdict error) error {
 	m := mask.New(r.settings.Token)
 	r.record.End(m.Error(verdict))
 	verdict = errors.Join(verdict, r.record.Remember(m, report.Histories(r.settings.Run)...))
-	return errors.Join(verdict, r.record.Publish(r.settings.Artifacts, m))
+	return errors.Join(verdict, r.record.Publish(r.settings.Artifacts, os.Getenv("GITHUB_STEP_SUMMARY"), m))
 }
 
 // stage does one stage of a run and takes its time.

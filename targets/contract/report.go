@@ -117,26 +117,6 @@ func (r *Report) Text(to io.Writer) error {
 	return nil
 }
 
-// Markdown is the table for a summary.
-func (r *Report) Markdown() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "\nOpenAPI: %s\n", r.Headline())
-	if len(r.Rows) > 0 {
-		b.WriteString("\n| operation | where | the document says | seen | times | explained |\n|---|---|---|---|---:|---|\n")
-	}
-	for _, row := range r.Rows {
-		texts := []string{row.Operation, row.what(), row.Document, row.Seen, fmt.Sprint(row.Count), explained(row.Why)}
-		for i, t := range texts {
-			texts[i] = strings.ReplaceAll(t, "|", `\|`)
-		}
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(texts, " | "))
-	}
-	for _, e := range r.Stale {
-		fmt.Fprintf(&b, "\nNot seen, though %s has it: %s\n", ExpectedFile, e.Drift)
-	}
-	return b.String()
-}
-
 func (d Drift) what() string { return strings.TrimSpace(d.Where + " " + d.Name) }
 
 func explained(why string) string {

@@ -80,15 +80,15 @@ func (r *Run) Remember(m mask.Mask, files ...string) error {
 		return fmt.Errorf("write the run's line in the history: %w", err)
 	}
 	for _, file := range files {
-		if err := appendLine(file, append([]byte(m.Text(string(line))), '\n')); err != nil {
+		if err := appendTo(file, append([]byte(m.Text(string(line))), '\n')); err != nil {
 			return fmt.Errorf("write the run's line in the history: %w", err)
 		}
 	}
 	return nil
 }
 
-// appendLine appends in one write, which those of other runs do not come between.
-func appendLine(path string, line []byte) error {
+// appendTo appends in one write, which those of other runs do not come between.
+func appendTo(path string, line []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func TestTheSameVersionsWithBothVerdictsAreFlaky(t *testing.T) {
 	require.Equal(t, "1 of the last 3 runs of these versions red", last.Trends[counted].String())
 	require.Contains(t, last.earlier(), "flaky: "+counted)
 	dir := t.TempDir()
-	require.NoError(t, last.Publish(dir, mask.New()))
+	require.NoError(t, last.Publish(dir, "", mask.New()))
 	require.Contains(t, html(t, dir), `<strong class="mark">flaky</strong>`)
 
 	last, _ = runs(t, 3, func(i int, r *Run) {

@@ -22,10 +22,12 @@ const (
 	RecordFile  = "run.json"
 	HTMLFile    = "report.html"
 	SummaryFile = "summary.md"
+	JUnitFile   = "junit.xml"
+	CTRFFile    = "ctrf.json"
 )
 
 // Files are all that Publish writes.
-func Files() []string { return []string{RecordFile, HTMLFile, SummaryFile} }
+func Files() []string { return []string{RecordFile, HTMLFile, SummaryFile, JUnitFile, CTRFFile} }
 
 // Outcome of a run, or of a test.
 type Outcome string
@@ -40,7 +42,9 @@ const (
 
 // Run is the record of one run: all that its reports are made of. Durations in JSON are nanoseconds.
 type Run struct {
-	ID      string        `json:"id"`
+	ID string `json:"id"`
+	// Name is the CI job's; empty outside of one.
+	Name    string        `json:"name,omitempty"`
 	Start   time.Time     `json:"start"`
 	Took    time.Duration `json:"took_ns"`
 	Outcome Outcome       `json:"outcome"`
@@ -241,9 +245,18 @@ func Load(dir string) (*Run, error) {
 	return r, nil
 }
 
-// Publish saves the record and makes everything else of it. One that cannot be made does not keep the others.
-func (r *Run) Publish(dir string, m mask.Mask) error {
-	return errors.Join(r.Save(dir, m), r.writeHTML(dir, m))
+// Publish saves the record and makes everything else of it. One that cannot be made does not keep the others. The summary is
+// appended to the file stepSummary ($GITHUB_STEP_SUMMARY) too, if there is one.
+func (r *Run) Publish(dir, stepSummary string, m mask.Mask) error {
+	errs := []error{r.Save(dir, m), r.writeHTML(dir, m), r.writeForTools(dir, m)}
+	summary := []byte(m.Text(r.Summary()))
+	errs = append(errs, atomicfile.Write(filepath.Join(dir, SummaryFile), summary, 0o644))
+	if stepSummary != "" {
+		if err := appendTo(stepSummary, summary); err != nil {
+			errs = append(errs, fmt.Errorf("write $GITHUB_STEP_SUMMARY: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // short is for a table: the first line, cut.

@@ -1,7 +1,10 @@
 package report
 
 import (
+	"encoding/json"
+	"encoding/xml"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,7 +95,7 @@ func TestTheReportOfARedRunHasWhatExplainsIt(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	keepFiles(t, dir)
-	require.NoError(t, redRun().Publish(dir, mask.New("k3d-full-server-0")))
+	require.NoError(t, redRun().Publish(dir, "", mask.New("k3d-full-server-0")))
 	page := html(t, dir)
 	for _, want := range []string{
 		"Failed: 2 of 4 tests red. 1 passed, 1 failed, 1 skipped, 1 not finished", "<strong>seen it has not fired</strong>",
@@ -111,11 +114,11 @@ func TestTheReportIsMadeAgainFromTheRecord(t *testing.T) {
 	dir := t.TempDir()
 	_, err := Load(dir)
 	require.ErrorContains(t, err, "go tool mage e2e")
-	require.NoError(t, redRun().Publish(dir, mask.New()))
+	require.NoError(t, redRun().Publish(dir, "", mask.New()))
 	first := html(t, dir)
 	again, err := Load(dir)
 	require.NoError(t, err)
-	require.NoError(t, again.Publish(dir, mask.New()))
+	require.NoError(t, again.Publish(dir, "", mask.New()))
 	require.Equal(t, first, html(t, dir))
 }
 
@@ -145,4 +148,75 @@ func TestAStepIsToldTwice(t *testing.T) {
 	require.Equal(t, []Step{s}, test.Steps)
 	require.NoError(t, test.Hear("somebody else's", "{"))
 	require.ErrorContains(t, test.Hear(FailureAttr, "{"), "read attribute failure of test TestA")
+}
+
+func TestOtherToolsGetTheSameRun(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := redRun()
+	r.Name = "e2e"
+	r.Tests[2].Reruns, r.Tests[2].RerunsPassed = 3, 1
+	summary := filepath.Join(dir, "step-summary")
+	require.NoError(t, os.WriteFile(summary, []byte("before\n"), 0o600))
+	require.NoError(t, r.Publish(dir, summary, mask.New("k3d-full-server-0")))
+
+	var junit struct {
+		Name       string `xml:"name,attr"`
+		Tests      int    `xml:"tests,attr"`
+		Failures   int    `xml:"failures,attr"`
+		Errors     int    `xml:"errors,attr"`
+		Properties []Fact `xml:"testsuite>properties>property"`
+		Cases      []struct {
+			Name    string `xml:"name,attr"`
+			Failure *struct {
+				Message string `xml:"message,attr"`
+			} `xml:"failure"`
+		} `xml:"testsuite>testcase"`
+	}
+	text, err := os.ReadFile(filepath.Join(dir, JUnitFile))
+	require.NoError(t, err)
+	require.NoError(t, xml.Unmarshal(text, &junit))
+	require.Equal(t, "e2e", junit.Name)
+	require.Equal(t, []int{6, 2, 1}, []int{junit.Tests, junit.Failures, junit.Errors}, "four tests, two parts")
+	require.Len(t, junit.Properties, len(r.Versions))
+	require.Contains(t, string(text), `<property name="Kubernetes" value="v1.34.4">`)
+	require.Equal(t, "TestRestoreState/timers", junit.Cases[3].Name)
+	require.Equal(t, "expected: the timer fires <b>after</b> the checkpoint; seen: it has not fired", junit.Cases[3].Failure.Message)
+
+	var ctrf struct {
+		ReportFormat string
+		Results      struct {
+			Summary map[string]int64
+			Tests   []struct {
+				Name, Status, Message string
+				Duration              int64
+				Retries               int
+			}
+		}
+	}
+	text, err = os.ReadFile(filepath.Join(dir, CTRFFile))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &ctrf))
+	require.Equal(t, "CTRF", ctrf.ReportFormat)
+	require.EqualValues(t, 1, ctrf.Results.Summary["failed"])
+	require.EqualValues(t, 1, ctrf.Results.Summary["other"])
+	require.EqualValues(t, 60000, ctrf.Results.Summary["stop"]-ctrf.Results.Summary["start"])
+	require.Equal(t, "passed 1 of 3 times when run again, and stays red; timers: expected: the timer fires <b>after</b> the checkpoint; seen: it has not fired", ctrf.Results.Tests[2].Message)
+
+	text, err = os.ReadFile(summary)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(string(text), "before\n## ❌ cedana-e2e: 1 passed, 1 failed"))
+	require.Contains(t, string(text), "- **TestRestoreState**: passed 1 of 3 times")
+}
+
+// However much is red, a job's summary is one screen.
+func TestTheSummaryIsOneScreen(t *testing.T) {
+	t.Parallel()
+	r := redRun()
+	for i := range 200 {
+		r.Tests = append(r.Tests, &Test{Name: fmt.Sprintf("Test%d", i), Outcome: Failed, Reason: strings.Repeat("long ", 1000) + "\nand more"})
+	}
+	require.LessOrEqual(t, strings.Count(r.Summary(), "\n"), 30)
+	require.Less(t, len(r.Summary()), 6000)
+	require.Contains(t, r.Summary(), "and 192 more")
 }

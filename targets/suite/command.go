@@ -133,10 +133,8 @@ func runTests(ctx context.Context, con *console.Console, step *console.Step, s *
 	followed := follow(filepath.Join(raw, eventsFile), to, step, m, func() error { return to.Save(s.Artifacts, m) })
 	runErr := run(ctx, cmd)
 	err = errors.Join(runErr, followed(), output.Close())
-	for _, name := range []string{junitFile, eventsFile} {
-		if publishErr := publish(filepath.Join(raw, name), filepath.Join(s.Artifacts, name), m); publishErr != nil && runErr == nil {
-			err = errors.Join(err, publishErr)
-		}
+	if publishErr := publish(filepath.Join(raw, eventsFile), filepath.Join(s.Artifacts, eventsFile), m); publishErr != nil && runErr == nil {
+		err = errors.Join(err, publishErr)
 	}
 	return err
 }
@@ -150,7 +148,6 @@ func gotestsum(s *settings.Suite, opts Options, raw string, compiled *Compiled, 
 	}
 	args := []string{
 		"--format", format, "--format-hide-empty-pkg", "--hide-summary", "skipped",
-		"--junitfile", filepath.Join(raw, junitFile), "--junitfile-project-name", "cedana-e2e",
 		"--jsonfile", filepath.Join(raw, eventsFile), "--raw-command", "--",
 		compiled.test2json, "-t", "-p", testPackage,
 		compiled.tests, "-test.v=test2json", "-test.paniconexit0", "-test.count=1",

@@ -17,8 +17,8 @@ import (
 // contractTest is the name under which the check of the API's contract is reported beside the tests.
 const contractTest = "OpenAPI"
 
-// checkContract adds what the tests have recorded to what this process has seen, and the outcome to the report and to
-// junit.xml. Drift that nothing explains is an error on the local backend, and on the live one with E2E_OPENAPI_STRICT;
+// checkContract adds what the tests have recorded to what this process has seen, and the outcome to the report.
+// Drift that nothing explains is an error on the local backend, and on the live one with E2E_OPENAPI_STRICT;
 // else a warning. So is a row of the table that was not seen, in a run of all tests. ended says that the tests ran to
 // their end and passed.
 func (r *Report) checkContract(con *console.Console, s *settings.Suite, check *contract.Check, ended bool) error {
@@ -50,7 +50,7 @@ func (r *Report) checkContract(con *console.Console, s *settings.Suite, check *c
 		con.Warn("%s (E2E_OPENAPI_STRICT=1 makes this a failure)", problem)
 	}
 	r.Tests = append(r.Tests, test)
-	return errors.Join(err, addToJUnit(filepath.Join(s.Artifacts, junitFile), test))
+	return err
 }
 
 // contractProblem is what is wrong, or empty.

@@ -90,7 +90,6 @@ func (o Options) withDefaults(s *settings.Suite) Options {
 
 // What a run leaves in the artifacts directory.
 const (
-	junitFile  = "junit.xml"
 	eventsFile = "test.json"
 	// testsDir is what the tests themselves write.
 	testsDir = "cases"
@@ -119,7 +118,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 	}
 	to.Run = *opts.Record
 	defer func() { *opts.Record = to.Run }()
-	to.Meaning = to.meaning()
+	to.Meaning, to.Name = to.meaning(), opts.Getenv("GITHUB_JOB")
 
 	compiled := opts.Compiled
 	if compiled == nil {
@@ -162,13 +161,13 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 	verdict = errors.Join(verdict, sweep(s.Artifacts, m))
 	to.End(m.Error(verdict))
 	verdict = errors.Join(verdict, to.Remember(m, report.Histories(s.Run)...))
-	return errors.Join(verdict, to.publish(con, s, opts.Getenv("GITHUB_STEP_SUMMARY"), m, verdict))
+	return errors.Join(verdict, to.publish(con, s, opts.Getenv("GITHUB_STEP_SUMMARY"), m))
 }
 
 // prepareArtifacts makes the directory and removes what an earlier run left of what this one writes. Anything else
 // in it stays: the directory is the user's.
 func prepareArtifacts(dir string) error {
-	for _, name := range append(report.Files(), junitFile, eventsFile, contractFile, testsDir, FailureDir) {
+	for _, name := range append(report.Files(), eventsFile, contractFile, testsDir, FailureDir) {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("remove artifacts of an earlier run: %w", err)
 		}
