@@ -27,6 +27,11 @@ type run struct {
 	contract *contract.Check
 	// record has the stages so far with the time that each took.
 	record *report.Run
+
+	// lost ends the run where it does not have the cluster to itself any more.
+	lost func(error)
+	// release lets other machines' runs have the cluster; nil before it was held.
+	release func() error
 }
 
 // begin reads the settings; nothing is created before all of them are good.
@@ -42,19 +47,31 @@ func begin(ctx context.Context) (*run, error) {
 }
 
 // beginAlone is begin for a target that changes the cluster. Of two with one cluster, the second waits until the first
-// has called unlock, or until its own time for the cluster is up.
-func beginAlone(ctx context.Context, target string) (r *run, unlock func(), err error) {
+// has called unlock, or until its own time for the cluster is up. The run is to go on with the context that is returned.
+func beginAlone(ctx context.Context, target string) (running context.Context, r *run, unlock func(), err error) {
 	if r, err = begin(ctx); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	s := r.settings
+	running, end := context.WithCancelCause(ctx)
+	r.lost = func(why error) {
+		r.con.Fail("%v", why)
+		end(why)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Cluster.Timeout, fmt.Errorf("not its turn within E2E_CLUSTER_TIMEOUT=%s", s.Cluster.Timeout))
 	defer cancel()
 	release, err := filelock.Lock(ctx, r.con, filepath.Join(s.ClusterDir(), state.LockFile), fmt.Sprintf("runs %s with cluster %s", target, s.ClusterName))
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w (next: choose another CLUSTER_NAME to run beside it)", err)
+		end(nil)
+		return nil, nil, nil, fmt.Errorf("%w (next: choose another CLUSTER_NAME to run beside it)", err)
 	}
-	return r, func() {
+	return running, r, func() {
+		end(nil)
+		if r.release != nil {
+			if err := r.release(); err != nil {
+				r.con.Warn("%v", err)
+			}
+		}
 		release()
 		for _, dir := range []string{s.ClusterDir(), s.Clusters()} {
 			// Fails where there is something in it: only what the lock alone has made is removed.

@@ -81,6 +81,11 @@ func (r *run) makeCluster(ctx context.Context, idle func()) (*platform.Cluster, 
 // deploy installs Cedana in the cluster. What is needed to understand its failure is kept.
 func (r *run) deploy(ctx context.Context, cluster *platform.Cluster, given checked, identity *deploy.Identity) (*there, error) {
 	made := &there{cluster: cluster, propagator: given.propagator, identity: identity}
+	release, err := r.platform.Cedana.Hold(ctx, cluster, r.lost)
+	if err != nil {
+		return nil, err
+	}
+	r.release = release
 	to, err := r.platform.Propagator.Connect(ctx, cluster, given.propagator)
 	if err != nil {
 		return nil, r.collect(ctx, made, err)

@@ -14,7 +14,7 @@ import (
 
 // E2E makes the cluster, deploys and runs the suite; what is there already is reused.
 func E2E(ctx context.Context) (err error) {
-	r, unlock, err := beginAlone(ctx, "e2e")
+	ctx, r, unlock, err := beginAlone(ctx, "e2e")
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func E2E(ctx context.Context) (err error) {
 
 // Cluster makes the cluster usable and prints its kubeconfig file to stdout.
 func Cluster(ctx context.Context) error {
-	r, unlock, err := beginAlone(ctx, "cluster")
+	ctx, r, unlock, err := beginAlone(ctx, "cluster")
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func Cluster(ctx context.Context) error {
 
 // Deploy makes the cluster usable and Cedana ready in it.
 func Deploy(ctx context.Context) error {
-	r, unlock, err := beginAlone(ctx, "deploy")
+	ctx, r, unlock, err := beginAlone(ctx, "deploy")
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func Deploy(ctx context.Context) error {
 
 // Sensitivity makes the cluster, deploys, and breaks the stand-in on purpose to see whether the suite notices.
 func Sensitivity(ctx context.Context) error {
-	r, unlock, err := beginAlone(ctx, "sensitivity")
+	ctx, r, unlock, err := beginAlone(ctx, "sensitivity")
 	if err != nil {
 		return err
 	}

@@ -232,7 +232,7 @@ func remaining(ctx context.Context) time.Duration {
 
 // because is the reason ctx ended for, if it did; otherwise err.
 func because(ctx context.Context, err error) error {
-	if ctx.Err() == nil || errors.Is(err, context.Cause(ctx)) {
+	if err == nil || ctx.Err() == nil || errors.Is(err, context.Cause(ctx)) {
 		return err
 	}
 	return fmt.Errorf("%w (%w)", context.Cause(ctx), err)

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"helm.sh/helm/v3/pkg/storage/driver"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -147,7 +149,8 @@ func installedWorkloads(ctx context.Context, client kubernetes.Interface, namesp
 
 // Remove takes out of a cluster what runs of this project put into it: the release, if one of these runs has made it or
 // brought it to its last revision, and every namespace that carries the label of one of them. Nothing else is touched:
-// no volume, no other release, no namespace of another's run. It returns the names of what it removed; removing what is
+// no volume, no other release, no namespace of another's run. While another run holds the namespace ([Hold]) nothing is
+// removed, and the error says whose it is. It returns the names of what it removed; removing what is
 // not there is a success.
 func Remove(ctx context.Context, s *settings.Deploy, opts Options, runs []string) (removed []string, err error) {
 	opts = opts.withDefaults(s)
@@ -160,6 +163,11 @@ func Remove(ctx context.Context, s *settings.Deploy, opts Options, runs []string
 		return nil, err
 	}
 	r := releaser{cfg: cfg, client: cluster.client, namespace: s.CedanaNamespace}
+	release, err := r.holdToRemove(ctx, s, runs)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	did, err := r.removeOurs(ctx, runs)
 	if did {
 		removed = append(removed, fmt.Sprintf("release %s in namespace %s", ReleaseName, s.CedanaNamespace))
@@ -171,18 +179,51 @@ func Remove(ctx context.Context, s *settings.Deploy, opts Options, runs []string
 	return append(removed, namespaces...), err
 }
 
+// takeToRemove is longer than a Lease lives that nobody renews.
+const takeToRemove = 40 * time.Second
+
+// holdToRemove keeps runs away from the namespace while it, or the release in it, is removed: another may use by now what
+// one of these has made. Where these have made neither it does nothing.
+func (r releaser) holdToRemove(ctx context.Context, s *settings.Deploy, runs []string) (release func() error, err error) {
+	ns, err := r.client.CoreV1().Namespaces().Get(ctx, r.namespace, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("read namespace %s: %w", r.namespace, because(ctx, err))
+	}
+	there := err == nil && ns.DeletionTimestamp == nil
+	mine, err := r.madeBy(runs)
+	if err != nil {
+		return nil, because(ctx, err)
+	}
+	if !there || !mine && !ours(ns.Labels, runs) {
+		return func() error { return nil }, nil
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, takeToRemove, fmt.Errorf("it is in use still after %s", takeToRemove))
+	defer cancel()
+	l, err := takeLease(waiting, &console.Step{}, r.client, s, runs, usualTimes)
+	if err != nil {
+		return nil, err
+	}
+	return l.keep(ctx, func(error) {}), nil
+}
+
 func (r releaser) removeOurs(ctx context.Context, runs []string) (bool, error) {
+	mine, err := r.madeBy(runs)
+	if err != nil || !mine {
+		return false, because(ctx, err)
+	}
+	return true, r.uninstall(ctx)
+}
+
+// madeBy says whether one of these runs has made the release, or brought it to its last revision.
+func (r releaser) madeBy(runs []string) (bool, error) {
 	last, err := r.cfg.Releases.Last(ReleaseName)
 	if errors.Is(err, driver.ErrReleaseNotFound) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("read release %s in namespace %s: %w", ReleaseName, r.namespace, because(ctx, err))
+		return false, fmt.Errorf("read release %s in namespace %s: %w", ReleaseName, r.namespace, err)
 	}
-	if !ours(last.Labels, runs) {
-		return false, nil
-	}
-	return true, r.uninstall(ctx)
+	return ours(last.Labels, runs), nil
 }
 
 func removeNamespaces(ctx context.Context, client kubernetes.Interface, runs []string) (removed []string, err error) {

@@ -40,6 +40,22 @@ func (h *helm) Register(ctx context.Context, greeted *Connection) (*deploy.Ident
 	return &identity, nil
 }
 
+// Hold has nothing to do in a cluster of ours: its owner's runs wait for each other on this machine.
+func (h *helm) Hold(ctx context.Context, c *Cluster, lost func(error)) (func() error, error) {
+	if c.Name != "" {
+		return func() error { return nil }, nil
+	}
+	st, err := state.Load(h.settings.ClusterDir())
+	if err != nil {
+		return nil, err
+	}
+	var ended []string // since this run has the cluster's lock
+	for _, there := range st.Existing {
+		ended = append(ended, there.Runs...)
+	}
+	return deploy.Hold(ctx, h.con, h.settings, c.target(), ended, lost)
+}
+
 func (h *helm) Install(ctx context.Context, c *Cluster, to *Connection, checked *deploy.Checked, identity *deploy.Identity) (*deploy.Identity, error) {
 	o, err := h.options(to)
 	if err != nil {

@@ -19,6 +19,10 @@ func (i *installed) Check(context.Context, deploy.Options) (*deploy.Checked, err
 
 func (i *installed) Register(context.Context, *Connection) (*deploy.Identity, error) { return nil, nil }
 
+func (i *installed) Hold(context.Context, *Cluster, func(error)) (func() error, error) {
+	return func() error { return nil }, nil
+}
+
 func (i *installed) Install(ctx context.Context, c *Cluster, to *Connection, _ *deploy.Checked, _ *deploy.Identity) (*deploy.Identity, error) {
 	o := c.target()
 	o.Token = to.Token

@@ -63,6 +63,9 @@ type Cedana interface {
 	// Register gives the cluster an identity before it is made. It returns nil where that is not possible or not wanted.
 	// Where there is no cluster to be had, and no right to register one, the error is a [*deploy.NoClusterError].
 	Register(ctx context.Context, greeted *Connection) (*deploy.Identity, error)
+	// Hold keeps other runs away from the cluster's Cedana, as far as this one changes it, until release is called. lost is
+	// called where that cannot be kept up.
+	Hold(ctx context.Context, c *Cluster, lost func(error)) (release func() error, err error)
 	// Install returns when Cedana is ready. checked and identity are what Check and Register have returned.
 	Install(ctx context.Context, c *Cluster, to *Connection, checked *deploy.Checked, identity *deploy.Identity) (*deploy.Identity, error)
 	// Logs are what is to be kept of the installation after a failure.
