@@ -64,8 +64,10 @@ func (r *run) suiteOptions(there *there) suite.Options {
 // withTests is suiteOptions with the compiled tests.
 func (r *run) withTests(there *there, tests compilation) (suite.Options, error) {
 	o := r.suiteOptions(there)
-	var err error
-	o.Compiled, err = tests.program()
+	err := r.record.Phase("wait for the compiled tests", func() (err error) {
+		o.Compiled, err = tests.program()
+		return err
+	})
 	return o, err
 }
 

@@ -383,7 +383,7 @@ func TestARunIsRemembered(t *testing.T) {
 	f := newFixture(t, "TestPasses")
 	f.settings.History = filepath.Join(t.TempDir(), "elsewhere", "history.jsonl")
 	require.NoError(t, f.run(t.Context()))
-	f.settings.RunID = "second"
+	f.settings.RunID, f.options.URL = "second", "http://127.0.0.1:2" // the same propagator at another port
 	require.NoError(t, f.run(t.Context()))
 	for _, file := range report.Histories(f.settings.Run) {
 		entries, err := report.History(file)

@@ -30,7 +30,10 @@ func Begin(s *settings.Suite, given []settings.Given) *report.Run {
 // versions finds out what runs against what, and returns what puts it into the record. What is not to be had is said, and
 // is no reason to fail.
 func (r *Report) versions(ctx context.Context, con *console.Console, s *settings.Suite, opts Options, compiled *Compiled) func() {
-	facts := []report.Fact{{Name: "backend", Value: fmt.Sprintf("%s, propagator at %s", s.Backend, opts.URL)}}
+	facts := []report.Fact{{Name: "backend", Value: string(s.Backend)}}
+	if !opts.Subject.Ours { // ours has another port each time, and is no other version by that
+		facts = append(facts, report.Fact{Name: "propagator", Value: opts.URL})
+	}
 	add := func(more []report.Fact, err error) {
 		facts = append(facts, more...)
 		if err != nil && ctx.Err() == nil {
