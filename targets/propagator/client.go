@@ -15,13 +15,12 @@ import (
 
 // The client's defaults; each has an option.
 const (
-	DefaultRequestTimeout  = 10 * time.Second
-	DefaultTotalTimeout    = 30 * time.Second
-	DefaultTransferTimeout = 10 * time.Minute
-	DefaultSyncWait        = 15 * time.Second
-	DefaultMaxAnswer       = 64 << 20
-	DefaultPollFirst       = 100 * time.Millisecond
-	DefaultPollSlowest     = 2 * time.Second
+	DefaultRequestTimeout = 10 * time.Second
+	DefaultTotalTimeout   = 30 * time.Second
+	DefaultSyncWait       = 15 * time.Second
+	DefaultMaxAnswer      = 64 << 20
+	DefaultPollFirst      = 100 * time.Millisecond
+	DefaultPollSlowest    = 2 * time.Second
 )
 
 // Client talks to one propagator. It is safe for use by many goroutines.
@@ -33,16 +32,15 @@ type Client struct {
 	transport http.RoundTripper
 	observe   func(http.RoundTripper) http.RoundTripper
 
-	requestTimeout  time.Duration
-	totalTimeout    time.Duration
-	transferTimeout time.Duration
-	syncWait        time.Duration
-	maxAnswer       int64
-	pollFirst       time.Duration
-	pollSlowest     time.Duration
-	retryFirst      time.Duration
-	userAgent       string
-	log             *slog.Logger
+	requestTimeout time.Duration
+	totalTimeout   time.Duration
+	syncWait       time.Duration
+	maxAnswer      int64
+	pollFirst      time.Duration
+	pollSlowest    time.Duration
+	retryFirst     time.Duration
+	userAgent      string
+	log            *slog.Logger
 
 	probing sync.Mutex
 	// prefix is "/v1" or "/v2", or empty until it is known; probing guards it.
@@ -87,14 +85,9 @@ func WithRequestTimeout(d time.Duration) Option {
 	return positive("request timeout", d, func(c *Client) { c.requestTimeout = d })
 }
 
-// WithTotalTimeout limits one call, its retries included. Wait and file transfers are not bound by it.
+// WithTotalTimeout limits one call, its retries included. Wait is not bound by it.
 func WithTotalTimeout(d time.Duration) Option {
 	return positive("total timeout", d, func(c *Client) { c.totalTimeout = d })
-}
-
-// WithTransferTimeout limits one file transfer.
-func WithTransferTimeout(d time.Duration) Option {
-	return positive("transfer timeout", d, func(c *Client) { c.transferTimeout = d })
 }
 
 // WithSyncWait limits how long CheckpointPod waits for the propagator to hear of a fresh pod.
@@ -157,7 +150,7 @@ func New(baseURL string, token settings.Secret, opts ...Option) (*Client, error)
 	}
 	c := &Client{
 		base: base, token: token,
-		requestTimeout: DefaultRequestTimeout, totalTimeout: DefaultTotalTimeout, transferTimeout: DefaultTransferTimeout,
+		requestTimeout: DefaultRequestTimeout, totalTimeout: DefaultTotalTimeout,
 		syncWait: DefaultSyncWait, maxAnswer: DefaultMaxAnswer,
 		pollFirst: DefaultPollFirst, pollSlowest: DefaultPollSlowest, retryFirst: 100 * time.Millisecond,
 		userAgent: "cedana-e2e", log: slog.New(slog.DiscardHandler),

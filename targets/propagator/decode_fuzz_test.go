@@ -31,7 +31,7 @@ func FuzzDecode(f *testing.F) {
 		w.Header().Set("Content-Type", contentType)
 		w.Header().Set("Location", location)
 		w.Header().Set(headerReqID, body)
-		resp := &http.Response{StatusCode: code, Header: w.Header(), Request: httptest.NewRequest("GET", "http://other.invalid/", nil)}
+		resp := &http.Response{StatusCode: code, Header: w.Header(), Request: httptest.NewRequest(http.MethodGet, "http://other.invalid/", nil)}
 		var errs []string
 		if apiErr := c.interpret("GET", "/v2/x", resp, []byte(body), "id"); apiErr != nil {
 			errs = append(errs, apiErr.Error(), c.statusError(call{}, apiErr, resp.Header).err.Error())

@@ -36,9 +36,6 @@ func (e *APIError) Error() string {
 // IsNotFound reports whether err is the API's 404.
 func IsNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
 
-// IsUnauthorized reports whether err is the API's 401: the token is missing, wrong or expired.
-func IsUnauthorized(err error) bool { return hasStatus(err, http.StatusUnauthorized) }
-
 // IsForbidden reports whether err is the API's 403: the token is good, and may not do this.
 func IsForbidden(err error) bool { return hasStatus(err, http.StatusForbidden) }
 

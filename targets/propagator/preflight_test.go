@@ -67,7 +67,7 @@ func TestPreflightTellsFaultsApart(t *testing.T) {
 			var fault *propagator.PreflightError
 			require.ErrorAs(t, err, &fault)
 			assert.Equal(t, tc.fault, fault.Fault, "%v", err)
-			assert.ErrorContains(t, err, tc.want)
+			require.ErrorContains(t, err, tc.want)
 			assert.NotContains(t, err.Error(), token)
 			assert.Less(t, time.Since(begin), propagator.PreflightTimeout+time.Second)
 		})

@@ -98,28 +98,6 @@ func (f CheckpointFilter) drops(row Checkpoint) bool {
 	return json.Unmarshal(row.Info, &info) == nil && info.ClusterID != "" && info.ClusterID != f.ClusterID
 }
 
-// NewCheckpoint makes a checkpoint row and returns its id. An answer that is lost leaves a row behind that stays
-// `initializing`.
-func (c *Client) NewCheckpoint(ctx context.Context) (string, error) {
-	return c.callText(ctx, call{method: http.MethodPost, path: "/checkpoints", accept: asText}, decodeID)
-}
-
-// PutCheckpointInfo sets a checkpoint's platform and details.
-func (c *Client) PutCheckpointInfo(ctx context.Context, id string, req CheckpointInfoRequest) error {
-	_, err := c.do(ctx, call{
-		method: http.MethodPut, path: "/checkpoints/info/" + url.PathEscape(id), body: req, accept: asText, repeatable: true,
-	})
-	return err
-}
-
-// Uploaded tells that a checkpoint's archive is in place.
-func (c *Client) Uploaded(ctx context.Context, id string, req UploadedRequest) error {
-	_, err := c.do(ctx, call{
-		method: http.MethodPost, path: "/checkpoints/uploaded/" + url.PathEscape(id), body: req, accept: asText, repeatable: true,
-	})
-	return err
-}
-
 // Deprecate gives a checkpoint up for removal by the server.
 func (c *Client) Deprecate(ctx context.Context, checkpointID string) error {
 	_, err := c.do(ctx, call{
@@ -133,12 +111,6 @@ func (c *Client) PutRestoreInfo(ctx context.Context, id string, req RestoreInfoR
 	_, err := c.do(ctx, call{
 		method: http.MethodPut, path: "/restores/info/" + url.PathEscape(id), body: req, accept: asText, repeatable: true,
 	})
-	return err
-}
-
-// UploadPodSpec stores the pod that an action is about.
-func (c *Client) UploadPodSpec(ctx context.Context, req CheckpointStatusWithPodSpec) error {
-	_, err := c.do(ctx, call{method: http.MethodPost, path: "/actions/upload", body: req, accept: asText, repeatable: true})
 	return err
 }
 

@@ -81,16 +81,6 @@ type Engine struct {
 	explicit bool
 }
 
-// Lacks says whether even a privileged container of this engine lacks the capability ("CAP_SYS_RESOURCE").
-func (e *Engine) Lacks(capability string) bool {
-	for _, c := range e.MissingCapabilities {
-		if c == capability {
-			return true
-		}
-	}
-	return false
-}
-
 // Client returns a client of the engine that speaks the engine's API version. The caller closes it.
 func (e *Engine) Client() (*client.Client, error) {
 	c, err := client.NewClientWithOpts(append(append([]client.Opt{}, e.options...), client.WithAPIVersionNegotiation())...)
@@ -227,11 +217,11 @@ func (o Options) complete() (Options, error) {
 			return o, fmt.Errorf("choose docker engine: directory %q is not absolute", *dir)
 		}
 		// Mount tables and process tables know directories by their real names.
-		real, err := realPath(*dir)
+		resolved, err := realPath(*dir)
 		if err != nil {
 			return o, fmt.Errorf("choose docker engine: %w", err)
 		}
-		*dir = real
+		*dir = resolved
 	}
 	if o.Progress == nil {
 		o.Progress = quiet{}
@@ -247,9 +237,9 @@ func (o Options) privateHost() string { return "unix://" + filepath.Join(o.RunDi
 
 // realPath resolves symbolic links in the part of the path that exists.
 func realPath(path string) (string, error) {
-	real, err := filepath.EvalSymlinks(path)
+	resolved, err := filepath.EvalSymlinks(path)
 	if err == nil {
-		return real, nil
+		return resolved, nil
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("resolve %s: %w", path, err)
@@ -258,8 +248,8 @@ func realPath(path string) (string, error) {
 	if parent == path {
 		return path, nil
 	}
-	real, err = realPath(parent)
-	return filepath.Join(real, filepath.Base(path)), err
+	resolved, err = realPath(parent)
+	return filepath.Join(resolved, filepath.Base(path)), err
 }
 
 // answerTimeout is how long an engine may take to say who it is.

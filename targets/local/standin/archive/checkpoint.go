@@ -15,8 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Names inside a container's checkpoint archive. The first are the standard's; StatsDump and VolumesDir are where
-// checkpointctl and podman have them.
+// Names inside a container's checkpoint archive, as checkpointctl and podman have them.
 const (
 	ImagesDir    = metadata.CheckpointDirectory
 	ConfigDump   = metadata.ConfigDumpFile
@@ -25,7 +24,6 @@ const (
 	DeletedFiles = metadata.DeletedFilesFile
 	DumpLog      = metadata.DumpLogFile
 	DevShm       = metadata.DevShmCheckpointTar
-	StatsDump    = "stats-dump"
 	VolumesDir   = metadata.CheckpointVolumesDirectory
 )
 

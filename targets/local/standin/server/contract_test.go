@@ -94,8 +94,7 @@ func TestContract(t *testing.T) {
 	cluster := r.pod("contract", "uid-1")
 	ready := r.checkpoint(cluster, "uid-1")
 	checkpointID := r.row(ready).ID
-	spare, err := r.client.NewCheckpoint(t.Context())
-	require.NoError(t, err)
+	spare := r.newRow()
 	open, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid-1"})
 	require.NoError(t, err)
 	failed := r.failedCheckpoint(cluster, "uid-2")
@@ -273,7 +272,7 @@ func TestAPanicIsAnErrorBodyToo(t *testing.T) {
 	mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("boom") })
 	r.server.handler = r.server.middleware(mux)
 	web := startHTTP(t, r.server.handler)
-	req, err := http.NewRequest("GET", web+"/panic", nil)
+	req, err := http.NewRequest(http.MethodGet, web+"/panic", nil)
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer "+canary)
 	resp, err := http.DefaultClient.Do(req)

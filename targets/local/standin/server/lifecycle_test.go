@@ -57,17 +57,15 @@ func TestACheckpointGoesThroughItsStates(t *testing.T) {
 	for i, name := range []string{"first", "second"} {
 		row := w.Checkpoint.CheckpointID // the first container's, which is there from the beginning
 		if i > 0 {
-			var err error
-			row, err = r.client.NewCheckpoint(ctx)
-			require.NoError(t, err)
+			row = r.newRow()
 		}
 		assert.Equal(t, propagator.CheckpointInitializing, r.rowByID(row).Status)
 		info, err := json.Marshal(propagator.CheckpointInfo{ActionID: id, CRIU: "4.2.1", Freeze: 7})
 		require.NoError(t, err)
-		require.NoError(t, r.client.PutCheckpointInfo(ctx, row, propagator.CheckpointInfoRequest{GPU: "none", Platform: "linux/amd64", Info: info}))
+		r.putInfo(row, propagator.CheckpointInfoRequest{GPU: "none", Platform: "linux/amd64", Info: info})
 		assert.Equal(t, propagator.CheckpointUpdatedInfo, r.rowByID(row).Status)
 		c := r.put(name+".tar", []byte(name))
-		require.NoError(t, r.client.Uploaded(ctx, row, propagator.UploadedRequest{RestorePath: c.Path}))
+		r.ask("POST", "/v1/checkpoints/uploaded/"+row, propagator.UploadedRequest{RestorePath: c.Path})
 		assert.Equal(t, propagator.CheckpointPossiblyUploaded, r.rowByID(row).Status)
 		assert.Equal(t, propagator.StatusCheckpointCreated, r.status(id).Status, "container %d", i)
 		c.Container, c.CheckpointID = name, row
@@ -256,11 +254,8 @@ func TestAFailedCheckpointLeavesNoLiveRows(t *testing.T) {
 	id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
 	require.NoError(t, err)
 	w := r.poll(work.RoleHelper, cluster, time.Second)
-	row, err := r.client.NewCheckpoint(t.Context())
-	require.NoError(t, err)
-	require.NoError(t, r.client.PutCheckpointInfo(t.Context(), row, propagator.CheckpointInfoRequest{
-		GPU: "none", Platform: "p", Info: json.RawMessage(`{"action_id":"` + id + `"}`),
-	}))
+	row := r.newRow()
+	r.putInfo(row, propagator.CheckpointInfoRequest{GPU: "none", Platform: "p", Info: json.RawMessage(`{"action_id":"` + id + `"}`)})
 	code, _ := r.result(w.ID, work.Result{Error: "disk full"})
 	require.Equal(t, 200, code)
 	assert.Equal(t, "disk full", r.ends(id))
@@ -360,9 +355,9 @@ func TestTheUploadedPodIsTheOneRestored(t *testing.T) {
 	r := start(t, nil)
 	cluster := r.pod("c", "uid")
 	source := r.checkpoint(cluster, "uid")
-	require.NoError(t, r.client.UploadPodSpec(t.Context(), propagator.CheckpointStatusWithPodSpec{
+	r.ask("POST", "/v1/actions/upload", propagator.CheckpointStatusWithPodSpec{
 		ActionID: source, Status: "ready", PodSpec: json.RawMessage(`{"nodeName":"uploaded"}`),
-	}))
+	})
 	_, err := r.client.RestorePod(t.Context(), propagator.RestorePodRequest{ActionID: source})
 	require.NoError(t, err)
 	w := r.poll(work.RoleManager, cluster, time.Second)
@@ -442,20 +437,20 @@ func TestPodsComeChangeAndGo(t *testing.T) {
 		_, err := r.client.CheckpointPod(ctx, propagator.CheckpointPodRequest{PodID: "uid"})
 		return err
 	}
-	assert.ErrorContains(t, try(), "has not been reported")
+	require.ErrorContains(t, try(), "has not been reported")
 	r.sync(cluster, podObject("uid", "app", "Pending", ""), false)
-	assert.ErrorContains(t, try(), `is in phase "Pending"`)
+	require.ErrorContains(t, try(), `is in phase "Pending"`)
 	r.sync(cluster, podObject("uid", "app", "Running", node), false)
-	assert.NoError(t, try())
+	require.NoError(t, try())
 	r.sync(cluster, podObject("uid", "app", "Failed", node), false)
-	assert.ErrorContains(t, try(), `is in phase "Failed"`)
+	require.ErrorContains(t, try(), `is in phase "Failed"`)
 	r.sync(cluster, podObject("uid", "app", "Running", node), false)
 	r.sync(cluster, podObject("uid", "app", "Running", node), true)
-	assert.ErrorContains(t, try(), "has not been reported")
+	require.ErrorContains(t, try(), "has not been reported")
 
 	r.sync(cluster, podObject("uid", "app", "Running", node), false)
 	r.sync(cluster, map[string]any{"type": "Pod", "metadata": map[string]any{"name": "app", "namespace": "ns"}}, true)
-	assert.ErrorContains(t, try(), "has not been reported", "gone by name")
+	require.ErrorContains(t, try(), "has not been reported", "gone by name")
 
 	clusters, err := r.client.Clusters(ctx)
 	require.NoError(t, err)
@@ -660,8 +655,7 @@ func TestTheSweepTakesWhatNobodyNeeds(t *testing.T) {
 		require.NoError(t, r.client.Deprecate(t.Context(), r.row(id).ID))
 	}
 	r.put("orphan/deep/a.tar", []byte("orphan"))
-	forgotten, err := r.client.NewCheckpoint(t.Context())
-	require.NoError(t, err)
+	forgotten := r.newRow()
 	exists := func(id string) bool {
 		code, _, _ := r.send("GET", "/internal/v1/checkpoints/"+id+"/manifest?namespace=ns", nil)
 		return code == 200
@@ -726,7 +720,7 @@ func (r *rig) age(d time.Duration) {
 func BenchmarkCheckpoint(b *testing.B) {
 	s, err := Open(Config{Dir: b.TempDir(), Token: canary})
 	require.NoError(b, err)
-	defer s.Close()
+	defer func() { require.NoError(b, s.Close()) }()
 	web := httptest.NewServer(s.Handler())
 	defer web.Close()
 	defer s.Stop()

@@ -70,7 +70,7 @@ func spawn(t *testing.T, dir string, args ...string) *process {
 		if err != nil {
 			return false
 		}
-		return resp.Body.Close() == nil && resp.StatusCode == 200
+		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 	}, 20*time.Second, 10*time.Millisecond)
 	return p
 }
@@ -108,10 +108,13 @@ func TestAKillLosesNothingThatWasAnswered(t *testing.T) {
 	reader, writer := io.Pipe()
 	broken := make(chan error, 1)
 	go func() {
-		req, err := http.NewRequest("PUT", first.url+"/internal/v1/blobs/half.tar", reader)
+		req, err := http.NewRequest(http.MethodPut, first.url+"/internal/v1/blobs/half.tar", reader)
 		if err == nil {
 			req.Header.Set("Authorization", "Bearer "+canary)
-			_, err = http.DefaultTransport.RoundTrip(req)
+			var resp *http.Response
+			if resp, err = http.DefaultTransport.RoundTrip(req); err == nil {
+				err = resp.Body.Close()
+			}
 		}
 		broken <- err
 	}()
@@ -214,7 +217,8 @@ func TestItServesTLSAndStopsInGoodOrder(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.Preflight(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, c.UploadFile(t.Context(), "a", strings.NewReader("tls"), 3), "the file's URL is https too")
+	r := &rig{T: t, url: c.BaseURL(), transport: transport}
+	require.True(t, strings.HasPrefix(r.ask("PUT", "/v1/files/a", nil), "https://"), "the file's URL is https too")
 	_, err = c.CreateCluster(t.Context(), "c")
 	require.NoError(t, err)
 	c.Close()
@@ -242,7 +246,7 @@ func TestAHeldPollDoesNotHoldUpTheEnd(t *testing.T) {
 
 		polled := make(chan int, 1)
 		go func() {
-			req, _ := http.NewRequest("GET", propagatortest.Address+"/internal/v1/work?role=manager&wait=50s&cluster_id="+cluster, nil)
+			req, _ := http.NewRequest(http.MethodGet, propagatortest.Address+"/internal/v1/work?role=manager&wait=50s&cluster_id="+cluster, nil)
 			req.Header.Set("Authorization", "Bearer "+canary)
 			resp, err := transport.RoundTrip(req)
 			if err != nil {

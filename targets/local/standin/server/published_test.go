@@ -117,10 +117,8 @@ func TestAResultForAnotherRowThanTheActionsIsRefused(t *testing.T) {
 	_, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
 	require.NoError(t, err)
 	w := r.poll(work.RoleHelper, cluster, time.Second)
-	other, err := r.client.NewCheckpoint(t.Context())
-	require.NoError(t, err)
 	c := r.put("a.tar", []byte("content"))
-	c.Container, c.CheckpointID = "main", other
+	c.Container, c.CheckpointID = "main", r.newRow()
 	code, body := r.result(w.ID, work.Result{Containers: []work.ContainerCheckpoint{c}})
 	require.Equal(t, 400, code, body)
 	require.Contains(t, body, "want the action's own")

@@ -69,6 +69,22 @@ func (r *rig) send(method, path string, body any) (int, http.Header, string) {
 	return code, header, text
 }
 
+// ask does one raw request that has to succeed, and returns the answer's body.
+func (r *rig) ask(method, path string, body any) string {
+	r.Helper()
+	code, _, text := r.send(method, path, body)
+	require.Equal(r, http.StatusOK, code, text)
+	return text
+}
+
+// newRow makes a checkpoint's row and returns its id.
+func (r *rig) newRow() string { return r.ask("POST", "/v1/checkpoints", nil) }
+
+func (r *rig) putInfo(row string, info propagator.CheckpointInfoRequest) {
+	r.Helper()
+	r.ask("PUT", "/v1/checkpoints/info/"+row, info)
+}
+
 func (r *rig) try(ctx context.Context, method, path, token string, body any, header http.Header) (int, http.Header, string, error) {
 	var reader io.Reader
 	switch b := body.(type) {
@@ -157,7 +173,7 @@ func (r *rig) pollAs(role work.Role, cluster, nodeName string, wait time.Duratio
 
 func (r *rig) put(path string, content []byte) work.ContainerCheckpoint {
 	r.Helper()
-	require.NoError(r, r.client.UploadFile(r.Context(), path, bytes.NewReader(content), int64(len(content))))
+	r.ask("PUT", blobPrefix+path, content)
 	sum := sha256.Sum256(content)
 	return work.ContainerCheckpoint{Path: path, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(content)), Platform: "linux/amd64"}
 }
