@@ -13,7 +13,7 @@ import (
 // Logs collects what the cluster of these settings has to tell into the artifacts directory, and prints where. It
 // changes nothing in the cluster.
 func Logs(ctx context.Context) error {
-	r, err := begin(ctx)
+	r, err := begin()
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package targets
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) { os.Exit(prepared(m)) }
 func prepared(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "cedana-e2e-test-")
 	if err == nil {
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		authority, err = livetest.NewAuthority()
 	}
 	file := filepath.Join(dir, "ca.crt")
@@ -55,14 +56,14 @@ func prepared(m *testing.M) int {
 // cluster at the propagator. The rows run one after the other, because the environment is the process's.
 func TestARunThatCannotWorkEndsBeforeAnythingIsCreated(t *testing.T) {
 	valid := time.Now().Add(time.Hour)
-	real, err := server.Open(server.Config{Dir: t.TempDir(), Token: canary})
+	standIn, err := server.Open(server.Config{Dir: t.TempDir(), Token: canary})
 	require.NoError(t, err)
-	t.Cleanup(func() { real.Stop(); require.NoError(t, real.Close()) })
-	good := authority.Serve(t, valid, real.Handler())
-	expired := authority.Serve(t, time.Now().Add(-time.Hour), real.Handler())
+	t.Cleanup(func() { standIn.Stop(); require.NoError(t, standIn.Close()) })
+	good := authority.Serve(t, valid, standIn.Handler())
+	expired := authority.Serve(t, time.Now().Add(-time.Hour), standIn.Handler())
 	page := authority.Serve(t, valid, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprint(w, "<!doctype html><title>Example Domain</title>")
+		_, _ = io.WriteString(w, "<!doctype html><title>Example Domain</title>")
 	}))
 	open := authority.Registry(t, "", "")
 	chart, _ := open.Push(t, livetest.StandInChart(t, "registry.example/cedana", "1"))
@@ -129,20 +130,20 @@ func TestARunThatCannotWorkEndsBeforeAnythingIsCreated(t *testing.T) {
 
 // The control of the rows above: with nothing wrong the preflight lets a run through.
 func TestTheRightLoginPassesThePreflight(t *testing.T) {
-	real, err := server.Open(server.Config{Dir: t.TempDir(), Token: canary})
+	standIn, err := server.Open(server.Config{Dir: t.TempDir(), Token: canary})
 	require.NoError(t, err)
-	t.Cleanup(func() { real.Stop(); require.NoError(t, real.Close()) })
+	t.Cleanup(func() { standIn.Stop(); require.NoError(t, standIn.Close()) })
 	locked := authority.Registry(t, "robot", password)
 	address, digest := locked.Push(t, livetest.StandInChart(t, "registry.example/cedana", "1"))
 	for _, ref := range []string{address, address + "@" + digest} {
 		for name, value := range map[string]string{
-			"CEDANA_AUTH_TOKEN": canary, "CEDANA_URL": authority.Serve(t, time.Now().Add(time.Hour), real.Handler()), "HELM_CHART": ref,
+			"CEDANA_AUTH_TOKEN": canary, "CEDANA_URL": authority.Serve(t, time.Now().Add(time.Hour), standIn.Handler()), "HELM_CHART": ref,
 			"HELM_REGISTRY_USERNAME": "robot", "HELM_REGISTRY_PASSWORD": password, "E2E_BACKEND": "live", "E2E_HOME": t.TempDir(), "HELM_VALUES": "",
 		} {
 			t.Setenv(name, value)
 		}
 		said := captured(t)
-		r, err := begin(t.Context())
+		r, err := begin()
 		require.NoError(t, err)
 		given, err := r.check(t.Context())
 		require.NoError(t, err)
@@ -159,11 +160,11 @@ func TestTheRightLoginPassesThePreflight(t *testing.T) {
 // Where there is no cluster and no right to register one, nothing is made: no engine is spoken to, and what is left is a
 // suite without a cluster. `deploy` has nothing left to do, and says so.
 func TestWithoutTheRightToRegisterACluster(t *testing.T) {
-	real, err := server.Open(server.Config{Dir: t.TempDir(), Token: canary})
+	standIn, err := server.Open(server.Config{Dir: t.TempDir(), Token: canary})
 	require.NoError(t, err)
-	t.Cleanup(func() { real.Stop(); require.NoError(t, real.Close()) })
+	t.Cleanup(func() { standIn.Stop(); require.NoError(t, standIn.Close()) })
 	for _, code := range []int{http.StatusForbidden, http.StatusUnauthorized} {
-		refusing := authority.Serve(t, time.Now().Add(time.Hour), livetest.RefusingRegistration(real.Handler(), code))
+		refusing := authority.Serve(t, time.Now().Add(time.Hour), livetest.RefusingRegistration(standIn.Handler(), code))
 		open := authority.Registry(t, "", "")
 		chart, _ := open.Push(t, livetest.StandInChart(t, "registry.example/cedana", "1"))
 		engine, calls := countingEngine(t)
@@ -174,7 +175,7 @@ func TestWithoutTheRightToRegisterACluster(t *testing.T) {
 			t.Setenv(name, value)
 		}
 		said := captured(t)
-		r, err := begin(t.Context())
+		r, err := begin()
 		require.NoError(t, err)
 		_, err = r.ready(t.Context(), func() { t.Error("the tests are compiled") })
 		var none *deploy.NoClusterError

@@ -35,7 +35,7 @@ type run struct {
 }
 
 // begin reads the settings; nothing is created before all of them are good.
-func begin(ctx context.Context) (*run, error) {
+func begin() (*run, error) {
 	s, err := platform.Load()
 	check, err := loadContract(s.Suite.Tests.OpenAPI, err)
 	if err != nil {
@@ -49,7 +49,7 @@ func begin(ctx context.Context) (*run, error) {
 // beginAlone is begin for a target that changes the cluster. Of two with one cluster, the second waits until the first
 // has called unlock, or until its own time for the cluster is up. The run is to go on with the context that is returned.
 func beginAlone(ctx context.Context, target string) (running context.Context, r *run, unlock func(), err error) {
-	if r, err = begin(ctx); err != nil {
+	if r, err = begin(); err != nil {
 		return nil, nil, nil, err
 	}
 	s := r.settings

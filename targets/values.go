@@ -9,7 +9,7 @@ import (
 )
 
 // Values prints the values that deploy would give to the chart. It needs no cluster, and changes nothing.
-func Values(ctx context.Context) error {
+func Values(_ context.Context) error {
 	con := console.Standard()
 	s, err := platform.Load()
 	if err != nil {

@@ -23,11 +23,11 @@ import (
 // cedanaTail is how many of the last lines of Cedana's own pods are kept.
 const cedanaTail = 2000
 
-// MeasuredDir, in the directory for all tests, has what they have measured: a table for people in NAME.txt, which the end
+// MeasuredDir is in the directory for all tests. It has what they have measured: a table for people in NAME.txt, which the end
 // of the run prints, and the same for programs in NAME.json.
 const MeasuredDir = "measured"
 
-// OtherGroupsFile, in the directory for all tests, says in one line how many tests other groups have. It is there when
+// OtherGroupsFile is in the directory for all tests. It says in one line how many tests other groups have. It is there when
 // SUITE chose the tests and E2E_RUN did not.
 const OtherGroupsFile = "other-groups.txt"
 

@@ -22,7 +22,7 @@ func Write(path string, data []byte, perm os.FileMode) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	defer file.Cleanup() // does nothing after the replacement
+	defer func() { _ = file.Cleanup() }() // does nothing after the replacement
 	if _, err := file.Write(data); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}

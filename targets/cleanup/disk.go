@@ -129,7 +129,7 @@ func (b bytes) String() string {
 // diskUse is the size of the files below dir, without crossing links. Files that go away meanwhile do not count.
 func diskUse(dir string) (bytes, error) {
 	var total bytes
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() {
 			var info fs.FileInfo
 			if info, err = e.Info(); err == nil {

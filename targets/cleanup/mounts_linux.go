@@ -9,8 +9,8 @@ import (
 
 // mountsBelow lists the mount points below dir in the order they were mounted.
 func mountsBelow(dir string) ([]string, error) {
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved
 	}
 	mounts, err := mountinfo.GetMounts(below(dir))
 	if err != nil {

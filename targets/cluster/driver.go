@@ -208,7 +208,7 @@ func (l *driver) CreateNetworkIfNotPresent(ctx context.Context, in *k3d.ClusterN
 	}); err != nil {
 		return nil, false, fmt.Errorf("create network %s: %w", in.Name, err)
 	}
-	made, err := l.Docker.GetNetwork(ctx, in)
+	made, err := l.GetNetwork(ctx, in)
 	return made, false, err
 }
 

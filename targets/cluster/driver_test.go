@@ -3,6 +3,7 @@ package cluster
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"testing"
@@ -23,7 +24,7 @@ func TestFilesForANodeAreKeptInOneArchiveUntilItsStart(t *testing.T) {
 	got := map[string]string{}
 	for {
 		header, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)

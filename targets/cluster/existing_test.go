@@ -69,8 +69,8 @@ func TestACLusterOfTheNameThatIsNotOursIsRefusedWhateverThereIsOfIt(t *testing.T
 			var f *ForeignError
 			require.ErrorAs(t, err, &f)
 			assert.Len(t, f.Objects, 1)
-			assert.ErrorContains(t, err, "choose another CLUSTER_NAME, or remove it with `k3d cluster delete a`")
-			assert.ErrorContains(t, err, f.Objects[0].Name)
+			require.ErrorContains(t, err, "choose another CLUSTER_NAME, or remove it with `k3d cluster delete a`")
+			require.ErrorContains(t, err, f.Objects[0].Name)
 		})
 	}
 }

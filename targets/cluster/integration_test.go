@@ -108,7 +108,7 @@ func TestARealClusterFromNothingToNothing(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Reused, again.Outcome)
 
-	testImages(t, b, c)
+	testImages(t, c)
 
 	logs := t.TempDir()
 	require.NoError(t, c.Logs(t.Context(), logs))
@@ -138,7 +138,7 @@ func TestARealClusterFromNothingToNothing(t *testing.T) {
 }
 
 // testImages makes an image of the smallest program there is and puts it on the nodes, twice.
-func testImages(t *testing.T, b *bench, c *Cluster) {
+func testImages(t *testing.T, c *Cluster) {
 	t.Helper()
 	made, err := image.NewStore(t.TempDir(), console.Quiet{}).Static(t.Context(), image.Static{
 		Name: "cluster-test", Program: image.Program{Package: "./targets/local/node/pause"}, Path: "/pause",

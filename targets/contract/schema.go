@@ -20,7 +20,7 @@ type violation struct{ at, document, seen string }
 func violations(err error, whole *openapi3.Schema) []violation {
 	var several openapi3.MultiError
 	var one *openapi3.SchemaError
-	switch e := err.(type) { // a MultiError's As would give its first error only
+	switch e := err.(type) { //nolint:errorlint // a MultiError's As would give its first error only
 	case nil:
 		return nil
 	case openapi3.MultiError:
@@ -48,11 +48,11 @@ func violations(err error, whole *openapi3.Schema) []violation {
 // within are the errors that another one is made of.
 func within(err error) openapi3.MultiError {
 	for ; err != nil; err = errors.Unwrap(err) {
-		if several, ok := err.(openapi3.MultiError); ok {
-			return several
-		}
-		if one, ok := err.(*openapi3.SchemaError); ok {
-			return openapi3.MultiError{one}
+		switch e := err.(type) { //nolint:errorlint // it goes down the chain itself, for the reason above
+		case openapi3.MultiError:
+			return e
+		case *openapi3.SchemaError:
+			return openapi3.MultiError{e}
 		}
 	}
 	return nil

@@ -164,7 +164,7 @@ func TestABadTokenAFailingServerAndAProxyAreNoMissingRight(t *testing.T) {
 	} {
 		_, _, err := register(t.Context(), &console.Step{}, testSettings(t), Options{Propagator: p})
 		require.Error(t, err, name)
-		require.False(t, errors.As(err, new(*NoClusterError)), name)
+		require.NotErrorAs(t, err, new(*NoClusterError), name)
 	}
 }
 

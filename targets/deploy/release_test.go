@@ -199,7 +199,7 @@ type slowKube struct {
 	entered, leave chan struct{}
 }
 
-func (s *slowKube) Create(resources kube.ResourceList) (*kube.Result, error) {
+func (s *slowKube) Create(_ kube.ResourceList) (*kube.Result, error) {
 	close(s.entered)
 	<-s.leave
 	return nil, context.Canceled

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ const (
 // latest warnings. Somebody who pressed Ctrl-C gets the last state only.
 func (g gate) report(ctx context.Context, last look, reason error) error {
 	text := fmt.Sprintf("wait until the pods of release %s in namespace %s are ready: %s", g.instance, g.namespace, last)
-	if context.Cause(ctx) == context.Canceled {
+	if errors.Is(context.Cause(ctx), context.Canceled) {
 		return fmt.Errorf("%s: %w", text, reason)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)

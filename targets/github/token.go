@@ -15,13 +15,15 @@ import (
 // only says so. lookup reads an environment variable.
 func Token(out io.Writer, lookup func(string) string, token settings.Secret) error {
 	there := token.Set()
+	said := "CEDANA_AUTH_TOKEN is not set: nothing can be run against real Cedana"
 	switch {
 	case there:
-		fmt.Fprintln(out, "CEDANA_AUTH_TOKEN is set: the live run goes ahead")
+		said = "CEDANA_AUTH_TOKEN is set: the live run goes ahead"
 	case lookup("GITHUB_ACTIONS") == "true":
-		fmt.Fprintln(out, "::notice title=no live run::the secret CEDANA_AUTH_TOKEN is not set in this repository, so nothing was run against real Cedana")
-	default:
-		fmt.Fprintln(out, "CEDANA_AUTH_TOKEN is not set: nothing can be run against real Cedana")
+		said = "::notice title=no live run::the secret CEDANA_AUTH_TOKEN is not set in this repository, so nothing was run against real Cedana"
+	}
+	if _, err := fmt.Fprintln(out, said); err != nil {
+		return fmt.Errorf("say whether there is a token: %w", err)
 	}
 	path := lookup("GITHUB_OUTPUT")
 	if path == "" {

@@ -46,6 +46,6 @@ func TestOutsideAWorkflowItIsOnlySaid(t *testing.T) {
 
 func TestOutputsThatCannotBeWrittenAreAnError(t *testing.T) {
 	t.Parallel()
-	err := Token(&bytes.Buffer{}, func(name string) string { return "/no/such/directory/output" }, "")
+	err := Token(&bytes.Buffer{}, func(string) string { return "/no/such/directory/output" }, "")
 	require.ErrorContains(t, err, "open the step's outputs")
 }

@@ -68,7 +68,7 @@ func Read(v *Variables, parts ...Part) *Settings {
 	readFiles(v, &s.Run)
 	s.OpenReport = v.Bool(Variable{Name: "OPEN", For: "`report`", Doc: "`1`: opens the report in a browser"})
 	s.Deploy.ChartValues = readChartValues(v)
-	s.Propagator.resolve(v, s.Existing != nil, s.Deploy.SkipHelm)
+	s.resolve(v, s.Existing != nil, s.Deploy.SkipHelm)
 	for _, part := range parts {
 		part.Read(v, s)
 	}

@@ -72,7 +72,7 @@ func (p *Program) Run(ctx context.Context, pick Pick) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make directory for the tests' settings: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	file := filepath.Join(dir, settings.TestFileName)
 	if err := writeTestFile(file, f); err != nil {
 		return nil, err

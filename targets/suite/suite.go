@@ -155,7 +155,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 
 	// What follows is done for an interrupted run too, which mage lets live for 5 s more.
 	after := context.WithoutCancel(ctx)
-	if verdict != nil && context.Cause(ctx) != context.Canceled {
+	if verdict != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
 		verdict = errors.Join(verdict, Collect(after, con, s, opts))
 	}
 	verdict = errors.Join(verdict, sweep(s.Artifacts, m))

@@ -48,18 +48,20 @@ func (r *Report) text(to io.Writer, m mask.Mask) error {
 		return err
 	}
 	for _, one := range r.Measured {
-		fmt.Fprintf(to, "\nMEASURED: %s\n%s", one.Name, m.Text(one.Table))
+		if _, err := fmt.Fprintf(to, "\nMEASURED: %s\n%s", one.Name, m.Text(one.Table)); err != nil {
+			return err
+		}
 	}
 	if r.Contract != nil {
 		if err := r.Contract.Text(to); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(to, "\n%s\n", r.Counts())
+	last := r.Counts() + "\n"
 	if r.NotAskedFor != "" {
-		fmt.Fprintln(to, m.Text(r.NotAskedFor))
+		last += m.Text(r.NotAskedFor) + "\n"
 	}
-	_, err := fmt.Fprintln(to, r.meaning())
+	_, err := fmt.Fprintf(to, "\n%s%s\n", last, r.meaning())
 	return err
 }
 

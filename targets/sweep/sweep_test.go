@@ -2,7 +2,7 @@ package sweep
 
 import (
 	"bytes"
-	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -63,7 +63,7 @@ func run(t *testing.T, s *settings.Sweep, removal http.HandlerFunc) (removals []
 		w.Header().Set("Content-Type", "application/json")
 		for path, body := range map[string]string{"/user": `"u1"`, "/cluster": clusters, "/checkpoints": checkpoints, "/actions": actions} {
 			if r.URL.Path == "/v2"+path {
-				fmt.Fprint(w, body)
+				_, _ = io.WriteString(w, body)
 				return
 			}
 		}
@@ -79,7 +79,7 @@ func run(t *testing.T, s *settings.Sweep, removal http.HandlerFunc) (removals []
 	return removals, p.String(), err
 }
 
-func done(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "Success") }
+func done(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "Success") }
 
 func TestWhatIsOursAndOlderThanADayIsRemoved(t *testing.T) {
 	t.Parallel()
@@ -110,10 +110,10 @@ func TestOneThatCannotBeRemovedDoesNotKeepTheOthers(t *testing.T) {
 		switch r.URL.Path {
 		case "/v2/cluster/c-old":
 			w.WriteHeader(http.StatusForbidden)
-			fmt.Fprint(w, `{"message":"not allowed"}`)
+			_, _ = io.WriteString(w, `{"message":"not allowed"}`)
 		case "/v2/cluster/c-old-too":
 			w.WriteHeader(http.StatusNotFound)
-			fmt.Fprint(w, `{"message":"Cluster not found"}`)
+			_, _ = io.WriteString(w, `{"message":"Cluster not found"}`)
 		default:
 			done(w, r)
 		}

@@ -37,7 +37,7 @@ func (s *Times) Get(name string) *Series {
 	return nil
 }
 
-// Median, of an even number of samples the mean of the middle two; 0 of none.
+// Median of the samples; of an even number of them the mean of the middle two, of none 0.
 func (s *Series) Median() time.Duration {
 	sorted := slices.Sorted(slices.Values(s.Samples))
 	n := len(sorted)

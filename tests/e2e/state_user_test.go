@@ -50,7 +50,7 @@ func TestRestoreStoppedProcess(t *testing.T) {
 	if s.CgroupV1(p) {
 		err := s.System.Wait(s.Ctx, s.Ask(p, steps.CheckpointOptions{}))
 		var failed *steps.FailedError
-		if err != nil && !(errors.As(err, &failed) && strings.Contains(err.Error(), "stopped process")) {
+		if refused := errors.As(err, &failed) && strings.Contains(err.Error(), "stopped process"); err != nil && !refused {
 			s.Unexpected("the checkpoint is taken, or refused because of the stopped process", fmt.Sprint(err))
 		}
 		s.Same(before, s.CountsOn(p, pods.CounterPort, before))

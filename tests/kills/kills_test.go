@@ -211,5 +211,6 @@ func TestAPlanHasEachSignalInEachWay(t *testing.T) {
 	for way, n := range have {
 		require.Equal(t, 5, n, way)
 	}
-	require.Equal(t, plan(7, 30), plan(7, 30), "a seed plays a campaign again")
+	first := plan(7, 30)
+	require.Equal(t, first, plan(7, 30), "a seed plays a campaign again")
 }

@@ -54,7 +54,7 @@ func (s *system) Checkpoint(_ context.Context, p *corev1.Pod, _ CheckpointOption
 	return o, nil
 }
 
-func (s *system) Restore(ctx context.Context, from Operation, original *corev1.Pod) (Operation, error) {
+func (s *system) Restore(ctx context.Context, _ Operation, original *corev1.Pod) (Operation, error) {
 	o, _ := s.add(true)
 	p := original.DeepCopy()
 	p.Name, p.UID, p.ResourceVersion = p.Name+"-restored", types.UID("restored-by-"+o.String()), ""

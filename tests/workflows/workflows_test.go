@@ -138,7 +138,7 @@ func (r *runner) steps(id string) {
 	r.say("job %s: in a fresh clone, for at most %v minutes", id, r.job.TimeoutMinutes.Value)
 	for _, step := range r.job.Steps {
 		if action, ok := step.Exec.(*actionlint.ExecAction); ok {
-			r.action(step, action)
+			r.action(action)
 			continue
 		}
 		script := step.Exec.(*actionlint.ExecRun).Run.Value
@@ -187,7 +187,7 @@ func (r *runner) matrix() {
 }
 
 // action stands for the few actions that have something to do here, and names all.
-func (r *runner) action(step *actionlint.Step, action *actionlint.ExecAction) {
+func (r *runner) action(action *actionlint.ExecAction) {
 	r.Helper()
 	name, _, _ := strings.Cut(action.Uses.Value, "@")
 	switch cache := os.Getenv(cacheVariable); {

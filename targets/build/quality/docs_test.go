@@ -45,7 +45,7 @@ func TestEveryMessageInTroubleshootingIsInTheCode(t *testing.T) {
 	doc, err := os.ReadFile("../../../docs/troubleshooting.md")
 	require.NoError(t, err)
 	headings := messageHeading.FindAllStringSubmatch(string(doc), -1)
-	require.Equal(t, strings.Count(string(doc), "\n### "), len(headings), "every heading of the third level is one message in backticks")
+	require.Len(t, headings, strings.Count(string(doc), "\n### "), "every heading of the third level is one message in backticks")
 	for _, heading := range headings {
 		assert.Greater(t, len(strings.Fields(heading[1])), 1, "a single word is no message: %q", heading[1])
 		var parts []string

@@ -86,7 +86,7 @@ func List(ctx context.Context, e Engine, want filters.Args) ([]Object, error) {
 		if len(c.Names) > 0 {
 			name = strings.TrimPrefix(c.Names[0], "/")
 		}
-		found = append(found, Object{Kind: Container, ID: c.ID, Name: name, Labels: c.Labels, Image: c.Image, State: string(c.State)})
+		found = append(found, Object{Kind: Container, ID: c.ID, Name: name, Labels: c.Labels, Image: c.Image, State: c.State})
 	}
 	networks, err := e.NetworkList(ctx, network.ListOptions{Filters: want})
 	if err != nil {

@@ -76,7 +76,7 @@ func (e *engine) ContainerStart(context.Context, string, container.StartOptions)
 	return nil
 }
 
-func (e *engine) ContainerRemove(_ context.Context, id string, o container.RemoveOptions) error {
+func (e *engine) ContainerRemove(_ context.Context, id string, _ container.RemoveOptions) error {
 	if e.container == nil || id != name {
 		return errdefs.ErrNotFound
 	}

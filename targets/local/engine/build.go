@@ -39,7 +39,7 @@ func build(ctx context.Context, o Options, name, source, arch string) (string, e
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }()
 	if err := os.WriteFile(filepath.Join(tmp, "main.go"), []byte(source), 0o644); err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)
 	}

@@ -45,8 +45,8 @@ func needsEngineTest(t *testing.T) Options {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_, err := Stop(context.WithoutCancel(t.Context()), o)
-		assert.NoError(t, err)
-		assert.NoError(t, os.RemoveAll(home))
+		require.NoError(t, err)
+		require.NoError(t, os.RemoveAll(home))
 	})
 	return o
 }
@@ -164,7 +164,7 @@ func TestPrivateEngine(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, stopped, "nothing is left to stop")
 	_, err = Find(ctx, o)
-	assert.ErrorIs(t, err, ErrNone)
+	require.ErrorIs(t, err, ErrNone)
 
 	link, err := netlink.LinkByName("docker0")
 	require.NoError(t, err, "another engine's bridge must stay")
@@ -180,7 +180,7 @@ func othersBridge(t *testing.T) int {
 		require.NoError(t, ensureBridge("docker0", netip.MustParsePrefix("172.17.0.0/16")))
 		t.Cleanup(func() {
 			_, _, err := removeBridges("docker0", nil, nil)
-			assert.NoError(t, err)
+			require.NoError(t, err)
 		})
 		link, err = netlink.LinkByName("docker0")
 	}
@@ -253,8 +253,8 @@ func TestAutoLeavesAnEngineThatCannotRunPrivilegedContainers(t *testing.T) {
 	_, err = Ensure(t.Context(), system)
 	require.Error(t, err)
 	t.Log(err)
-	assert.ErrorContains(t, err, stock)
-	assert.ErrorContains(t, err, "operation not permitted")
+	require.ErrorContains(t, err, stock)
+	require.ErrorContains(t, err, "operation not permitted")
 
 	_, err = Stop(t.Context(), o)
 	require.NoError(t, err)
@@ -262,7 +262,7 @@ func TestAutoLeavesAnEngineThatCannotRunPrivilegedContainers(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	_, err = c.Ping(t.Context())
-	assert.NoError(t, err, "the other engine must not be touched")
+	require.NoError(t, err, "the other engine must not be touched")
 	list, err := c.ContainerList(t.Context(), container.ListOptions{All: true})
 	require.NoError(t, err)
 	assert.Empty(t, list)
@@ -290,18 +290,18 @@ func startStockEngine(t *testing.T) string {
 			data, err := os.ReadFile(dir + "/log")
 			t.Logf("%s\n%v", lastLines(data, 10), err)
 		}
-		assert.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-		assert.NoError(t, cmd.Wait())
+		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, cmd.Wait())
 		_, err := unmountBelow([]string{dir})
-		assert.NoError(t, err)
+		require.NoError(t, err)
 		_, _, err = removeBridges("stocktest0", nil, nil)
-		assert.NoError(t, err)
+		require.NoError(t, err)
 		groups, err := cgroupDirs("stocktest")
-		assert.NoError(t, err)
+		require.NoError(t, err)
 		for _, group := range groups {
-			assert.NoError(t, os.Remove(group))
+			require.NoError(t, os.Remove(group))
 		}
-		assert.NoError(t, os.RemoveAll(dir))
+		require.NoError(t, os.RemoveAll(dir))
 	})
 	c, err := client.NewClientWithOpts(client.WithHost(host), client.WithAPIVersionNegotiation())
 	require.NoError(t, err)

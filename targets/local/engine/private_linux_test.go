@@ -93,7 +93,7 @@ func TestOnlyWhatIsTheEnginesIsRemovedFromTheRunDirectory(t *testing.T) {
 	o := privateOptions(t)
 	require.NoError(t, os.MkdirAll(filepath.Join(o.RunDir, "exec", "netns"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(o.RunDir, "other"), nil, 0o644))
-	assert.ErrorContains(t, removeRunDir(o), "not empty")
+	require.ErrorContains(t, removeRunDir(o), "not empty")
 	assert.FileExists(t, filepath.Join(o.RunDir, "other"))
 	assert.NoDirExists(t, filepath.Join(o.RunDir, "exec"))
 	require.NoError(t, os.Remove(filepath.Join(o.RunDir, "other")))
@@ -138,7 +138,7 @@ func TestProgramsOfAdministratorsAreFound(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, filepath.Join(dir, "tool"), found)
 	_, err = lookIn(dir, "text")
-	assert.ErrorContains(t, err, "text")
+	require.ErrorContains(t, err, "text")
 	assert.Contains(t, searchPath("/bin"), "/usr/sbin")
 	assert.NotContains(t, ":"+searchPath("")+":", "::", "an empty entry would mean the current directory")
 }

@@ -83,7 +83,7 @@ func signal(pid int, sig os.Signal, still func() bool) error {
 	if err != nil {
 		return fmt.Errorf("find process %d: %w", pid, err)
 	}
-	defer p.Release()
+	defer func() { _ = p.Release() }()
 	if !still() {
 		return nil
 	}

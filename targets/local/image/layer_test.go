@@ -124,7 +124,7 @@ func TestArchiveTakesFilesAsTheyAreAndEachPathOnce(t *testing.T) {
 	}
 	require.Equal(t, []string{"usr/bin/", "usr/bin/perl", "usr/bin/perl5", "usr/bin/pl", "etc/passwd"}, names)
 	require.EqualValues(t, 0o4755, byName["usr/bin/perl"].Mode)
-	require.EqualValues(t, 42, byName["usr/bin/perl"].Gid)
+	require.Equal(t, 42, byName["usr/bin/perl"].Gid)
 	require.Equal(t, "perl", contents["usr/bin/perl"], "the first of two counts")
 	require.Equal(t, "usr/bin/perl", byName["usr/bin/perl5"].Linkname)
 	require.EqualValues(t, tar.TypeLink, byName["usr/bin/perl5"].Typeflag)

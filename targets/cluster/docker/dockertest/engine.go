@@ -63,7 +63,7 @@ func (e *Engine) ContainerList(_ context.Context, o container.ListOptions) ([]co
 	var out []container.Summary
 	for _, c := range e.Containers {
 		if matches(o.Filters, c.Name, c.Labels) && (o.All || c.State == "running") {
-			out = append(out, container.Summary{ID: "id-" + c.Name, Names: []string{"/" + c.Name}, Image: c.Image, State: container.ContainerState(c.State), Labels: c.Labels})
+			out = append(out, container.Summary{ID: "id-" + c.Name, Names: []string{"/" + c.Name}, Image: c.Image, State: c.State, Labels: c.Labels})
 		}
 	}
 	return out, e.Down

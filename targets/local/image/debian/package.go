@@ -54,7 +54,7 @@ func downloaded(dir string, s Selection) ([]Package, error) {
 // Files calls each for all files, directories and links of the package, in its order.
 func (p Package) Files(ctx context.Context, each func(*tar.Header, io.Reader) error) error {
 	read, write := io.Pipe()
-	defer read.Close() // and dpkg-deb ends, when each fails
+	defer func() { _ = read.Close() }() // and dpkg-deb ends, when each fails
 	cmd := exec.CommandContext(ctx, "dpkg-deb", "--fsys-tarfile", p.Path)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = write, &said

@@ -29,7 +29,7 @@ func (p *Packed) Open() *Stream {
 }
 
 func (s *Stream) reset() {
-	s.Close()
+	_ = s.Close() // what was read of it is not used
 	s.next, s.current, s.sum = 0, nil, sha256.New()
 }
 

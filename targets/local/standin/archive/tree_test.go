@@ -3,7 +3,6 @@ package archive
 import (
 	"archive/tar"
 	"bytes"
-	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -141,7 +140,7 @@ func TestAFileThatShrinksIsAnError(t *testing.T) {
 	stat.Size = 10
 	w := treeWriter{tw: tar.NewWriter(io.Discard), dir: dir, links: map[inode]string{}}
 	err := w.add("f", filepath.Join(dir, "f"), &stat)
-	require.True(t, errors.Is(err, io.EOF), "%v", err)
+	require.ErrorIs(t, err, io.EOF)
 }
 
 func TestAnEmptiedDirectoryIsThereAndHasNothing(t *testing.T) {

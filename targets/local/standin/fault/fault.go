@@ -18,6 +18,7 @@ type Name string
 // Component is the program of the stand-in that has the fault.
 type Component string
 
+// The programs of the stand-in.
 const (
 	Propagator Component = "propagator"
 	Manager    Component = "manager"

@@ -3,7 +3,6 @@ package fault
 import (
 	"bytes"
 	"log/slog"
-	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,7 +13,7 @@ func TestEveryFaultHasAPlainNameAndSaysWhatIsBroken(t *testing.T) {
 	t.Parallel()
 	seen := map[Name]bool{}
 	for _, r := range All() {
-		assert.Regexp(t, regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`), string(r.Name))
+		assert.Regexp(t, `^[a-z]+(-[a-z]+)*$`, string(r.Name))
 		assert.False(t, seen[r.Name], "%s stands twice", r.Name)
 		seen[r.Name] = true
 		assert.NotEmpty(t, r.Broken, r.Name)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -40,7 +41,7 @@ func (s *Server) Fail(reason error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/healthz":
-		fmt.Fprintln(w, "ok")
+		_, _ = io.WriteString(w, "ok\n")
 	case "/readyz":
 		s.mutex.Lock()
 		reason := s.reason
@@ -49,7 +50,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, reason.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		fmt.Fprintln(w, "ok")
+		_, _ = io.WriteString(w, "ok\n")
 	default:
 		http.NotFound(w, r)
 	}
@@ -70,7 +71,7 @@ func (s *Server) Serve(ctx context.Context, work func(context.Context) error) er
 		return nil
 	})
 	group.Go(func() error {
-		defer server.Close()
+		defer func() { _ = server.Close() }()
 		return work(ctx)
 	})
 	return group.Wait()

@@ -132,7 +132,7 @@ func (h *Helper) send(ctx context.Context, compression archive.Compression, path
 	if err != nil {
 		return "", 0, err
 	}
-	defer compressed.Close()
+	defer func() { _ = compressed.Close() }()
 	return compressed.SHA256, compressed.Size, h.store.Put(ctx, path, compressed, compressed.Size)
 }
 

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// LibDir holds what the helper installs; Binary is the stand-in itself.
+	// LibDir holds what the helper installs.
 	LibDir = "/usr/local/lib/cedana"
+	// Binary is the stand-in itself.
 	Binary = LibDir + "/cedana"
 	// RuntimeDir holds nothing but a link named runc, so that it can stand first in a shim's PATH.
 	RuntimeDir = LibDir + "/bin"

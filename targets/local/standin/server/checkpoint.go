@@ -81,7 +81,8 @@ func checkCheckpointRequest(req *propagator.CheckpointPodRequest) error {
 	}
 	// Not every pod's UID is a UUID: those of static pods are hashes.
 	if len(req.PodID) > 253 || strings.ContainsFunc(req.PodID, func(c rune) bool {
-		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.')
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		return !letter && (c < '0' || c > '9') && c != '-' && c != '.'
 	}) {
 		return badRequest("Invalid pod_id %.64q: want the pod's metadata.uid", req.PodID)
 	}

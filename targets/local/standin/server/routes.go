@@ -123,7 +123,7 @@ func (s *Server) middleware(mux *http.ServeMux) http.Handler {
 		start := s.now()
 		defer func() {
 			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler {
+				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(p)
 				}
 				s.log.Error("panic", "path", r.URL.Path, "request", id, "panic", p, "stack", string(debug.Stack()))

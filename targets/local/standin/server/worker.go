@@ -130,7 +130,7 @@ func (s *Server) workResult(w http.ResponseWriter, r *http.Request) error {
 	} else if a.Type == propagator.ActionCheckpointPod && !a.HasEnded() {
 		reason = s.checkArchives(res.Containers)
 	}
-	a, err = s.step(id, func(tx *store.Tx, a *store.Action) error {
+	_, err = s.step(id, func(tx *store.Tx, a *store.Action) error {
 		a.Duration, a.IO = max(a.Duration, res.TotalDuration), max(a.IO, res.TotalIO)
 		if res.NodeName != "" {
 			a.NodeName = res.NodeName
@@ -193,8 +193,8 @@ func (s *Server) readyRows(tx *store.Tx, a *store.Action, containers []work.Cont
 			c.CheckpointID = a.CheckpointID
 		}
 		row := newRow(c.CheckpointID, s.now())
-		switch {
-		case c.CheckpointID == "":
+		switch c.CheckpointID {
+		case "":
 			row.ID = uuid.NewString()
 		default:
 			id, err := parseID(c.CheckpointID, "checkpoint_id")

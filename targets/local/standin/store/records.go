@@ -114,6 +114,8 @@ type Checkpoint struct {
 	Deprecated *time.Time `json:"deprecated,omitempty"`
 }
 
-// CreatedAction and CreatedCheckpoint are for Newest.
-func CreatedAction(a Action) time.Time         { return a.Created }
+// CreatedAction is for Newest.
+func CreatedAction(a Action) time.Time { return a.Created }
+
+// CreatedCheckpoint is for Newest.
 func CreatedCheckpoint(c Checkpoint) time.Time { return c.Created }

@@ -31,7 +31,7 @@ func TestRecordsOutliveTheProcess(t *testing.T) {
 
 	s, err = Open(dir)
 	require.NoError(t, err)
-	defer s.Close()
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	require.NoError(t, s.View(func(tx *Tx) error {
 		rows, err := tx.Pods.Where(PodKey("c1", ""), nil)
 		assert.Len(t, rows, 2, "c10's are not c1's")
@@ -45,7 +45,7 @@ func TestAnErrorTakesEverythingBack(t *testing.T) {
 	t.Parallel()
 	s, err := Open(t.TempDir())
 	require.NoError(t, err)
-	defer s.Close()
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	no := errors.New("no")
 	require.ErrorIs(t, s.Update(func(tx *Tx) error {
 		require.NoError(t, tx.Clusters.Put("c", Cluster{ID: "c"}))
@@ -79,7 +79,7 @@ func TestTheNewestRowIsFound(t *testing.T) {
 	t.Parallel()
 	s, err := Open(t.TempDir())
 	require.NoError(t, err)
-	defer s.Close()
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	day := func(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
 	require.NoError(t, s.Update(func(tx *Tx) error {
 		return errors.Join(

@@ -176,7 +176,7 @@ func (c *children) check(k *report.Kind) error {
 	command := exec.Command("/proc/self/exe")
 	command.Env = append(os.Environ(), fmt.Sprintf("%s=%d", childRole, endCode))
 	if err := command.Run(); !errors.As(err, &exit) || exit.ExitCode() != endCode {
-		return fmt.Errorf("a child that was started now ended with %v, want code %d", err, endCode)
+		return fmt.Errorf("a child that was started now ended with %s, want code %d", fmt.Sprint(err), endCode)
 	}
 	return nil
 }

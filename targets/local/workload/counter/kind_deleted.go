@@ -41,8 +41,10 @@ func (d *deleted) tick(count uint64) error {
 
 func (d *deleted) check(k *report.Kind) error {
 	k.Progress["bytes"] = uint64(d.size)
-	if _, err := os.Lstat(d.path); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s was deleted and is there again (%v)", d.path, err)
+	if _, err := os.Lstat(d.path); err == nil {
+		return fmt.Errorf("%s was deleted and is there again", d.path)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	info, err := d.file.Stat()
 	if err != nil {

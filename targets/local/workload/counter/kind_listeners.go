@@ -71,7 +71,7 @@ func (l *listeners) check(k *report.Kind) error {
 	got := make([]byte, 64)
 	n, _, err := l.udp.ReadFrom(got)
 	if err != nil || string(got[:n]) != l.nonce {
-		return fmt.Errorf("the UDP socket at %s does not get what it is sent: %q, %v", address, got[:n], err)
+		return fmt.Errorf("the UDP socket at %s does not get what it is sent: %q, %s", address, got[:n], fmt.Sprint(err))
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (l *locks) check(*report.Kind) error {
 	}
 	defer other.Close()
 	if err := unix.Flock(int(other.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
-		return fmt.Errorf("the lock (flock) of %s is lost: another one was given (%v)", l.whole.Name(), err)
+		return fmt.Errorf("the lock (flock) of %s is lost: another one was given (%s)", l.whole.Name(), fmt.Sprint(err))
 	}
 	// A lock of the open file, not of the process, is asked for: the process's own would never be in its way.
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}

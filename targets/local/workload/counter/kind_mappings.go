@@ -95,8 +95,7 @@ func (m *mappings) check(k *report.Kind) error {
 	if err := unix.Pipe2(pipe, unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return err
 	}
-	defer unix.Close(pipe[0])
-	defer unix.Close(pipe[1])
+	defer func() { _, _ = unix.Close(pipe[0]), unix.Close(pipe[1]) }()
 	if _, err := unix.Write(pipe[1], m.guard[:1]); !errors.Is(err, unix.EFAULT) {
 		errs = append(errs, errors.New("a page without access can be read"))
 	}

@@ -51,7 +51,7 @@ func (q *queue) record(n uint64) []byte {
 
 func (q *queue) write(n uint64) error {
 	if wrote, err := unix.Write(q.in, q.record(n)); err != nil || wrote != recordSize {
-		return fmt.Errorf("%s: write record %d: %d of %d bytes, %v", q.name, n, wrote, recordSize, err)
+		return fmt.Errorf("%s: write record %d: %d of %d bytes, %s", q.name, n, wrote, recordSize, fmt.Sprint(err))
 	}
 	return nil
 }
@@ -88,7 +88,7 @@ func (q *queue) check() error {
 		}
 	}
 	if n, err := unix.Read(q.out, make([]byte, recordSize)); !errors.Is(err, unix.EAGAIN) {
-		return fmt.Errorf("%s: %d bytes more than were written to it (%v)", q.name, n, err)
+		return fmt.Errorf("%s: %d bytes more than were written to it (%s)", q.name, n, fmt.Sprint(err))
 	}
 	for n := range uint64(depth) {
 		if err := q.write(q.oldest + n); err != nil {

@@ -114,7 +114,7 @@ func (w *watched) report(s *report.State) error {
 	// What is broken is not asked again: it may not answer, and whoever asks for the state waits.
 	err := w.failed
 	if err == nil {
-		err = w.kind.check(&k)
+		err = w.check(&k)
 	}
 	if err != nil {
 		k.Error = err.Error()

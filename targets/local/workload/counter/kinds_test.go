@@ -568,11 +568,11 @@ func TestATreeTellsEveryChange(t *testing.T) {
 	}
 }
 
-func again(path string, make func(string) error) error {
+func again(path string, create func(string) error) error {
 	if err := os.RemoveAll(path); err != nil {
 		return err
 	}
-	return make(path)
+	return create(path)
 }
 
 func copied(from, to string) error {

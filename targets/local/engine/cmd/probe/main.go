@@ -57,7 +57,7 @@ func mounts() error {
 	if err := syscall.Mount("tmpfs", base, "tmpfs", 0, ""); err != nil {
 		return fmt.Errorf("mount tmpfs: %w", err)
 	}
-	defer syscall.Unmount(base, syscall.MNT_DETACH)
+	defer func() { _ = syscall.Unmount(base, syscall.MNT_DETACH) }()
 	for _, dir := range []string{"lower", "upper", "work", "merged"} {
 		if err := os.Mkdir(filepath.Join(base, dir), 0o755); err != nil {
 			return err
@@ -68,7 +68,7 @@ func mounts() error {
 		fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", base)); err != nil {
 		return fmt.Errorf("mount overlay: %w", err)
 	}
-	defer syscall.Unmount(merged, syscall.MNT_DETACH)
+	defer func() { _ = syscall.Unmount(merged, syscall.MNT_DETACH) }()
 	if err := os.WriteFile(filepath.Join(merged, "file"), nil, 0o644); err != nil {
 		return fmt.Errorf("write to overlay: %w", err)
 	}

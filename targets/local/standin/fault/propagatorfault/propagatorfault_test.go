@@ -182,7 +182,7 @@ func TestStatusesAreWrong(t *testing.T) {
 	require.EqualValues(t, "done", r.status(r.checkpoint(r.pod(unknown), unknown)).Status)
 
 	r = broken(t, fault.NeverFinishes)
-	require.EqualValues(t, propagator.StatusProcessing, r.status(r.checkpoint(r.pod(unknown), unknown)).Status)
+	require.Equal(t, propagator.StatusProcessing, r.status(r.checkpoint(r.pod(unknown), unknown)).Status)
 
 	r = broken(t, fault.StatusGoesBack)
 	action := r.checkpoint(r.pod(unknown), unknown)
@@ -200,7 +200,7 @@ func TestACheckpointIsReadyBeforeItsArchiveIsStored(t *testing.T) {
 	t.Parallel()
 	r := broken(t, fault.ReadyBeforeStored)
 	action := r.checkpoint(r.pod(unknown), unknown)
-	require.EqualValues(t, propagator.StatusReady, r.status(action).Status)
+	require.Equal(t, propagator.StatusReady, r.status(action).Status)
 	answer := r.try(canary, "GET", "/internal/v1/checkpoints/"+action+"/manifest?namespace=ns", nil)
 	require.Equal(t, http.StatusNotFound, answer.Code, answer.Body)
 }
@@ -209,7 +209,7 @@ func TestALateArchiveIsThereInTheEnd(t *testing.T) {
 	t.Parallel()
 	store, err := archives.Open(t.TempDir())
 	require.NoError(t, err)
-	defer store.Close()
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	now := time.Now()
 	l := &late{Archives: server.Stored(store), in: injector{log: slog.New(slog.DiscardHandler)}, now: func() time.Time { return now }}
 	_, err = l.Put(t.Context(), "an/archive", "", strings.NewReader("content"))
@@ -243,7 +243,8 @@ func TestTheNodeOfARestoreIsWrong(t *testing.T) {
 func TestClustersAreNotWhatTheyWere(t *testing.T) {
 	t.Parallel()
 	r := broken(t, fault.ClusterTwice)
-	require.NotEqual(t, r.cluster("a"), r.cluster("a"))
+	first, second := r.cluster("a"), r.cluster("a")
+	require.NotEqual(t, first, second)
 	var rows []propagator.Cluster
 	r.get("/v2/cluster", &rows)
 	require.Len(t, rows, 2)

@@ -21,7 +21,7 @@ func eachDescriptor(pid int, do func(fd int) error) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(process)
+	defer func() { _ = unix.Close(process) }()
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
 		return err

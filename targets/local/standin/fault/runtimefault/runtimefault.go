@@ -49,7 +49,7 @@ func learn(next runtime.Choose) runtime.Choose {
 
 // warn says in the node's log what is wrong on purpose.
 func warn(t runtime.Target) {
-	var to io.Writer = io.Discard
+	to := io.Discard
 	if f, err := os.OpenFile(nodeLog, os.O_WRONLY|os.O_APPEND, 0); err == nil {
 		defer f.Close()
 		to = f
