@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
@@ -45,6 +46,8 @@ type Options struct {
 	// TempDir is where temporary directories are looked for. Default: os.TempDir().
 	TempDir string
 
+	// patience is how long a run that is told to end may take, and then one that is killed. Default: 15 s.
+	patience time.Duration
 	// dial is replaced by tests.
 	dial func(host string) (client, error)
 }
@@ -54,6 +57,9 @@ type Options struct {
 // engines that can be reached. Caches are named with their size and stay, unless s.All is set. What carries none
 // of this project's labels and names is never touched, and what carries another owner's (E2E_HOME) is named and stays,
 // unless s.AllOwners is set.
+//
+// A run that goes on is ended first: it would make anew, without a label even, what is removed from under it. What is of one
+// that cannot be ended stays.
 //
 // Everything is tried whatever fails. The error names what is left; where nothing is left it is nil.
 func Run(ctx context.Context, con *console.Console, s *settings.Cleanup, o Options) error {
@@ -65,10 +71,13 @@ func Run(ctx context.Context, con *console.Console, s *settings.Cleanup, o Optio
 	if len(o.Engines) == 0 {
 		o.Engines = []Engine{{Name: "system", Host: docker.Host()}}
 	}
+	if o.patience == 0 {
+		o.patience = 15 * time.Second
+	}
 	if o.dial == nil {
 		o.dial = dial
 	}
-	w := &sweep{con: con, settings: s, options: o, unfinished: make(map[string]bool)}
+	w := &sweep{con: con, settings: s, options: o, unfinished: make(map[string]bool), locked: make(map[string]func()), busy: make(map[string]bool)}
 	if s.ClusterChosen {
 		w.scope = s.ClusterName
 	}
@@ -87,6 +96,11 @@ type sweep struct {
 	// unfinished are the clusters of which something is left, and whose state therefore has to stay.
 	unfinished map[string]bool
 
+	// locked are the clusters that no run can begin in, with what ends that. In a busy one another process is at work
+	// that could not be ended.
+	locked map[string]func()
+	busy   map[string]bool
+
 	removed int
 	kept    []string
 	left    []string
@@ -94,8 +108,16 @@ type sweep struct {
 
 func (w *sweep) run(ctx context.Context) {
 	dirs := w.clusterDirs()
+	defer func() {
+		for _, unlock := range w.locked {
+			unlock()
+		}
+		w.sweepEmpty()
+	}()
 	for _, name := range sortedKeys(dirs) {
-		w.warnOfUse(name, dirs[name])
+		if !w.lock(ctx, name) {
+			delete(dirs, name)
+		}
 	}
 	w.engines = w.openEngines(ctx, dirs)
 	defer func() {
@@ -116,7 +138,6 @@ func (w *sweep) run(ctx context.Context) {
 	w.sweepDisk()
 	w.sweepPrivateEngine(ctx)
 	w.sweepCaches(ctx)
-	w.sweepEmpty()
 }
 
 // clusterDirs are the cluster directories in scope.
@@ -135,15 +156,37 @@ func (w *sweep) clusterDirs() map[string]string {
 	return dirs
 }
 
-// warnOfUse tells of a run that goes on: it fails when its cluster goes.
-func (w *sweep) warnOfUse(name, dir string) {
-	holder, err := filelock.Holder(filepath.Join(dir, state.LockFile))
-	switch {
-	case err != nil:
-		w.con.Warn("cluster %s: %v", name, err)
-	case holder != "":
-		w.con.Warn("cluster %s is in use and is removed all the same: another process %s", name, holder)
+// lock sees to it that no run is in a cluster, and none begins: one that goes on is told to end, and killed when it does
+// not. It says whether that is so.
+func (w *sweep) lock(ctx context.Context, name string) bool {
+	if w.locked[name] != nil || w.busy[name] {
+		return !w.busy[name]
 	}
+	dir := filepath.Join(w.settings.Clusters(), name)
+	path := filepath.Join(dir, state.LockFile)
+	var failed []error
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		holder, err := filelock.Holder(path)
+		if err == nil && holder != "" {
+			w.con.Warn("cluster %s is in use: ending (%s) another process, which %s", name, sig, holder)
+			err = filelock.Signal(path, sig)
+		}
+		failed = append(failed, err)
+		ctx, cancel := context.WithTimeoutCause(ctx, w.options.patience, fmt.Errorf("not within %s", w.options.patience))
+		unlock, err := filelock.Lock(ctx, console.Quiet{}, path, "cleans cluster "+name)
+		cancel()
+		if err == nil {
+			w.locked[name] = func() {
+				unlock()
+				_ = os.Remove(dir) // fails where something is in it
+			}
+			return true
+		}
+		failed = append(failed, err)
+	}
+	w.busy[name] = true
+	w.leave(fmt.Sprintf("cluster %s, which is in use; end that and run `go tool mage clean` again: %v", name, errors.Join(failed...)))
+	return false
 }
 
 // sweepRegistrations deregisters what was registered for the cluster.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -119,18 +120,66 @@ func TestEverythingOfAllRunsIsRemovedAndNamed(t *testing.T) {
 	assert.Contains(t, w.said.String(), "nothing to clean")
 }
 
-func TestARunThatGoesOnIsWarnedOf(t *testing.T) {
+// It would make anew what is removed from under it.
+func TestARunThatGoesOnIsEndedFirst(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"at once":           "trap 'sleep 0.2; touch made; exit 0' TERM",
+		"when it is killed": "trap 'touch made' TERM",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.cluster(t, "a")
+			w.options.patience = time.Second
+			path := filepath.Join(w.settings.Clusters(), "a", state.LockFile)
+			// The run: flock(1) and the shell share the open file, and what it makes at its end is in the directory.
+			cmd := exec.Command("bash", "-c", `exec 9>>run.lock; flock 9; echo "runs e2e (process $$, since now)" >run.lock; `+script+`; while :; do sleep 0.05 9>&-; done`)
+			cmd.Dir = filepath.Dir(path)
+			require.NoError(t, cmd.Start())
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			t.Cleanup(func() { _ = cmd.Process.Kill() })
+			require.Eventually(t, func() bool {
+				holder, err := filelock.Holder(path)
+				return err == nil && strings.Contains(holder, "runs e2e (process ")
+			}, 10*time.Second, time.Millisecond)
+			time.Sleep(100 * time.Millisecond) // for the trap
+
+			require.NoError(t, w.clean(t))
+			select {
+			case <-ended:
+			case <-time.After(10 * time.Second):
+				t.Fatal("the run goes on")
+			}
+			assert.Contains(t, w.said.String(), "cluster a is in use: ending (terminated) another process, which runs e2e (process ")
+			w.assertEngineEmpty(t)
+			assert.NoDirExists(t, w.settings.Home)
+		})
+	}
+}
+
+func TestWhatARunThatCannotBeEndedHasStays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.cluster(t, "a")
 	w.cluster(t, "b")
+	w.options.patience = 100 * time.Millisecond
+	// This process does not end itself.
 	unlock, err := filelock.Lock(t.Context(), console.Quiet{}, filepath.Join(w.settings.Clusters(), "a", state.LockFile), "runs e2e with cluster a")
 	require.NoError(t, err)
-	defer unlock()
+	err = w.clean(t)
+	require.ErrorContains(t, err, "cluster a, which is in use")
+	require.ErrorContains(t, err, "runs e2e with cluster a (process ")
+	require.Len(t, w.engine.Containers, 3)
+	assert.Contains(t, w.engine.Networks, "k3d-a")
+	assert.NotContains(t, w.engine.Networks, "k3d-b")
+	assert.FileExists(t, filepath.Join(w.settings.Clusters(), "a", state.File))
+
+	unlock()
 	require.NoError(t, w.clean(t))
 	w.assertEngineEmpty(t)
-	assert.Contains(t, w.said.String(), "cluster a is in use and is removed all the same: another process runs e2e with cluster a (process ")
-	assert.NotContains(t, w.said.String(), "cluster b is in use")
+	assert.NoDirExists(t, w.settings.Home)
 }
 
 func TestContainersGoBeforeTheirNetworkAndVolume(t *testing.T) {

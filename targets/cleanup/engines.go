@@ -175,7 +175,11 @@ func (w *sweep) find(ctx context.Context, e *engine, dirs map[string]string) (fo
 	owner := w.settings.Owner()
 	names := sortedKeys(dirs)
 	for _, o := range all {
-		if w.settings.AllOwners || o.Ours(owner) {
+		mine := w.settings.AllOwners || o.Ours(owner)
+		if mine && o.Cluster != "" && !w.lock(ctx, o.Cluster) {
+			continue
+		}
+		if mine {
 			found, names = append(found, o), append(names, o.Cluster)
 		} else {
 			others = append(others, o)
