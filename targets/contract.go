@@ -2,10 +2,12 @@ package targets
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/cedana/cedana-e2e/targets/contract"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/tracing"
 )
 
 // loadContract reads the document of E2E_OPENAPI, if there is one. What is wrong with it is a problem of the
@@ -22,10 +24,12 @@ func loadContract(document string, problems error) (*contract.Check, error) {
 	return check, problems
 }
 
-// observed makes clients of the propagator whose exchanges are checked, where there is a contract.
+// observed makes clients of the propagator whose requests are in the trace, if there is one, and whose exchanges are checked,
+// where there is a contract.
 func observed(check *contract.Check) []propagator.Option {
-	if check == nil {
-		return nil
+	observe := tracing.Transport
+	if check != nil {
+		observe = func(next http.RoundTripper) http.RoundTripper { return check.Ledger.Transport(tracing.Transport(next)) }
 	}
-	return []propagator.Option{propagator.WithObserver(check.Ledger.Transport)}
+	return []propagator.Option{propagator.WithObserver(observe)}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/suite"
+	"github.com/cedana/cedana-e2e/targets/tracing"
 )
 
 // run is one run of a target: what all its stages have in common.
@@ -95,6 +96,8 @@ func (r *run) end(verdict error) error {
 
 // stage does one stage of a run and takes its time.
 func stage[T any](ctx context.Context, r *run, name string, do func(context.Context) (T, error)) (out T, err error) {
+	ctx, end := tracing.Span(ctx, name)
+	defer func() { end(err != nil) }()
 	err = r.record.Phase(name, func() error {
 		out, err = do(ctx)
 		return err

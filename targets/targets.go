@@ -10,6 +10,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/deploy"
 	"github.com/cedana/cedana-e2e/targets/platform"
 	"github.com/cedana/cedana-e2e/targets/suite"
+	"github.com/cedana/cedana-e2e/targets/tracing"
 )
 
 // E2E makes the cluster, deploys and runs the suite; what is there already is reused.
@@ -20,6 +21,11 @@ func E2E(ctx context.Context) (err error) {
 	}
 	defer unlock()
 	defer func() { err = r.end(err) }()
+	ctx, endTrace, err := tracing.Start(ctx, "mage e2e")
+	if err != nil {
+		return err
+	}
+	defer func() { endTrace(err != nil) }()
 	tests := r.tests(ctx)
 	defer tests.end()
 

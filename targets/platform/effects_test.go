@@ -104,6 +104,8 @@ var effects = map[string]effect{
 	"E2E_K3S_IMAGE": {"targets/local/node/k3s_test.go", "TestK3sFromTheEngine", "K3sImage"},
 	"E2E_FAULT":     {"targets/local/backend/backend_test.go", "TestAPropagatorIsBrokenOnRequestAndWholeAgainAtTheSamePort", "Fault"},
 
+	"OTEL_EXPORTER_OTLP_ENDPOINT": {"targets/tracing/tracing.go", "Start", "endpoint"},
+
 	"DOCKER_HOST":   {"targets/preflight_test.go", "TestARunThatCannotWorkEndsBeforeAnythingIsCreated", "DOCKER_HOST"},
 	"SSL_CERT_FILE": {"targets/preflight_test.go", "prepared", "SSL_CERT_FILE"},
 	"HTTPS_PROXY":   {"targets/local/engine/private_linux_test.go", "TestDaemonsGetNoSecrets", "HTTPS_PROXY"},

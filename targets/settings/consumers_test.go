@@ -35,7 +35,7 @@ func TestEveryVariableChangesTheSettings(t *testing.T) {
 		}
 		return cmp.Or(other[name], "other")
 	}
-	elsewhere := map[string]bool{"NO_COLOR": true, "DOCKER_HOST": true, "SSL_CERT_FILE": true, "HTTPS_PROXY": true, "NO_PROXY": true}
+	elsewhere := map[string]bool{"NO_COLOR": true, "DOCKER_HOST": true, "SSL_CERT_FILE": true, "HTTPS_PROXY": true, "NO_PROXY": true, "OTEL_EXPORTER_OTLP_ENDPOINT": true}
 	v := variablesOf(nil)
 	Read(v)
 	for _, d := range v.Declared() {

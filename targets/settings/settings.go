@@ -110,6 +110,7 @@ func readElsewhere(v *Variables) {
 	const system = "the system's"
 	v.Elsewhere(Variable{Name: "DOCKER_HOST", DefaultText: system, Doc: "the Docker engine"})
 	v.Elsewhere(Variable{Name: "SSL_CERT_FILE", DefaultText: system, Doc: "certificates of a private authority"})
+	v.Elsewhere(Variable{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", DefaultText: "none", For: "`e2e`", Doc: "collector that traces of the run are sent to (OTLP, HTTP with protobuf), see [artifacts.md](artifacts.md#traces); OpenTelemetry's other variables hold, too"})
 	v.Elsewhere(Variable{Name: "HTTPS_PROXY", DefaultText: system, Doc: "the way out"})
 	v.Elsewhere(Variable{Name: "NO_PROXY", DefaultText: system, Doc: "what is reached without it"})
 }

@@ -127,7 +127,7 @@ func runTests(ctx context.Context, con *console.Console, step *console.Step, s *
 	output := m.Writer(withoutAttributes{con.Progress()})
 	cmd := command(ctx, compiled.gotestsum, gotestsum(s, opts, raw, compiled, inner)...)
 	cmd.Dir = filepath.Join(opts.Dir, testPackage)
-	cmd.Env = environment(opts, file)
+	cmd.Env = environment(ctx, opts, file)
 	cmd.Stdout, cmd.Stderr = output, output
 
 	followed := follow(filepath.Join(raw, eventsFile), to, step, m, func() error { return to.Save(s.Artifacts, m) })

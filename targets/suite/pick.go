@@ -81,7 +81,7 @@ func (p *Program) Run(ctx context.Context, pick Pick) (*Report, error) {
 		p.compiled.tests, "-test.v=test2json", "-test.paniconexit0", "-test.count=1", "-test.run="+exactly(pick.Tests),
 		"-test.timeout="+inner.String(), "-test.parallel="+strconv.Itoa(p.settings.Parallel))
 	cmd.Dir = filepath.Join(p.options.Dir, testPackage)
-	cmd.Env = environment(p.options, file)
+	cmd.Env = environment(ctx, p.options, file)
 	read, write := io.Pipe()
 	cmd.Stdout, cmd.Stderr = write, write
 	said := &Report{Subject: p.options.Subject, URL: p.options.URL}

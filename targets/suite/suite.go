@@ -16,6 +16,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/mask"
 	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/tracing"
 )
 
 // Options is what a run needs beside the settings.
@@ -133,8 +134,10 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 
 	versions := make(chan func(), 1)
 	go func() { versions <- to.versions(ctx, con, s, opts, compiled) }()
-	runErr := con.Run(ctx, "run the tests", func(ctx context.Context, step *console.Step) error {
-		err := to.Phase("run the tests", func() error { return runTests(ctx, con, step, s, opts, m, compiled, to) })
+	runErr := con.Run(ctx, "run the tests", func(ctx context.Context, step *console.Step) (err error) {
+		ctx, end := tracing.Span(ctx, "run the tests")
+		defer func() { end(err != nil) }()
+		err = to.Phase("run the tests", func() error { return runTests(ctx, con, step, s, opts, m, compiled, to) })
 		step.Note("%s", to.Counts())
 		return err
 	})

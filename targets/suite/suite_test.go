@@ -281,7 +281,7 @@ func TestNoSecretIsInAnArgument(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "TestX")
 	require.NotContains(t, gotestsum(f.settings, f.options, "/raw", &Compiled{tests: "/e2e.test"}, time.Minute), canary)
-	require.Contains(t, environment(f.options, "/tests.json"), "CEDANA_AUTH_TOKEN="+canary)
+	require.Contains(t, environment(t.Context(), f.options, "/tests.json"), "CEDANA_AUTH_TOKEN="+canary)
 }
 
 func TestAReasonIsWhatTheTestLoggedFirst(t *testing.T) {

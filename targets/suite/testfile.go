@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/tracing"
 )
 
 // testFile is what the tests are given.
@@ -40,9 +42,9 @@ func writeTestFile(path string, f settings.TestFile) error {
 	return nil
 }
 
-// environment is this process's with the file's path and the token. A token in a file would outlive a run that is
+// environment is this process's with the file's path, the token, and the trace that the tests go on with. A token in a file would outlive a run that is
 // killed, and a file that is removed could not be used by hand; in the environment only this user's processes and
 // root can see it, as in a file of mode 0600, and it ends with the process.
-func environment(opts Options, file string) []string {
-	return append(os.Environ(), settings.TestFileVariable+"="+file, "CEDANA_AUTH_TOKEN="+opts.Token.Reveal())
+func environment(ctx context.Context, opts Options, file string) []string {
+	return append(append(os.Environ(), tracing.Environment(ctx)...), settings.TestFileVariable+"="+file, "CEDANA_AUTH_TOKEN="+opts.Token.Reveal())
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cedana/cedana-e2e/targets/artifacts"
+	"github.com/cedana/cedana-e2e/targets/tracing"
 	"github.com/cedana/cedana-e2e/tests/environment"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/steps"
@@ -20,11 +21,16 @@ var cluster *fixture.Cluster
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := prepare(context.Background()); err != nil {
+	ctx, end, err := tracing.Start(context.Background(), "tests")
+	if err == nil {
+		err = prepare(ctx)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
 	code := m.Run()
+	end(code != 0)
 	if err := cluster.KeepExchanges(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
