@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -111,14 +112,23 @@ type Step struct {
 func (s *Step) Set(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state = fmt.Sprintf(format, args...)
+	s.state = oneLine(fmt.Sprintf(format, args...))
 }
 
 // Note is what the step's last line says beside its name.
 func (s *Step) Note(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.outcome = fmt.Sprintf(format, args...)
+	s.outcome = oneLine(fmt.Sprintf(format, args...))
+}
+
+// oneLine is what a state is, whatever error it is made of: who reads the log looks for its lines.
+func oneLine(text string) string {
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(lines, "; ")
 }
 
 // State is what Set said last.

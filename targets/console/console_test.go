@@ -41,6 +41,19 @@ func TestALongStepRepeatsItsLastState(t *testing.T) {
 	require.Contains(t, progress.String(), "✓ create cluster: 1 node (")
 }
 
+func TestAStateIsOneLine(t *testing.T) {
+	t.Parallel()
+	var progress bytes.Buffer
+	err := New(&progress, &bytes.Buffer{}).Run(t.Context(), "deploy", func(_ context.Context, s *Step) error {
+		s.Set("no route:\r\n  to %s\n", "host")
+		require.Equal(t, "no route:; to host", s.State())
+		s.Note("a\nb")
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 2, strings.Count(progress.String(), "\n"))
+}
+
 func TestAFailedStepSaysSoAndReturnsItsError(t *testing.T) {
 	t.Parallel()
 	var progress bytes.Buffer

@@ -60,15 +60,29 @@ func knownKeys(c *chart.Chart) keys {
 			}
 		}
 	}
+	read, written := map[string]bool{}, map[string]bool{}
 	for _, f := range c.Templates {
 		for _, r := range references(f.Name, string(f.Data)) {
 			if r.path == "" {
 				continue
 			}
 			k.exact[r.path] = true
-			if r.whole {
+			switch {
+			case r.written:
+				written[r.path] = true
+			case r.whole:
 				k.open[r.path] = true
 			}
+			for parent := r.path; strings.Contains(parent, "."); {
+				parent = parent[:strings.LastIndex(parent, ".")]
+				read[parent] = true
+			}
+		}
+	}
+	for path := range written {
+		// Where single keys of the table are read too, as with a checksum of config, writing it out uses no other.
+		if !read[path] {
+			k.open[path] = true
 		}
 	}
 	return k
@@ -124,12 +138,16 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// reference is a use of .Values in a template. whole is one that is not merely a condition: whatever is below it is
-// used too, as in `with .Values.x` or `toYaml .Values.x`.
+// reference is a use of .Values in a template. whole is one that is not merely a condition: whatever is below it may be
+// used too, as in `with .Values.x` or `toYaml .Values.x`. written is the latter: a table in it is written out as it is, and no
+// key of it is read.
 type reference struct {
-	path  string
-	whole bool
+	path           string
+	whole, written bool
 }
+
+// writers are the functions that write a table out.
+var writers = map[string]bool{"toYaml": true, "toYamlPretty": true, "toJson": true, "toPrettyJson": true, "toRawJson": true, "toToml": true, "toString": true, "print": true, "quote": true}
 
 // references finds the uses of .Values in a template. What cannot be parsed gives none: Helm's own error on
 // rendering is the better one.
@@ -171,8 +189,14 @@ func inNode(node parse.Node, condition bool) []reference {
 			return nil
 		}
 		var out []reference
+		writes := false
 		for _, c := range n.Cmds {
 			out = append(out, inCommand(c, condition)...)
+			f, ok := c.Args[0].(*parse.IdentifierNode)
+			writes = writes || ok && writers[f.Ident]
+		}
+		for i := range out {
+			out[i].written = out[i].written || writes && out[i].whole
 		}
 		return out
 	case *parse.ChainNode:

@@ -59,6 +59,25 @@ func TestAnUnknownKeyIsNamedWithItsSourceAndTheNearestKnownOne(t *testing.T) {
   config.containerdAddress (from other.yaml): did you mean hostConfig.containerdAddress?`)
 }
 
+// As Cedana's chart does, so that pods start anew when any of it changes.
+func TestAChecksumOfATableMakesNoKeyKnown(t *testing.T) {
+	t.Parallel()
+	c := keyChart()
+	c.Values["resources"] = map[string]any{"limits": map[string]any{"cpu": "1"}}
+	for _, checksum := range []string{
+		`{{ .Values.config | toYaml | sha256sum }}`, `{{ toYaml .Values.config | sha256sum }}`, `{{ sha256sum (toJson .Values.config) }}`,
+		`{{- $sum := toYaml .Values.config | sha256sum }}{{ $sum }}`,
+	} {
+		c.Templates = append(keyChart().Templates, &chart.File{Name: "templates/sum.yaml", Data: []byte(checksum + `{{ toYaml .Values.resources | nindent 4 }}`)})
+		known := knownKeys(c)
+		require.False(t, known.has("config.checkpointDirr"), checksum)
+		require.Equal(t, "config.checkpointDir", known.nearest("config.checkpointDirr"), checksum)
+		require.True(t, known.has("config.checkpointDir"), checksum)
+		require.True(t, known.has("config.url"), checksum)
+		require.True(t, known.has("resources.limits.memory"), "a table that is only handed on takes what Kubernetes does")
+	}
+}
+
 func TestATemplateThatCannotBeParsedGivesNoKeys(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, references("broken", "{{ if .Values.a }}"))

@@ -28,6 +28,9 @@ const (
 // hopeless are the reasons a container waits for that no waiting mends.
 var hopeless = map[string]bool{"ErrImageNeverPull": true, "InvalidImageName": true, "CreateContainerConfigError": true}
 
+// noImage are the reasons a container waits for whose image cannot be had.
+var noImage = map[string]bool{"ErrImagePull": true, "ImagePullBackOff": true, "ErrImageNeverPull": true, "InvalidImageName": true}
+
 // workload is an object of the release that makes pods.
 type workload struct{ kind, namespace, name string }
 

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,6 +156,21 @@ func TestATimeoutTellsEachPodsStateItsLogAndTheWarnings(t *testing.T) {
 		}
 		require.NotContains(t, err.Error(), canary)
 	})
+}
+
+func TestAnImageThatCannotBePulledNamesTheVariablesThatChooseIt(t *testing.T) {
+	t.Parallel()
+	for reason, named := range map[string]bool{"ErrImagePull": true, "ImagePullBackOff": true, "InvalidImageName": true, "ContainerCreating": false} {
+		synctest.Test(t, func(t *testing.T) {
+			g := testGate(daemonSet(1, 1, 0), pod("p", false, waiting(reason)))
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("too long"))
+			defer cancel()
+			err := g.wait(ctx, &console.Step{})
+			for _, name := range []string{"HELPER_REPO", "HELPER_TAG", "CONTROLLER_DIGEST", "HELM_CHART"} {
+				require.Equal(t, named, strings.Contains(err.Error(), name), "%s: %s", reason, name)
+			}
+		})
+	}
 }
 
 func TestAnInterruptedWaitSaysTheLastStateAndNoMore(t *testing.T) {

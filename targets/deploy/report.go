@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 const (
@@ -28,11 +30,16 @@ func (g gate) report(ctx context.Context, last look, reason error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
 	defer cancel()
 	var b strings.Builder
+	imageless := false
 	for _, p := range last.pods {
 		statuses := append(append([]corev1.ContainerStatus{}, p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...)
 		for _, c := range statuses {
 			g.logs(ctx, &b, p.Name, c)
+			imageless = imageless || c.State.Waiting != nil && noImage[c.State.Waiting.Reason]
 		}
+	}
+	if imageless {
+		fmt.Fprintf(&b, "\nwhich images are pulled is chosen by %s, and else by the chart (HELM_CHART) and its values (HELM_VALUES)", strings.Join(settings.ImageVariables(), ", "))
 	}
 	g.warnings(ctx, &b)
 	return fmt.Errorf("%w\n%s%s\nrun `mage deploy` again to go on from here, or `mage clean` to start over", reason, text, g.mask.Text(b.String()))

@@ -3,6 +3,7 @@ package settings
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -139,6 +140,17 @@ var chartVariables = []chartVariable{
 	{"HELPER_REPO", "daemonHelper.image.repository", text, cedanasImage, "the helper's image"},
 	{"HELPER_TAG", "daemonHelper.image.tag", text, cedanasImage, "its tag"},
 	{"HELPER_DIGEST", "daemonHelper.image.digest", text, cedanasImage, "its digest, which wins over the tag"},
+}
+
+// ImageVariables are the names of the variables that choose the chart's images.
+func ImageVariables() []string {
+	var names []string
+	for _, one := range chartVariables {
+		if strings.Contains(one.path, ".image.") {
+			names = append(names, one.name)
+		}
+	}
+	return names
 }
 
 func readChartValues(v *Variables) []ChartValue {

@@ -83,6 +83,8 @@ func TestAPodsStateIsOneLine(t *testing.T) {
 	require.Equal(t, "Running, not Ready, container counter waiting: CrashLoopBackOff back-off 10s, restarted 2 times (last: code 139 Error )",
 		Describe(p))
 	require.EqualValues(t, 2, Restarts(p))
+	p.Status.ContainerStatuses[0].State.Waiting.Reason = "ErrImagePull"
+	require.Contains(t, Describe(p), "E2E_IMAGE_COUNTER choose the image")
 
 	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	require.True(t, IsReady(p))

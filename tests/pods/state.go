@@ -77,6 +77,9 @@ func describeContainer(c corev1.ContainerStatus) string {
 		fmt.Fprintf(&b, "ended with code %d %s %s", s.Terminated.ExitCode, s.Terminated.Reason, s.Terminated.Message)
 	case s.Waiting != nil:
 		fmt.Fprintf(&b, "waiting: %s %s", s.Waiting.Reason, s.Waiting.Message)
+		if strings.Contains(s.Waiting.Reason, "Image") {
+			fmt.Fprintf(&b, " (in a cluster that exists E2E_IMAGE_NGINX and E2E_IMAGE_COUNTER choose the image; here %s)", c.Image)
+		}
 	default:
 		b.WriteString("not started")
 	}
