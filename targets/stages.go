@@ -56,7 +56,7 @@ func (r *run) ready(ctx context.Context, idle func()) (*there, error) {
 // check finds out all that can be known before anything is created: whether a live propagator takes us, whether there is
 // such a chart, and whether it knows the values.
 func (r *run) check(ctx context.Context) (given checked, err error) {
-	if given.propagator, err = r.platform.Propagator.Greet(ctx); err != nil {
+	if given.propagator, err = r.platform.Propagator.Preflight(ctx); err != nil {
 		return given, err
 	}
 	planned, err := r.platform.Propagator.Planned()

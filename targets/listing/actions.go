@@ -27,11 +27,11 @@ func Actions(ctx context.Context, con *console.Console, api ActionLister, s *set
 	}
 	return list[action]{
 		one: "action", many: "actions", of: narrowed("type", s.Type, "cluster", s.ClusterID, "status", s.Status),
-		read:     readAction,
-		columns:  actionColumns,
-		when:     func(a action) time.Time { return timeOf(a.ActionTimestamp) },
-		id:       func(a action) string { return a.ActionID },
-		stranger: func(a action) bool { return a.ClusterID() == "" },
+		read:             readAction,
+		columns:          actionColumns,
+		when:             func(a action) time.Time { return timeOf(a.ActionTimestamp) },
+		id:               func(a action) string { return a.ActionID },
+		ofUnknownCluster: func(a action) bool { return a.ClusterID() == "" },
 	}.print(con, s, raw)
 }
 

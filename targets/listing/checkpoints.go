@@ -30,11 +30,11 @@ func Checkpoints(ctx context.Context, con *console.Console, api CheckpointLister
 	}
 	return list[checkpoint]{
 		one: "checkpoint", many: "checkpoints", of: narrowed("cluster", s.ClusterID, "status", s.Status),
-		read:     readCheckpoint,
-		columns:  checkpointColumns,
-		when:     func(c checkpoint) time.Time { return timeOf(c.info.CreatedAt) },
-		id:       func(c checkpoint) string { return c.ID },
-		stranger: func(c checkpoint) bool { return c.info.ClusterID == "" },
+		read:             readCheckpoint,
+		columns:          checkpointColumns,
+		when:             func(c checkpoint) time.Time { return timeOf(c.info.CreatedAt) },
+		id:               func(c checkpoint) string { return c.ID },
+		ofUnknownCluster: func(c checkpoint) bool { return c.info.ClusterID == "" },
 	}.print(con, s, raw)
 }
 

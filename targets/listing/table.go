@@ -26,8 +26,8 @@ type list[Row any] struct {
 	// when and id are the order: the newest first.
 	when func(Row) time.Time
 	id   func(Row) string
-	// stranger, which may be nil, says of a row that it may be another cluster's.
-	stranger func(Row) bool
+	// ofUnknownCluster, which may be nil, says of a row that it may be another cluster's.
+	ofUnknownCluster func(Row) bool
 }
 
 // column is one of the table; it is shown if any row has something in it.
@@ -46,18 +46,18 @@ func (l list[Row]) print(con *console.Console, s *settings.Listing, raw []json.R
 		return l.json(con.Data(), raw)
 	}
 	rows := make([]Row, len(raw))
-	strangers := 0
+	unsure := 0
 	for i, one := range raw {
 		var err error
 		if rows[i], err = l.read(one); err != nil {
 			return fmt.Errorf("read %s %d of the list: %w; FORMAT=json shows what the propagator sent", l.one, i+1, err)
 		}
-		if l.stranger != nil && s.ClusterID != "" && l.stranger(rows[i]) {
-			strangers++
+		if l.ofUnknownCluster != nil && s.ClusterID != "" && l.ofUnknownCluster(rows[i]) {
+			unsure++
 		}
 	}
-	if strangers > 0 {
-		con.Warn("%d of these may be of another cluster than %s: the propagator does not say whose they are", strangers, s.ClusterID)
+	if unsure > 0 {
+		con.Warn("%d of these may be of another cluster than %s: the propagator does not say whose they are", unsure, s.ClusterID)
 	}
 	slices.SortStableFunc(rows, func(a, b Row) int {
 		return cmp.Or(l.when(b).Compare(l.when(a)), cmp.Compare(l.id(a), l.id(b)))

@@ -24,16 +24,16 @@ type live struct {
 	layers []string
 }
 
-// Greet does nothing where Cedana in the cluster is what knows the address or the token (SKIP_HELM=1).
-func (l *live) Greet(ctx context.Context) (*Connection, error) {
+// Preflight does nothing where Cedana in the cluster is what knows the address or the token (SKIP_HELM=1).
+func (l *live) Preflight(ctx context.Context) (*Connection, error) {
 	if l.settings.URL == "" || !l.settings.Token.Set() {
 		return nil, nil
 	}
-	return l.greet(ctx, l.settings.URL, l.settings.Token)
+	return l.preflight(ctx, l.settings.URL, l.settings.Token)
 }
 
-// greet asks the propagator who we are.
-func (l *live) greet(ctx context.Context, url string, token settings.Secret) (*Connection, error) {
+// preflight asks the propagator who we are.
+func (l *live) preflight(ctx context.Context, url string, token settings.Secret) (*Connection, error) {
 	var c *Connection
 	err := l.con.Run(ctx, "check the propagator at "+url, func(ctx context.Context, step *console.Step) error {
 		api, err := propagator.New(url, token, l.client...)
@@ -53,11 +53,11 @@ func (l *live) greet(ctx context.Context, url string, token settings.Secret) (*C
 	return c, err
 }
 
-// Connect takes the propagator that was greeted. Where there is none, what the environment does not say of it is what
+// Connect takes the propagator that was found. Where there is none, what the environment does not say of it is what
 // Cedana was installed with.
-func (l *live) Connect(ctx context.Context, c *Cluster, greeted *Connection) (*Connection, error) {
-	if greeted != nil {
-		return greeted, nil
+func (l *live) Connect(ctx context.Context, c *Cluster, found *Connection) (*Connection, error) {
+	if found != nil {
+		return found, nil
 	}
 	found, err := deploy.FindInstalled(ctx, l.settings, c.target())
 	if err != nil {
@@ -67,7 +67,7 @@ func (l *live) Connect(ctx context.Context, c *Cluster, greeted *Connection) (*C
 	if err != nil {
 		return nil, err
 	}
-	return l.greet(ctx, url, token)
+	return l.preflight(ctx, url, token)
 }
 
 // whose puts an address and a token together that belong to each other: the installation's token goes to its own

@@ -125,8 +125,8 @@ func newStandIn(con *console.Console, s *Settings, client []propagator.Option) *
 	return &standIn{con: con, settings: s.Run, sensitivity: &s.Sensitivity, client: client, fault: s.lab.Fault}
 }
 
-// Greet returns nil: the local propagator is in the cluster's network and comes after it.
-func (p *standIn) Greet(context.Context) (*Connection, error) { return nil, nil }
+// Preflight returns nil: the local propagator is in the cluster's network and comes after it.
+func (p *standIn) Preflight(context.Context) (*Connection, error) { return nil, nil }
 
 // Connect starts the propagator.
 func (p *standIn) Connect(ctx context.Context, c *Cluster, _ *Connection) (*Connection, error) {

@@ -36,10 +36,10 @@ type Clusters interface {
 
 // Propagator is where the propagator comes from.
 type Propagator interface {
-	// Greet speaks to the propagator before there is a cluster. It returns nil where there is none yet.
-	Greet(ctx context.Context) (*Connection, error)
-	// Connect speaks to the propagator once there is a cluster. greeted is what Greet has returned.
-	Connect(ctx context.Context, c *Cluster, greeted *Connection) (*Connection, error)
+	// Preflight speaks to the propagator before there is a cluster. It returns nil where there is none yet.
+	Preflight(ctx context.Context) (*Connection, error)
+	// Connect speaks to the propagator once there is a cluster. found is what Preflight has returned.
+	Connect(ctx context.Context, c *Cluster, found *Connection) (*Connection, error)
 	// Find returns the propagator that an earlier run used, and changes nothing. The error is [ErrNoPropagator] where
 	// there is none.
 	Find(ctx context.Context) (*Connection, error)
@@ -62,7 +62,7 @@ type Cedana interface {
 	Check(ctx context.Context, planned deploy.Options) (*deploy.Checked, error)
 	// Register gives the cluster an identity before it is made. It returns nil where that is not possible or not wanted.
 	// Where there is no cluster to be had, and no right to register one, the error is a [*deploy.NoClusterError].
-	Register(ctx context.Context, greeted *Connection) (*deploy.Identity, error)
+	Register(ctx context.Context, early *Connection) (*deploy.Identity, error)
 	// Hold keeps other runs away from the cluster's Cedana, as far as this one changes it, until release is called. lost is
 	// called where that cannot be kept up.
 	Hold(ctx context.Context, c *Cluster, lost func(error)) (release func() error, err error)

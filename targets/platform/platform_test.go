@@ -96,7 +96,7 @@ func TestWhereNoPropagatorIsFoundItIsSaidWhatToDo(t *testing.T) {
 }
 
 func TestALivePropagatorThatIsNotKnownYetIsNotGreeted(t *testing.T) {
-	to, err := chosen(t, map[string]string{"E2E_BACKEND": "live", "SKIP_HELM": "1"}).Propagator.Greet(t.Context())
+	to, err := chosen(t, map[string]string{"E2E_BACKEND": "live", "SKIP_HELM": "1"}).Propagator.Preflight(t.Context())
 	require.NoError(t, err)
 	require.Nil(t, to)
 }

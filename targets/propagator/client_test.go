@@ -30,7 +30,7 @@ const (
 	id2   = "1c7d2f1f-7b1c-4b62-8e2c-2f3e4d5c6b7b"
 )
 
-// fake is a propagator that misbehaves as a test wants.
+// fake is a propagator with the failures that a test wants.
 type fake struct {
 	*httptest.Server
 	calls atomic.Int32

@@ -18,7 +18,7 @@ func (r *Run) Finish() {
 	r.Helper()
 	r.Facts.Round = "the end"
 	done := Done{
-		Took: time.Since(r.begin), Taken: r.taken.Load(), Restored: r.restored.Load(), Deeds: r.deeds.Load(), Excused: r.excused.Load(),
+		Took: time.Since(r.begin), Taken: r.taken.Load(), Restored: r.restored.Load(), Tasks: r.tasks.Load(), Excused: r.excused.Load(),
 	}
 	r.Logf("%s; %d helpers were killed while they held a pod still", done, r.killedFrozen.Load())
 	r.Check(r.budget.met(done))
@@ -50,13 +50,13 @@ func (r *Run) Finish() {
 type Done struct {
 	Took            time.Duration
 	Taken, Restored int64
-	// Deeds are those that were tried, Excused those that failed because of what was killed.
-	Deeds, Excused int64
+	// Tasks are those that were tried, Excused those that failed because of what was killed.
+	Tasks, Excused int64
 }
 
 func (d Done) String() string {
-	return fmt.Sprintf("%d checkpoints and %d restores were done in %s, %d of %d deeds failed because of what was killed",
-		d.Taken, d.Restored, d.Took.Round(time.Second), d.Excused, d.Deeds)
+	return fmt.Sprintf("%d checkpoints and %d restores were done in %s, %d of %d tasks failed because of what was killed",
+		d.Taken, d.Restored, d.Took.Round(time.Second), d.Excused, d.Tasks)
 }
 
 // met is nil when a run has done enough: one in which everything fails, and is excused, shows nothing.
@@ -65,7 +65,7 @@ func (b Budget) met(d Done) error {
 	return fixture.First(
 		fixture.Expect(d.Taken >= least, fmt.Sprintf("at least %d checkpoints are taken, %g a minute", least, b.PerMinute), d),
 		fixture.Expect(d.Restored >= least, fmt.Sprintf("at least %d pods are restored, %g a minute", least, b.PerMinute), d),
-		fixture.Expect(float64(d.Excused) <= b.Excused*float64(d.Deeds), fmt.Sprintf("at most %g of all deeds fail because of what was killed", b.Excused), d),
+		fixture.Expect(float64(d.Excused) <= b.Excused*float64(d.Tasks), fmt.Sprintf("at most %g of all tasks fail because of what was killed", b.Excused), d),
 	)
 }
 

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Kind of a deed.
+// Kind of a task.
 type Kind string
 
 const (
@@ -23,8 +23,8 @@ const (
 	Cycle Kind = "cycle"
 )
 
-// Deed is what is done to one pod in a round.
-type Deed struct {
+// Task is what is done to one pod in a round.
+type Task struct {
 	Pod  int
 	Kind Kind
 	// Back says which checkpoint a Restore takes: 0 the newest, 1 the one before it. Who has fewer takes the oldest.
@@ -35,7 +35,7 @@ type Deed struct {
 	After time.Duration
 }
 
-func (d Deed) String() string {
+func (d Task) String() string {
 	what := string(d.Kind)
 	switch d.Kind {
 	case Restore:
@@ -46,53 +46,53 @@ func (d Deed) String() string {
 	return fmt.Sprintf("pod %d: %s after %s", d.Pod, what, d.After)
 }
 
-// Trouble is what goes wrong in a round.
-type Trouble string
+// Disruption is what goes wrong in a round.
+type Disruption string
 
 const (
 	// Quiet is none.
-	Quiet Trouble = "nothing"
+	Quiet Disruption = "nothing"
 	// KillHelper kills the helper of a node; KillHelperFrozen at the moment at which it holds a pod still, if it does.
-	KillHelper       Trouble = "the helper is killed"
-	KillHelperFrozen Trouble = "the helper is killed while it holds a pod still"
+	KillHelper       Disruption = "the helper is killed"
+	KillHelperFrozen Disruption = "the helper is killed while it holds a pod still"
 	// KillNode kills a node, which is an agent, and takes it out of the cluster.
-	KillNode Trouble = "the node is lost"
+	KillNode Disruption = "the node is lost"
 	// Cordon closes a node to new pods for the round.
-	Cordon Trouble = "the node is cordoned"
+	Cordon Disruption = "the node is cordoned"
 	// KillPropagator kills the propagator and starts it again.
-	KillPropagator Trouble = "the propagator is killed"
+	KillPropagator Disruption = "the propagator is killed"
 )
 
-// Round is some deeds, each to another pod, and perhaps a trouble, side by side.
+// Round is some tasks, each to another pod, and perhaps a disruption, side by side.
 type Round struct {
-	Number  int
-	Deeds   []Deed
-	Trouble Trouble
-	// Agent is the number of the node that the trouble is about.
+	Number     int
+	Tasks      []Task
+	Disruption Disruption
+	// Agent is the number of the node that the disruption is about.
 	Agent int
-	// After is when the trouble comes.
+	// After is when the disruption comes.
 	After time.Duration
 }
 
 func (r Round) String() string {
-	var deeds []string
-	for _, d := range r.Deeds {
-		deeds = append(deeds, d.String())
+	var tasks []string
+	for _, d := range r.Tasks {
+		tasks = append(tasks, d.String())
 	}
-	trouble := "no trouble"
-	switch r.Trouble {
+	disruption := "no disruption"
+	switch r.Disruption {
 	case Quiet:
 	case KillPropagator:
-		trouble = fmt.Sprintf("%s after %s", r.Trouble, r.After)
+		disruption = fmt.Sprintf("%s after %s", r.Disruption, r.After)
 	default:
-		trouble = fmt.Sprintf("agent %d: %s after %s", r.Agent, r.Trouble, r.After)
+		disruption = fmt.Sprintf("agent %d: %s after %s", r.Agent, r.Disruption, r.After)
 	}
-	return fmt.Sprintf("round %d: %s; %s", r.Number, strings.Join(deeds, ", "), trouble)
+	return fmt.Sprintf("round %d: %s; %s", r.Number, strings.Join(tasks, ", "), disruption)
 }
 
 // Options are what there is to play with.
 type Options struct {
-	// Pods is how many there are, at least 1; Agents how many nodes may be lost. Without any there is no trouble with
+	// Pods is how many there are, at least 1; Agents how many nodes may be lost. Without any there is no disruption with
 	// nodes and helpers.
 	Pods, Agents int
 	// Propagator says that it may be killed.
@@ -104,8 +104,8 @@ type Plan struct {
 	options Options
 	random  *rand.Rand
 	number  int
-	// deck has the troubles to come: each kind comes in every few rounds, so that a short run has all of them too.
-	deck []Trouble
+	// deck has the disruptions to come: each kind comes in every few rounds, so that a short run has all of them too.
+	deck []Disruption
 }
 
 // New is the plan of a seed.
@@ -116,7 +116,7 @@ func New(seed uint64, o Options) *Plan {
 // Next is the next round.
 func (p *Plan) Next() Round {
 	p.number++
-	r := Round{Number: p.number, Trouble: p.trouble(), After: p.within(1200 * time.Millisecond)}
+	r := Round{Number: p.number, Disruption: p.disruption(), After: p.within(1200 * time.Millisecond)}
 	if p.options.Agents > 0 {
 		r.Agent = p.random.IntN(p.options.Agents)
 	}
@@ -126,18 +126,18 @@ func (p *Plan) Next() Round {
 	// Now and then all do the same at the same time.
 	together := p.random.IntN(4) == 0
 	for _, pod := range pods {
-		d := Deed{Pod: pod, Kind: Checkpoint}
+		d := Task{Pod: pod, Kind: Checkpoint}
 		if !together {
-			d = p.deed(pod)
+			d = p.task(pod)
 		}
-		r.Deeds = append(r.Deeds, d)
+		r.Tasks = append(r.Tasks, d)
 	}
 	return r
 }
 
-func (p *Plan) deed(pod int) Deed {
+func (p *Plan) task(pod int) Task {
 	kinds := []Kind{Checkpoint, Checkpoint, Twice, Restore, Restore, Cycle}
-	d := Deed{Pod: pod, Kind: kinds[p.random.IntN(len(kinds))], After: p.within(time.Second)}
+	d := Task{Pod: pod, Kind: kinds[p.random.IntN(len(kinds))], After: p.within(time.Second)}
 	switch d.Kind {
 	case Restore:
 		d.Back = p.random.IntN(2)
@@ -147,9 +147,9 @@ func (p *Plan) deed(pod int) Deed {
 	return d
 }
 
-func (p *Plan) trouble() Trouble {
+func (p *Plan) disruption() Disruption {
 	if len(p.deck) == 0 {
-		p.deck = []Trouble{Quiet, Quiet, Quiet}
+		p.deck = []Disruption{Quiet, Quiet, Quiet}
 		if p.options.Agents > 0 {
 			p.deck = append(p.deck, KillHelper, KillHelperFrozen, KillNode, Cordon)
 		}

@@ -27,7 +27,7 @@ func TestASeedIsAlwaysTheSamePlanAndAnotherIsAnother(t *testing.T) {
 // The plan of a seed stays what it was, or a seed from an old report would replay something else.
 func TestTheFirstRoundOfASeedIsKnown(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "round 1: pod 0: checkpoint after 590ms, pod 2: restore of checkpoint -1 after 910ms; no trouble",
+	require.Equal(t, "round 1: pod 0: checkpoint after 590ms, pod 2: restore of checkpoint -1 after 910ms; no disruption",
 		rounds(1, everything, 1)[0].String())
 }
 
@@ -35,9 +35,9 @@ func TestARoundHasAtLeastOneDeedAndOneAtMostForEachPod(t *testing.T) {
 	t.Parallel()
 	for i, r := range rounds(3, everything, 300) {
 		require.Equal(t, i+1, r.Number)
-		require.NotEmpty(t, r.Deeds)
+		require.NotEmpty(t, r.Tasks)
 		seen := map[int]bool{}
-		for _, d := range r.Deeds {
+		for _, d := range r.Tasks {
 			require.False(t, seen[d.Pod], r)
 			seen[d.Pod] = true
 			require.Less(t, d.Pod, everything.Pods)
@@ -49,12 +49,12 @@ func TestARoundHasAtLeastOneDeedAndOneAtMostForEachPod(t *testing.T) {
 }
 
 // A minute has about ten rounds.
-func TestEveryTroubleComesWithinTenRoundsWhateverTheSeed(t *testing.T) {
+func TestEveryDisruptionComesWithinTenRoundsWhateverTheSeed(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {
-		seen := map[Trouble]bool{}
+		seen := map[Disruption]bool{}
 		for _, r := range rounds(seed, everything, 8) {
-			seen[r.Trouble] = true
+			seen[r.Disruption] = true
 		}
 		require.Len(t, seen, 6, "seed %d", seed)
 	}
@@ -64,7 +64,7 @@ func TestEveryKindOfDeedComes(t *testing.T) {
 	t.Parallel()
 	seen := map[Kind]bool{}
 	for _, r := range rounds(5, everything, 50) {
-		for _, d := range r.Deeds {
+		for _, d := range r.Tasks {
 			seen[d.Kind] = true
 		}
 	}
@@ -74,7 +74,7 @@ func TestEveryKindOfDeedComes(t *testing.T) {
 func TestWhatIsNotThereIsNotBroken(t *testing.T) {
 	t.Parallel()
 	for _, r := range rounds(9, Options{Pods: 1}, 100) {
-		require.Equal(t, Quiet, r.Trouble)
-		require.Len(t, r.Deeds, 1)
+		require.Equal(t, Quiet, r.Disruption)
+		require.Len(t, r.Tasks, 1)
 	}
 }

@@ -37,8 +37,8 @@ type saved struct {
 	before, after report.State
 }
 
-// do does one deed. What is left of its pod when it fails is found out by recover.
-func (r *Run) do(d Deed, v *pod) error {
+// do does one task. What is left of its pod when it fails is found out by recover.
+func (r *Run) do(d Task, v *pod) error {
 	switch d.Kind {
 	case Checkpoint:
 		return r.checkpoint(v)

@@ -32,7 +32,7 @@ type Budget struct {
 	LeftOver time.Duration
 	// PerMinute is how many checkpoints, and how many restores, a run has to do at least in each minute on average.
 	PerMinute float64
-	// Excused is what part of the deeds may fail because of what was killed, from 0 to 1.
+	// Excused is what part of the tasks may fail because of what was killed, from 0 to 1.
 	Excused float64
 	// Frozen is within what time a checkpoint that was asked for holds its pod still.
 	Frozen time.Duration
@@ -57,7 +57,7 @@ type Run struct {
 	started []steps.Operation
 
 	begin                                         time.Time
-	taken, restored, deeds, excused, killedFrozen atomic.Int64
+	taken, restored, tasks, excused, killedFrozen atomic.Int64
 }
 
 // Prepare starts the pods and takes a first checkpoint of each.
@@ -133,7 +133,7 @@ func (r *Run) Options() Options {
 	return Options{Pods: len(r.pods), Agents: len(r.agents), Propagator: r.server != nil}
 }
 
-// Play does a round: its deeds side by side, and its trouble among them. Afterwards every pod is brought back and checked.
+// Play does a round: its tasks side by side, and its disruption among them. Afterwards every pod is brought back and checked.
 func (r *Run) Play(round Round) {
 	r.Helper()
 	r.Facts.Round = round.String()
@@ -155,32 +155,32 @@ func (r *Run) play(round Round) {
 	for _, v := range r.pods {
 		where[v.number] = v.pod.Spec.NodeName
 	}
-	strike := func() (func() error, error) { return r.strikeAfter(round.After, round.Trouble, node) }
-	if round.Trouble == KillHelperFrozen {
+	strike := func() (func() error, error) { return r.strikeAfter(round.After, round.Disruption, node) }
+	if round.Disruption == KillHelperFrozen {
 		strike = r.killFrozen(round, node, where)
 	}
-	var deeds, trouble errgroup.Group
+	var tasks, disruption errgroup.Group
 	repair := func() error { return nil }
-	trouble.Go(func() error {
+	disruption.Go(func() error {
 		end, err := strike()
-		if round.Trouble == Cordon {
+		if round.Disruption == Cordon {
 			// That one lasts for the whole round.
 			repair = end
 			return err
 		}
 		return errors.Join(err, end())
 	})
-	for _, d := range round.Deeds {
+	for _, d := range round.Tasks {
 		v := r.pods[d.Pod]
-		deeds.Go(func() error {
+		tasks.Go(func() error {
 			if err := sleep(r.Ctx, d.After); err != nil {
 				return err
 			}
-			r.deeds.Add(1)
+			r.tasks.Add(1)
 			err := r.do(d, v)
-			if err != nil && Excuses(round.Trouble, d.Kind, where[d.Pod] == node) {
+			if err != nil && Excuses(round.Disruption, d.Kind, where[d.Pod] == node) {
 				r.excused.Add(1)
-				r.Logf("%s: pod %d: excused: %v", round.Trouble, d.Pod, err)
+				r.Logf("%s: pod %d: excused: %v", round.Disruption, d.Pod, err)
 				return nil
 			}
 			if err != nil {
@@ -189,12 +189,12 @@ func (r *Run) play(round Round) {
 			return nil
 		})
 	}
-	troubled, failed := trouble.Wait(), deeds.Wait()
-	r.Must(errors.Join(troubled, repair()), "make trouble and end it: %s", round.Trouble)
+	disrupted, failed := disruption.Wait(), tasks.Wait()
+	r.Must(errors.Join(disrupted, repair()), "make disruption and end it: %s", round.Disruption)
 	r.Must(failed, "do what the round says")
 }
 
-// recover brings back the pods that a round has cost: each is restored from its newest checkpoint, and without trouble
+// recover brings back the pods that a round has cost: each is restored from its newest checkpoint, and without disruption
 // that has to succeed.
 func (r *Run) recover() {
 	r.Helper()
@@ -219,7 +219,7 @@ func (r *Run) recover() {
 	}
 }
 
-// check checks what has to hold whenever there is no trouble.
+// check checks what has to hold whenever there is no disruption.
 func (r *Run) check() {
 	r.Helper()
 	r.ended()

@@ -76,12 +76,12 @@ func TestToken(t *testing.T) {
 	s.That(user != "", "the token's user has an id", "an empty one")
 
 	for name, token := range map[string]settings.Secret{"a wrong token": "not-the-token", "no token": ""} {
-		stranger := steps.NewPropagator(s.Fixture, token).Client
-		_, err := stranger.User(s.Ctx)
+		other := steps.NewPropagator(s.Fixture, token).Client
+		_, err := other.User(s.Ctx)
 		s.refused(err, "GET /user with "+name, http.StatusUnauthorized)
-		_, err = stranger.Checkpoints(s.Ctx, propagator.CheckpointFilter{})
+		_, err = other.Checkpoints(s.Ctx, propagator.CheckpointFilter{})
 		s.refused(err, "GET /checkpoints with "+name, http.StatusUnauthorized)
-		_, err = stranger.CheckpointPod(s.Ctx, propagator.CheckpointPodRequest{PodID: uuid.NewString(), ClusterID: cmp.Or(s.Env.ClusterID, uuid.NewString())})
+		_, err = other.CheckpointPod(s.Ctx, propagator.CheckpointPodRequest{PodID: uuid.NewString(), ClusterID: cmp.Or(s.Env.ClusterID, uuid.NewString())})
 		s.refused(err, "POST /checkpoint/pod with "+name, http.StatusUnauthorized)
 	}
 }

@@ -70,19 +70,19 @@ func TestOnlyTheEnginesOwnBridgesAreRemoved(t *testing.T) {
 	makeBridge(t, "br0", "10.0.0.5/8")                  // the host's own, around the pool
 	makeBridge(t, "lxdbr0", "192.168.7.1/24")
 
-	removed, strangers, err := removeBridges("ce2e-test", []string{home}, []netip.Prefix{netip.MustParsePrefix("10.213.0.0/16")})
+	removed, foreign, err := removeBridges("ce2e-test", []string{home}, []netip.Prefix{netip.MustParsePrefix("10.213.0.0/16")})
 	require.NoError(t, err)
 	assert.Equal(t, 2, removed)
 	assert.ElementsMatch(t, []string{"virbr0", "br-0123456789ab", "br0", "lxdbr0"}, bridges(t))
-	assert.ElementsMatch(t, []string{"virbr0", "br-0123456789ab", "br0"}, strangers, "what looks like ours and is not is named")
+	assert.ElementsMatch(t, []string{"virbr0", "br-0123456789ab", "br0"}, foreign, "what looks like ours and is not is named")
 }
 
 func TestBridgesWhoseDataIsGoneAreLeft(t *testing.T) {
 	t.Parallel()
 	inOwnNetwork(t)
 	makeBridge(t, "br-8b74c1ae87d5", "10.213.128.1/24")
-	removed, strangers, err := removeBridges("ce2e-test", []string{t.TempDir()}, []netip.Prefix{netip.MustParsePrefix("10.213.0.0/16")})
+	removed, foreign, err := removeBridges("ce2e-test", []string{t.TempDir()}, []netip.Prefix{netip.MustParsePrefix("10.213.0.0/16")})
 	require.NoError(t, err)
 	assert.Zero(t, removed)
-	assert.Equal(t, []string{"br-8b74c1ae87d5"}, strangers)
+	assert.Equal(t, []string{"br-8b74c1ae87d5"}, foreign)
 }

@@ -139,8 +139,8 @@ func ensureBridge(name string, pool netip.Prefix) error {
 // removeBridges removes the engine's bridge and those of its other networks, and returns how many there were. Only names
 // are proof: the engine's own bridge has the instance's, and dockerd keeps the name of each other one, which holds a
 // random id, in its data. An address is none: a bridge of libvirt, LXD or another Docker engine may have been given one
-// of a pool that was free when this engine chose it. A bridge with such an address is named by strangers and left.
-func removeBridges(name string, homes []string, pools []netip.Prefix) (removed int, strangers []string, err error) {
+// of a pool that was free when this engine chose it. A bridge with such an address is named by foreign and left.
+func removeBridges(name string, homes []string, pools []netip.Prefix) (removed int, foreign []string, err error) {
 	records, err := networkRecords(homes)
 	if err != nil {
 		return 0, nil, err
@@ -157,23 +157,23 @@ func removeBridges(name string, homes []string, pools []netip.Prefix) (removed i
 		if bridge != name && !hasBridge(records, bridge) {
 			addresses, err := netlink.AddrList(link, unix.AF_INET)
 			if err != nil {
-				return removed, strangers, fmt.Errorf("list addresses of %s: %w", bridge, err)
+				return removed, foreign, fmt.Errorf("list addresses of %s: %w", bridge, err)
 			}
 			if slices.ContainsFunc(addresses, func(a netlink.Addr) bool {
 				prefix, ok := toPrefix(a.IPNet)
 				return ok && slices.ContainsFunc(pools, prefix.Overlaps)
 			}) {
-				strangers = append(strangers, bridge)
+				foreign = append(foreign, bridge)
 			}
 			continue
 		}
 		var missing netlink.LinkNotFoundError
 		if err := netlink.LinkDel(link); err != nil && !errors.As(err, &missing) && !errors.Is(err, unix.ENODEV) {
-			return removed, strangers, fmt.Errorf("remove bridge %s: %w", bridge, err)
+			return removed, foreign, fmt.Errorf("remove bridge %s: %w", bridge, err)
 		}
 		removed++
 	}
-	return removed, strangers, nil
+	return removed, foreign, nil
 }
 
 // networkRecords reads what dockerd wrote down of its networks (libnetwork's store) in the engine's data below the homes.

@@ -171,9 +171,9 @@ func sweep(ctx context.Context, o Options, s state, patience time.Duration) (fou
 		}
 		used = append(used, pool)
 	}
-	n, strangers, err := removeBridges(instance(o.RunDir), homes, used)
+	n, foreign, err := removeBridges(instance(o.RunDir), homes, used)
 	note(n, "network bridges")
-	for _, bridge := range strangers {
+	for _, bridge := range foreign {
 		o.Progress.Step("left bridge %s: it has an address of a pool that this engine once used, but the engine's data does not name it (next, if it is nobody's: ip link delete %s)", bridge, bridge)
 	}
 	if err != nil {

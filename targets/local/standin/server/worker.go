@@ -212,12 +212,12 @@ func (s *Server) readyRows(tx *store.Tx, a *store.Action, containers []work.Cont
 			}
 			row = have
 		}
-		told := row.Info
+		reported := row.Info
 		if !isNull(c.Info) {
-			told = c.Info
+			reported = c.Info
 		}
 		created := row.Created
-		info, err := mergeInfo(told, propagator.CheckpointInfo{
+		info, err := mergeInfo(reported, propagator.CheckpointInfo{
 			Size: c.Size, ClusterID: a.ClusterID, ActionID: a.ID, PodName: a.PodName, Namespace: a.Namespace,
 			Container: c.Container, NodeName: a.NodeName, CreatedAt: &created,
 		})

@@ -61,7 +61,7 @@ func (q *queue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		data, _ := io.ReadAll(r.Body)
 		if q.failing > 0 {
 			q.failing--
-			http.Error(w, `{"message":"disk trouble"}`, http.StatusInternalServerError)
+			http.Error(w, `{"message":"disk full"}`, http.StatusInternalServerError)
 			return
 		}
 		q.blobs[path] = string(data)
@@ -141,7 +141,7 @@ func TestAnUploadOutlivesAnOutage(t *testing.T) {
 		want  string
 	}{
 		"of seconds, and is sent again whole": {4 * time.Second, "a-token", 3, ""},
-		"but not one that goes on":            {time.Hour, "a-token", 3, "disk trouble"},
+		"but not one that goes on":            {time.Hour, "a-token", 3, "disk full"},
 		"but not a refusal":                   {0, "wrong", 1, "invalid or missing API key"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Excuses reports whether a deed may fail because of a trouble. there says that its pod was on the node of the trouble.
-func Excuses(t Trouble, kind Kind, there bool) bool {
+// Excuses reports whether a task may fail because of a disruption. there says that its pod was on the node of the disruption.
+func Excuses(t Disruption, kind Kind, there bool) bool {
 	restores := kind == Restore || kind == Cycle
 	switch t {
 	case KillHelper, KillHelperFrozen:
@@ -27,15 +27,15 @@ func Excuses(t Trouble, kind Kind, there bool) bool {
 
 func nothing() error { return nil }
 
-func (r *Run) strikeAfter(after time.Duration, t Trouble, node string) (repair func() error, err error) {
+func (r *Run) strikeAfter(after time.Duration, t Disruption, node string) (repair func() error, err error) {
 	if err := sleep(r.Ctx, after); err != nil {
 		return nothing, err
 	}
 	return r.strike(t, node)
 }
 
-// strike makes a trouble and returns what ends it.
-func (r *Run) strike(t Trouble, node string) (repair func() error, err error) {
+// strike makes a disruption and returns what ends it.
+func (r *Run) strike(t Disruption, node string) (repair func() error, err error) {
 	switch t {
 	case KillHelper:
 		helper, err := r.nodes.Helper(r.Ctx, node)
@@ -65,17 +65,17 @@ func (r *Run) strike(t Trouble, node string) (repair func() error, err error) {
 }
 
 // killFrozen prepares to kill the helper of a node at the moment at which it holds a pod still. It is on the watch before
-// the round's deeds begin. Where none of them takes a checkpoint on the node, the helper is killed at the round's time.
+// the round's tasks begin. Where none of them takes a checkpoint on the node, the helper is killed at the round's time.
 func (r *Run) killFrozen(round Round, node string, where map[int]string) func() (func() error, error) {
 	r.Helper()
 	plain := func() (func() error, error) { return r.strikeAfter(round.After, KillHelper, node) }
-	i := slices.IndexFunc(round.Deeds, func(d Deed) bool { return d.Kind != Restore && where[d.Pod] == node })
+	i := slices.IndexFunc(round.Tasks, func(d Task) bool { return d.Kind != Restore && where[d.Pod] == node })
 	if i < 0 {
 		return plain
 	}
 	helper, err := r.nodes.Helper(r.Ctx, node)
 	r.Must(err, "find the helper to kill")
-	frozen := r.pods[round.Deeds[i].Pod].pod
+	frozen := r.pods[round.Tasks[i].Pod].pod
 	ended, err := r.nodes.KillWhenFrozen(r.Ctx, node, string(frozen.UID), string(helper.UID), r.budget.Frozen)
 	r.Must(err, "watch for the freeze to kill helper %s on %s", helper.Name, node)
 	return func() (func() error, error) {
