@@ -25,11 +25,11 @@ func (h *helm) Check(ctx context.Context, planned deploy.Options) (*deploy.Check
 }
 
 // Register does nothing where the propagator comes after the cluster: Install registers it then.
-func (h *helm) Register(ctx context.Context, found *Connection) (*deploy.Identity, error) {
-	if found == nil {
+func (h *helm) Register(ctx context.Context, early *Connection) (*deploy.Identity, error) {
+	if early == nil {
 		return nil, nil
 	}
-	o, err := h.options(found)
+	o, err := h.options(early)
 	if err != nil {
 		return nil, err
 	}

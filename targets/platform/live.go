@@ -53,11 +53,11 @@ func (l *live) preflight(ctx context.Context, url string, token settings.Secret)
 	return c, err
 }
 
-// Connect takes the propagator that was found. Where there is none, what the environment does not say of it is what
+// Connect takes the propagator that answered the preflight. Where there is none, what the environment does not say of it is what
 // Cedana was installed with.
-func (l *live) Connect(ctx context.Context, c *Cluster, found *Connection) (*Connection, error) {
-	if found != nil {
-		return found, nil
+func (l *live) Connect(ctx context.Context, c *Cluster, early *Connection) (*Connection, error) {
+	if early != nil {
+		return early, nil
 	}
 	found, err := deploy.FindInstalled(ctx, l.settings, c.target())
 	if err != nil {

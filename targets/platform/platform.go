@@ -38,8 +38,8 @@ type Clusters interface {
 type Propagator interface {
 	// Preflight speaks to the propagator before there is a cluster. It returns nil where there is none yet.
 	Preflight(ctx context.Context) (*Connection, error)
-	// Connect speaks to the propagator once there is a cluster. found is what Preflight has returned.
-	Connect(ctx context.Context, c *Cluster, found *Connection) (*Connection, error)
+	// Connect speaks to the propagator once there is a cluster. early is what Preflight has returned.
+	Connect(ctx context.Context, c *Cluster, early *Connection) (*Connection, error)
 	// Find returns the propagator that an earlier run used, and changes nothing. The error is [ErrNoPropagator] where
 	// there is none.
 	Find(ctx context.Context) (*Connection, error)

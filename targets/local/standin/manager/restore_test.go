@@ -102,21 +102,21 @@ func restoring(f *fakePods, timeout time.Duration) (*restorer, *follower) {
 	return &restorer{Parts{Build: restoredPod, Pods: f, Follow: w.follow}}, w
 }
 
+// untilFollowed waits until the restorer follows a pod: the informer may be ahead of the answer to the creation.
+func (w *follower) untilFollowed(p *corev1.Pod) {
+	for following := false; !following; time.Sleep(time.Millisecond) {
+		w.mutex.Lock()
+		_, following = w.followed[p.UID]
+		w.mutex.Unlock()
+	}
+}
+
 // whatever becomes of a created pod, the watch tells the restorer.
 func watched(f *fakePods, becomes func(*corev1.Pod) *corev1.Pod) *restorer {
 	r, w := restoring(f, 5*time.Second)
 	handler := w.handler()
 	f.created = func(p *corev1.Pod) {
-		// Until the restorer follows it: the informer too may be ahead of the answer to the creation.
-		for {
-			w.mutex.Lock()
-			_, following := w.followed[p.UID]
-			w.mutex.Unlock()
-			if following {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
+		w.untilFollowed(p)
 		handler.OnUpdate(p, becomes(p))
 	}
 	return r
@@ -174,16 +174,8 @@ func TestAPodDeletedBySomeoneElseEndsTheRestore(t *testing.T) {
 	r, w := restoring(f, 5*time.Second)
 	handler := w.handler()
 	f.created = func(p *corev1.Pod) {
-		for {
-			w.mutex.Lock()
-			_, following := w.followed[p.UID]
-			w.mutex.Unlock()
-			if following {
-				handler.OnDelete(p)
-				return
-			}
-			time.Sleep(time.Millisecond)
-		}
+		w.untilFollowed(p)
+		handler.OnDelete(p)
 	}
 	require.Contains(t, r.do(t.Context(), restoreWork(t)).Error, "deleted by someone else")
 }

@@ -151,10 +151,7 @@ func TestACheckpointWhoseArchiveIsNotThereIsNotReady(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, nil)
-			cluster := r.pod("c", "uid")
-			id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-			require.NoError(t, err)
-			w := r.poll(work.RoleHelper, cluster, time.Second)
+			_, id, w := r.taken()
 			c := r.put("a.tar", []byte("content"))
 			c.Container = "main"
 			res := work.Result{Containers: []work.ContainerCheckpoint{c}}
@@ -204,11 +201,7 @@ func TestASilentWorkerLosesItsLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, func(c *Config) { c.Lease = 100 * time.Millisecond })
-		cluster := r.pod("c", "uid")
-		id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-		require.NoError(t, err)
-		w := r.poll(work.RoleHelper, cluster, time.Second)
-		require.NotNil(t, w)
+		_, id, w := r.taken()
 		assert.Contains(t, r.ends(id), "no sign of life for 100ms")
 		code, _, body := r.send("POST", "/internal/v1/work/"+w.ID+"/renew", nil)
 		assert.Equal(t, 404, code)
@@ -222,10 +215,7 @@ func TestAWorkerThatRenewsKeepsItsLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, func(c *Config) { c.Lease = 2 * time.Second })
-		cluster := r.pod("c", "uid")
-		id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-		require.NoError(t, err)
-		w := r.poll(work.RoleHelper, cluster, time.Second)
+		_, id, w := r.taken()
 		for range 8 {
 			time.Sleep(400 * time.Millisecond)
 			code, _, body := r.send("POST", "/internal/v1/work/"+w.ID+"/renew", nil)
@@ -250,10 +240,7 @@ func TestAnActionThatTakesForEverEnds(t *testing.T) {
 func TestAFailedCheckpointLeavesNoLiveRows(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil)
-	cluster := r.pod("c", "uid")
-	id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-	require.NoError(t, err)
-	w := r.poll(work.RoleHelper, cluster, time.Second)
+	_, id, w := r.taken()
 	row := r.newRow()
 	r.putInfo(row, propagator.CheckpointInfoRequest{GPU: "none", Platform: "p", Info: json.RawMessage(`{"action_id":"` + id + `"}`)})
 	code, _ := r.result(w.ID, work.Result{Error: "disk full"})
@@ -581,10 +568,7 @@ func TestAStatusIsHeldUntilTheEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, func(c *Config) { c.StatusHold = 10 * time.Second })
-		cluster := r.pod("c", "uid")
-		id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-		require.NoError(t, err)
-		w := r.poll(work.RoleHelper, cluster, time.Second)
+		_, id, w := r.taken()
 		time.AfterFunc(100*time.Millisecond, func() {
 			_, _, _, _ = r.try(context.Background(), "POST", "/internal/v1/work/"+w.ID+"/result", canary, work.Result{Error: "x"}, nil)
 		})

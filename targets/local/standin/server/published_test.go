@@ -113,10 +113,7 @@ func TestAnActionHasItsCheckpointFromTheFirstAnswerOn(t *testing.T) {
 func TestAResultForAnotherRowThanTheActionsIsRefused(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil)
-	cluster := r.pod("c", "uid")
-	_, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
-	require.NoError(t, err)
-	w := r.poll(work.RoleHelper, cluster, time.Second)
+	_, _, w := r.taken()
 	c := r.put("a.tar", []byte("content"))
 	c.Container, c.CheckpointID = "main", r.newRow()
 	code, body := r.result(w.ID, work.Result{Containers: []work.ContainerCheckpoint{c}})

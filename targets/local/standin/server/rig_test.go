@@ -199,6 +199,17 @@ func (r *rig) checkpoint(cluster, uid string) string {
 	return id
 }
 
+// taken makes a cluster with the running pod "uid" and asks for a checkpoint of it, which a helper takes.
+func (r *rig) taken() (cluster, id string, w *work.Work) {
+	r.Helper()
+	cluster = r.pod("c", "uid")
+	id, err := r.client.CheckpointPod(r.Context(), propagator.CheckpointPodRequest{PodID: "uid"})
+	require.NoError(r, err)
+	w = r.poll(work.RoleHelper, cluster, time.Second)
+	require.NotNil(r, w)
+	return cluster, id, w
+}
+
 // restore starts a restore and lets the manager take it.
 func (r *rig) restore(cluster, action string) string {
 	r.Helper()
