@@ -166,7 +166,7 @@ func New(baseURL string, token settings.Secret, opts ...Option) (*Client, error)
 	if c.observe != nil {
 		c.transport = c.observe(c.transport)
 	}
-	c.http = &http.Client{Transport: tokenTransport{c}, CheckRedirect: checkRedirect}
+	c.http = HTTPClient(c.base, c.token, c.transport)
 	return c, nil
 }
 

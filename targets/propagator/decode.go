@@ -36,7 +36,7 @@ func (c *Client) interpret(method, path string, resp *http.Response, body []byte
 	case resp.StatusCode >= 300 && resp.StatusCode < 400 && location != "":
 		e.Message = fmt.Sprintf("redirects a %s to %q, which is not followed; use the address it points to", method, location)
 	default:
-		e.Message = errorMessage(body)
+		e.Message = ErrorMessage(body)
 	}
 	if final := resp.Request; final != nil && origin(final.URL) != c.base {
 		e.Message += fmt.Sprintf(" (after a redirect to %s, where the token is not sent)", origin(final.URL))
@@ -45,8 +45,8 @@ func (c *Client) interpret(method, path string, resp *http.Response, body []byte
 	return e
 }
 
-// errorMessage finds the message in {"message"}, in {"error"}, or in plain text.
-func errorMessage(body []byte) string {
+// ErrorMessage finds the message in {"message"}, in {"error"}, or in plain text.
+func ErrorMessage(body []byte) string {
 	var shaped struct {
 		Message string          `json:"message"`
 		Error   json.RawMessage `json:"error"`

@@ -5,23 +5,37 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
-// tokenTransport puts the token on requests for the client's own scheme, host and port. net/http would take an
-// Authorization header along to another port or to a subdomain of the same host; here it is never in the headers
-// that a redirect copies.
-type tokenTransport struct{ c *Client }
+// HTTPClient is an HTTP client of the propagator at base, a normalised address. The token goes on requests for that scheme,
+// host and port alone. A nil transport means one with limits on dialling and TLS, and the environment's proxy.
+func HTTPClient(base string, token settings.Secret, transport http.RoundTripper) *http.Client {
+	if transport == nil {
+		transport = newTransport()
+	}
+	return &http.Client{Transport: tokenTransport{base, token, transport}, CheckRedirect: checkRedirect}
+}
+
+// tokenTransport puts the token on requests for base. net/http would take an Authorization header along to another port or
+// to a subdomain of the same host; here it is never in the headers that a redirect copies.
+type tokenTransport struct {
+	base  string
+	token settings.Secret
+	next  http.RoundTripper
+}
 
 func (t tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if t.c.token.Set() && origin(req.URL) == t.c.base {
+	if t.token.Set() && origin(req.URL) == t.base {
 		req = req.Clone(req.Context())
-		req.Header.Set("Authorization", "Bearer "+t.c.token.Reveal())
+		req.Header.Set("Authorization", "Bearer "+t.token.Reveal())
 	}
-	return t.c.transport.RoundTrip(req)
+	return t.next.RoundTrip(req)
 }
 
 func (t tokenTransport) CloseIdleConnections() {
-	if closer, ok := t.c.transport.(interface{ CloseIdleConnections() }); ok {
+	if closer, ok := t.next.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}
 }

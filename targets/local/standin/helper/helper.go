@@ -70,7 +70,7 @@ type Helper struct {
 
 // Seams are where something can be put around the parts of a helper; the zero value puts nothing.
 type Seams struct {
-	// Transport carries what is asked of the propagator; nil means http.DefaultTransport.
+	// Transport carries what is asked of the propagator; nil means its client's own.
 	Transport http.RoundTripper
 	// Dump is given what takes checkpoints and returns what to use in its place.
 	Dump func(Dump) Dump
@@ -135,7 +135,7 @@ func run(ctx context.Context, env Environment, seams Seams) error {
 	if !filepath.IsAbs(env.RuncRoot) {
 		return fmt.Errorf("read CEDANA_RUNC_ROOT: %q, want an absolute path, such as /run/containerd/runc/k8s.io", env.RuncRoot)
 	}
-	queue, err := worker.New(env.URL, env.Token, work.RoleHelper, env.ClusterID, env.Node, worker.WithTransport(seams.Transport))
+	queue, err := worker.New(env.URL, env.Token, work.RoleHelper, env.ClusterID, env.Node, seams.Transport)
 	if err != nil {
 		return err
 	}

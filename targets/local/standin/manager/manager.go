@@ -38,7 +38,7 @@ type Environment struct {
 
 // Seams are where something can be put around the parts of a manager; the zero value puts nothing.
 type Seams struct {
-	// Transport carries the polls for work; nil means http.DefaultTransport.
+	// Transport carries the polls for work; nil means its client's own.
 	Transport http.RoundTripper
 	// Decorate is given the parts that a restore is done with and returns those to use in their place.
 	Decorate func(Parts) Parts
@@ -74,7 +74,7 @@ func run(ctx context.Context, env Environment, config *rest.Config, seams Seams)
 	if err != nil {
 		return err
 	}
-	queue, err := worker.New(env.URL, env.Token, work.RoleManager, env.ClusterID, "", worker.WithTransport(seams.Transport))
+	queue, err := worker.New(env.URL, env.Token, work.RoleManager, env.ClusterID, "", seams.Transport)
 	if err != nil {
 		return err
 	}

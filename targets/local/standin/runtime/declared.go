@@ -11,7 +11,7 @@ import (
 )
 
 // Choose finds the checkpoint of a container that declares a checkpoint's name, through a transport; nil means
-// http.DefaultTransport. t.Checkpoint stays empty when the container is to be started cold.
+// the client's own. t.Checkpoint stays empty when the container is to be started cold.
 type Choose func(ctx context.Context, t *Target, through http.RoundTripper) error
 
 // choose is the wrapper's Choose with what is put around it.

@@ -61,7 +61,7 @@ func TestThePodsContainersOfANameTakeOneCheckpoint(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(work.Choice{ActionID: "the-action"})
 	}))
 	t.Cleanup(server.Close)
-	source, err := worker.New(server.URL, "a-token", work.RoleHelper, "cluster", "node")
+	source, err := worker.New(server.URL, "a-token", work.RoleHelper, "cluster", "node", nil)
 	require.NoError(t, err)
 	marks := markers{t.TempDir()}
 	first := Target{Container: "a", Name: "jobs/of mine", PodUID: "u", Pod: "p", Namespace: "ns"}
@@ -83,7 +83,7 @@ func TestAContainerIsDecidedOnceARestartStartsAfresh(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(work.Choice{})
 	}))
 	t.Cleanup(server.Close)
-	source, err := worker.New(server.URL, "a-token", work.RoleHelper, "cluster", "node")
+	source, err := worker.New(server.URL, "a-token", work.RoleHelper, "cluster", "node", nil)
 	require.NoError(t, err)
 	marks := markers{t.TempDir()}
 	decided, err := marks.decided("web")

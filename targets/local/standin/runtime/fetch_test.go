@@ -40,7 +40,7 @@ func serving(t *testing.T, manifest work.Manifest, blob []byte, failures int32) 
 		}
 	}))
 	t.Cleanup(server.Close)
-	c, err := worker.New(server.URL, "a-token", work.RoleHelper, "cluster", "node")
+	c, err := worker.New(server.URL, "a-token", work.RoleHelper, "cluster", "node", nil)
 	require.NoError(t, err)
 	return c
 }

@@ -141,7 +141,7 @@ func connect(through http.RoundTripper) (*worker.Client, error) {
 	if err := config.Trust(); err != nil {
 		return nil, err
 	}
-	return worker.New(config.URL, settings.Secret(config.Token), work.RoleHelper, config.ClusterID, config.Node, worker.WithTransport(through))
+	return worker.New(config.URL, settings.Secret(config.Token), work.RoleHelper, config.ClusterID, config.Node, through)
 }
 
 // fetch downloads the container's archive and unpacks it into dir; nothing of it is used before its checksum is right.

@@ -116,7 +116,7 @@ func TestADumpIsToldOfBeforeItsUpload(t *testing.T) {
 	id, err := r.client.CheckpointPod(t.Context(), propagator.CheckpointPodRequest{PodID: "uid", Overrides: &propagator.CheckpointOverrides{Asynchronous: true}})
 	require.NoError(t, err)
 	w := r.poll(work.RoleHelper, cluster, time.Second)
-	helper, err := client.New(startHTTP(t, r.server.Handler()), canary, work.RoleHelper, cluster, node)
+	helper, err := client.New(startHTTP(t, r.server.Handler()), canary, work.RoleHelper, cluster, node, nil)
 	require.NoError(t, err)
 	require.NoError(t, helper.Dumped(t.Context(), w.ActionID))
 	require.Equal(t, propagator.StatusCheckpointCreated, r.status(id).Status)

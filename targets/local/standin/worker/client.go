@@ -34,34 +34,22 @@ var ErrLost = errors.New("the propagator has given up on this work")
 
 // Client speaks to one propagator as one worker.
 type Client struct {
-	base  string
-	token settings.Secret
-	http  *http.Client
+	base string
+	http *http.Client
 
 	Role      work.Role
 	ClusterID string
 	Node      string
 }
 
-// Option changes a Client.
-type Option func(*Client)
-
-// WithTransport sends requests through t; nil means http.DefaultTransport.
-func WithTransport(t http.RoundTripper) Option {
-	return func(c *Client) { c.http.Transport = t }
-}
-
-// New takes the propagator's address in any spelling of CEDANA_URL.
-func New(rawURL string, token settings.Secret, role work.Role, clusterID, node string, options ...Option) (*Client, error) {
+// New takes the propagator's address in any spelling of CEDANA_URL, and a transport to send through; nil means the one of
+// the propagator's client.
+func New(rawURL string, token settings.Secret, role work.Role, clusterID, node string, through http.RoundTripper) (*Client, error) {
 	base, err := settings.NormalizeURL(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("read CEDANA_URL: %w", err)
 	}
-	c := &Client{base: base, token: token, http: &http.Client{}, Role: role, ClusterID: clusterID, Node: node}
-	for _, o := range options {
-		o(c)
-	}
-	return c, nil
+	return &Client{base: base, http: propagator.HTTPClient(base, token, through), Role: role, ClusterID: clusterID, Node: node}, nil
 }
 
 // Poll waits up to wait for a unit of work; nil, nil means that there was none.
@@ -194,7 +182,6 @@ func (c *Client) request(ctx context.Context, method, path string, content io.Re
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	request.Header.Set("Authorization", "Bearer "+c.token.Reveal())
 	return request, nil
 }
 
@@ -222,14 +209,7 @@ func failure(request *http.Request, response *http.Response) error {
 		return nil
 	}
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-	var parsed struct {
-		Message string `json:"message"`
-	}
-	message := strings.TrimSpace(string(body))
-	if json.Unmarshal(body, &parsed) == nil && parsed.Message != "" {
-		message = parsed.Message
-	}
-	err := fmt.Errorf("%s %s: %s: %s", request.Method, request.URL.Path, response.Status, message)
+	err := fmt.Errorf("%s %s: %s: %s", request.Method, request.URL.Path, response.Status, propagator.ErrorMessage(body))
 	if response.StatusCode == http.StatusNotFound && strings.HasPrefix(request.URL.Path, prefix+"/work/") {
 		return fmt.Errorf("%w (%w)", ErrLost, err)
 	}

@@ -75,7 +75,7 @@ func serve(t *testing.T, q *queue, token settings.Secret) *Client {
 	q.results, q.blobs = map[string]work.Result{}, map[string]string{}
 	server := httptest.NewServer(q)
 	t.Cleanup(server.Close)
-	c, err := New(server.URL+"/v1/", token, work.RoleHelper, "the-cluster", "the node")
+	c, err := New(server.URL+"/v1/", token, work.RoleHelper, "the-cluster", "the node", nil)
 	require.NoError(t, err)
 	return c
 }
@@ -153,9 +153,8 @@ func TestAnUploadOutlivesAnOutage(t *testing.T) {
 					asked.Add(1)
 					q.ServeHTTP(w, r)
 				}))
-				c, err := New(propagatortest.Address, row.token, work.RoleHelper, "the-cluster", "the node")
+				c, err := New(propagatortest.Address, row.token, work.RoleHelper, "the-cluster", "the node", transport)
 				require.NoError(t, err)
-				c.http.Transport = transport
 				time.AfterFunc(row.back, func() {
 					q.mutex.Lock()
 					defer q.mutex.Unlock()
@@ -191,7 +190,7 @@ func TestALongUploadThatIsCutOffIsSentAgain(t *testing.T) {
 			}
 			q.ServeHTTP(w, r)
 		}))
-		c, err := New(propagatortest.Address, "a-token", work.RoleHelper, "the-cluster", "the node", WithTransport(transport))
+		c, err := New(propagatortest.Address, "a-token", work.RoleHelper, "the-cluster", "the node", transport)
 		require.NoError(t, err)
 		require.NoError(t, c.Put(t.Context(), "checkpoints/c.tar", strings.NewReader("the archive"), 11))
 		require.Equal(t, "the archive", q.blobs["/blobs/checkpoints/c.tar"])
@@ -202,7 +201,7 @@ func TestPollEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	t.Cleanup(server.Close)
-	c, err := New(server.URL, "a-token", work.RoleManager, "c", "")
+	c, err := New(server.URL, "a-token", work.RoleManager, "c", "", nil)
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
