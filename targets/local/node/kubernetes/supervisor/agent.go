@@ -43,12 +43,12 @@ const (
 
 // agent runs pods for a server.
 type agent struct {
-	options *options.Options
-	log     *slog.Logger
-	host    host
-	ip      netip.Addr
-	token   bootstrapToken
-	crew    *crew
+	options  *options.Options
+	log      *slog.Logger
+	host     host
+	ip       netip.Addr
+	token    bootstrapToken
+	programs *programs
 }
 
 // RunAgent joins a server and runs pods for it until ctx ends or one of its programs does not stay up. It waits for the server as long
@@ -58,7 +58,7 @@ func RunAgent(ctx context.Context, o *options.Options, log *slog.Logger) error {
 	if err := a.prepare(); err != nil {
 		return fmt.Errorf("prepare agent: %w", err)
 	}
-	return a.crew.superviseUntilDone(ctx, log, a.run, [][]string{{"kubelet", "kube-proxy"}, {"containerd"}})
+	return a.programs.superviseUntilDone(ctx, log, a.run, [][]string{{"kubelet", "kube-proxy"}, {"containerd"}})
 }
 
 func (a *agent) prepare() error {
@@ -77,12 +77,12 @@ func (a *agent) prepare() error {
 	if err := prepareContainerd(newContainerdConfig(a.options.Snapshotter, a.host)); err != nil {
 		return err
 	}
-	a.crew, err = newCrew(logDir, a.log)
+	a.programs, err = newPrograms(logDir, a.log)
 	return err
 }
 
 func (a *agent) run(ctx context.Context, background *sync.WaitGroup) error {
-	if err := a.crew.start(containerdProgram()); err != nil {
+	if err := a.programs.start(containerdProgram()); err != nil {
 		return err
 	}
 	runtimeUp := make(chan error, 1)
@@ -110,14 +110,14 @@ func (a *agent) run(ctx context.Context, background *sync.WaitGroup) error {
 	if err := <-runtimeUp; err != nil {
 		return err
 	}
-	if err := a.crew.start(w.kubelet()); err != nil {
+	if err := a.programs.start(w.kubelet()); err != nil {
 		return err
 	}
 	if err := a.certifyKubeProxy(ctx, joining); err != nil {
 		return err
 	}
 	if facts.KubeProxy {
-		if err := a.crew.start(w.kubeProxy()); err != nil {
+		if err := a.programs.start(w.kubeProxy()); err != nil {
 			return err
 		}
 	}
@@ -138,7 +138,7 @@ func (a *agent) run(ctx context.Context, background *sync.WaitGroup) error {
 	if err != nil {
 		return fmt.Errorf("create client: %w", err)
 	}
-	a.crew.control(ctx, background, "follow nodes", func(ctx context.Context) error {
+	a.programs.control(ctx, background, "follow nodes", func(ctx context.Context) error {
 		return watchNodes(ctx, client, a.log, a.followNodes(facts))
 	})
 	return nil
@@ -165,7 +165,7 @@ func (a *agent) trust(ctx context.Context) error {
 		return fmt.Errorf("create client: %w", err)
 	}
 	var caPEM []byte
-	err = a.insist(ctx, "learn the authority of "+a.options.ServerURL, func(ctx context.Context) error {
+	err = a.retry(ctx, "learn the authority of "+a.options.ServerURL, func(ctx context.Context) error {
 		info, err := unverified.CoreV1().ConfigMaps(metav1.NamespacePublic).Get(ctx, bootstrapapi.ConfigMapClusterInfo, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -193,10 +193,10 @@ func (a *agent) trust(ctx context.Context) error {
 	return nil
 }
 
-// insist repeats try until it succeeds or ctx ends, and says every few seconds what keeps it.
-func (a *agent) insist(ctx context.Context, what string, try func(context.Context) error) error {
+// retry repeats try until it succeeds or ctx ends, and says every few seconds what keeps it.
+func (a *agent) retry(ctx context.Context, what string, try func(context.Context) error) error {
 	attempt := 0
-	err := insist(ctx, 250*time.Millisecond, func(ctx context.Context) error {
+	err := retry(ctx, 250*time.Millisecond, func(ctx context.Context) error {
 		once, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		err := try(once)
@@ -223,7 +223,7 @@ func (a *agent) joiner() *rest.Config {
 
 func (a *agent) readFacts(ctx context.Context, client kubernetes.Interface) (clusterFacts, error) {
 	var facts clusterFacts
-	err := a.insist(ctx, "read the cluster's addresses", func(ctx context.Context) error {
+	err := a.retry(ctx, "read the cluster's addresses", func(ctx context.Context) error {
 		shared, err := client.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, factsConfigMap, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -259,7 +259,7 @@ func (a *agent) certifyKubeProxy(ctx context.Context, client kubernetes.Interfac
 		}
 		life := agentCertificateLifetime
 		var signed []byte
-		err = a.insist(ctx, "get a certificate for kube-proxy", func(ctx context.Context) error {
+		err = a.retry(ctx, "get a certificate for kube-proxy", func(ctx context.Context) error {
 			name, uid, err := csr.RequestCertificateWithContext(ctx, client,
 				pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: request}), "",
 				certificatesv1.KubeAPIServerClientSignerName, &life,

@@ -18,13 +18,13 @@ import (
 
 // server runs a control plane and the node it is on.
 type server struct {
-	options *options.Options
-	log     *slog.Logger
-	host    host
-	ip      netip.Addr
-	token   bootstrapToken
-	ids     *identities
-	crew    *crew
+	options  *options.Options
+	log      *slog.Logger
+	host     host
+	ip       netip.Addr
+	token    bootstrapToken
+	ids      *identities
+	programs *programs
 }
 
 // RunServer runs a server until ctx ends or one of its programs does not stay up.
@@ -33,7 +33,7 @@ func RunServer(ctx context.Context, o *options.Options, log *slog.Logger) error 
 	if err := s.prepare(); err != nil {
 		return fmt.Errorf("prepare server: %w", err)
 	}
-	return s.crew.superviseUntilDone(ctx, log, s.run, serverGroups)
+	return s.programs.superviseUntilDone(ctx, log, s.run, serverGroups)
 }
 
 // serverGroups is the order in which a server's programs stop: clients before those whom they talk to.
@@ -80,7 +80,7 @@ func (s *server) prepare() error {
 	if err := prepareContainerd(newContainerdConfig(s.options.Snapshotter, s.host)); err != nil {
 		return err
 	}
-	if s.crew, err = newCrew(logDir, s.log); err != nil {
+	if s.programs, err = newPrograms(logDir, s.log); err != nil {
 		return err
 	}
 	return s.worker().writeConfig()
@@ -148,7 +148,7 @@ func (s *server) run(ctx context.Context, background *sync.WaitGroup) error {
 
 	// The control plane and the container runtime do not need each other: start both.
 	for _, p := range []program{plane.etcd(), plane.apiServer(), containerdProgram()} {
-		if err := s.crew.start(p); err != nil {
+		if err := s.programs.start(p); err != nil {
 			return err
 		}
 	}
@@ -161,7 +161,7 @@ func (s *server) run(ctx context.Context, background *sync.WaitGroup) error {
 			err = waitPort(ctx, s.options.Port)
 		}
 		if err == nil {
-			err = s.crew.start(worker.kubelet())
+			err = s.programs.start(worker.kubelet())
 		}
 		kubeletUp <- err
 	}()
@@ -173,7 +173,7 @@ func (s *server) run(ctx context.Context, background *sync.WaitGroup) error {
 	limited, cancel := limit(ctx)
 	defer cancel()
 	if err := waitReady(limited, config); err != nil {
-		return fmt.Errorf("wait for kube-apiserver: %w: see %s", err, s.crew.logFile("kube-apiserver"))
+		return fmt.Errorf("wait for kube-apiserver: %w: see %s", err, s.programs.logFile("kube-apiserver"))
 	}
 	// The others need the roles that the API server makes before it is ready; refused, they would wait for seconds.
 	programs := []program{plane.controllerManager(), plane.scheduler()}
@@ -181,7 +181,7 @@ func (s *server) run(ctx context.Context, background *sync.WaitGroup) error {
 		programs = append(programs, worker.kubeProxy())
 	}
 	for _, p := range programs {
-		if err := s.crew.start(p); err != nil {
+		if err := s.programs.start(p); err != nil {
 			return err
 		}
 	}
@@ -204,7 +204,7 @@ func (s *server) serve(ctx context.Context, background *sync.WaitGroup, config *
 	if err != nil {
 		return err
 	}
-	if err := invite(ctx, client, s.token, s.ids.cluster.PEM(), factsOf(s.options)); err != nil {
+	if err := allowJoin(ctx, client, s.token, s.ids.cluster.PEM(), factsOf(s.options)); err != nil {
 		return fmt.Errorf("prepare for agents: %w", err)
 	}
 	if s.options.PodNetwork {
@@ -215,11 +215,11 @@ func (s *server) serve(ctx context.Context, background *sync.WaitGroup, config *
 			return err
 		}
 	}
-	s.crew.control(ctx, background, "deploy manifests", deployer.run)
-	s.crew.control(ctx, background, "approve agents", func(ctx context.Context) error {
+	s.programs.control(ctx, background, "deploy manifests", deployer.run)
+	s.programs.control(ctx, background, "approve agents", func(ctx context.Context) error {
 		return approveAgents(ctx, client, s.log)
 	})
-	s.crew.control(ctx, background, "follow nodes", func(ctx context.Context) error {
+	s.programs.control(ctx, background, "follow nodes", func(ctx context.Context) error {
 		return watchNodes(ctx, client, s.log, s.followNodes(ctx, client))
 	})
 	if s.options.CoreDNS {

@@ -31,7 +31,7 @@ const stopLimit = 4 * time.Second
 
 // superviseUntilDone starts a node with run and waits until ctx ends (nil) or something does not stay up (its error); then it stops the
 // programs, group after group.
-func (c *crew) superviseUntilDone(ctx context.Context, log *slog.Logger, run func(context.Context, *sync.WaitGroup) error, groups [][]string) error {
+func (c *programs) superviseUntilDone(ctx context.Context, log *slog.Logger, run func(context.Context, *sync.WaitGroup) error, groups [][]string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var background sync.WaitGroup
@@ -67,7 +67,7 @@ func (c *crew) superviseUntilDone(ctx context.Context, log *slog.Logger, run fun
 }
 
 // control runs one of the supervisor's own controllers in the background, and again when it fails.
-func (c *crew) control(ctx context.Context, background *sync.WaitGroup, name string, run func(context.Context) error) {
+func (c *programs) control(ctx context.Context, background *sync.WaitGroup, name string, run func(context.Context) error) {
 	background.Go(func() {
 		for {
 			err := run(ctx)
@@ -137,7 +137,7 @@ func waitReady(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return fmt.Errorf("create client: %w", err)
 	}
-	return insist(ctx, 50*time.Millisecond, func(ctx context.Context) error {
+	return retry(ctx, 50*time.Millisecond, func(ctx context.Context) error {
 		return client.Discovery().RESTClient().Get().AbsPath("/readyz").Timeout(2 * time.Second).Do(ctx).Error()
 	})
 }

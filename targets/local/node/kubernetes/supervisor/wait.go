@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// insist repeats try, with a pause between, until it succeeds or ctx ends; its error then has the cause and the last
+// retry repeats try, with a pause between, until it succeeds or ctx ends; its error then has the cause and the last
 // state.
-func insist(ctx context.Context, between time.Duration, try func(context.Context) error) error {
+func retry(ctx context.Context, between time.Duration, try func(context.Context) error) error {
 	var last error
 	for {
 		err := try(ctx)

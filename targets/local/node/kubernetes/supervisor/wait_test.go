@@ -12,7 +12,7 @@ func TestInsistingTriesUntilItSucceeds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
-		err := insist(t.Context(), time.Second, func(context.Context) error {
+		err := retry(t.Context(), time.Second, func(context.Context) error {
 			if tries++; tries < 3 {
 				return errors.New("not yet")
 			}
@@ -31,7 +31,7 @@ func TestInsistingInVainTellsWhatWasSeenBeforeTheEnd(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 90*time.Second, late)
 		defer cancel()
 		tries := 0
-		err := insist(ctx, time.Second, func(ctx context.Context) error {
+		err := retry(ctx, time.Second, func(ctx context.Context) error {
 			if tries++; tries == 1 {
 				return refused
 			}

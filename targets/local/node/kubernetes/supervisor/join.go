@@ -21,9 +21,9 @@ const (
 	fieldManager   = "k3s-supervisor"
 )
 
-// invite puts into the cluster what agents need to join it, as kubeadm does: the token, the authority's certificate signed with the
+// allowJoin puts into the cluster what agents need to join it, as kubeadm does: the token, the authority's certificate signed with the
 // token (so that an agent knows whom to trust before it trusts anybody), and the cluster's addresses.
-func invite(ctx context.Context, client kubernetes.Interface, token bootstrapToken, caPEM []byte, facts clusterFacts) error {
+func allowJoin(ctx context.Context, client kubernetes.Interface, token bootstrapToken, caPEM []byte, facts clusterFacts) error {
 	apply := metav1.ApplyOptions{FieldManager: fieldManager, Force: true}
 
 	secret := corev1apply.Secret(bootstrapapi.BootstrapTokenSecretPrefix+token.id, metav1.NamespaceSystem).

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-func testCrew(t *testing.T) *crew {
+func testPrograms(t *testing.T) *programs {
 	t.Helper()
-	c, err := newCrew(t.TempDir(), slog.New(slog.DiscardHandler))
+	c, err := newPrograms(t.TempDir(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 
 func TestAProgramThatEndsIsStartedAgain(t *testing.T) {
 	t.Parallel()
-	c := testCrew(t)
+	c := testPrograms(t)
 	seen := filepath.Join(t.TempDir(), "starts")
 	if err := c.start(shell("p", "echo start >> "+seen+"; [ $(wc -l < "+seen+") -ge 2 ] && exec sleep 60; exit 1")); err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func TestAProgramThatEndsIsStartedAgain(t *testing.T) {
 
 func TestAProgramThatNeverStaysUpStopsTheNode(t *testing.T) {
 	t.Parallel()
-	c := testCrew(t)
+	c := testPrograms(t)
 	if err := c.start(shell("p", "echo the reason >&2; exit 3")); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestAProgramThatNeverStaysUpStopsTheNode(t *testing.T) {
 
 func TestProgramsStopGroupAfterGroup(t *testing.T) {
 	t.Parallel()
-	c := testCrew(t)
+	c := testPrograms(t)
 	order := filepath.Join(t.TempDir(), "order")
 	for _, name := range []string{"client", "server"} {
 		// The client takes its time: the server must outlive it all the same.
@@ -104,7 +104,7 @@ func TestProgramsStopGroupAfterGroup(t *testing.T) {
 
 func TestAProgramThatIgnoresTheSignalIsKilled(t *testing.T) {
 	t.Parallel()
-	c := testCrew(t)
+	c := testPrograms(t)
 	if err := c.start(shell("deaf", "trap '' TERM; echo up; while :; do sleep 0.05; done")); err != nil {
 		t.Fatal(err)
 	}

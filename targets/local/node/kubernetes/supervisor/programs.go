@@ -43,8 +43,8 @@ func (p program) env() []string {
 	return []string{"GOGC=400", "GOMEMLIMIT=" + p.memory}
 }
 
-// crew keeps a node's programs running.
-type crew struct {
+// programs keeps a node's programs running.
+type programs struct {
 	logDir string
 	log    *slog.Logger
 	// failed gets the error of a program that does not stay up.
@@ -60,15 +60,15 @@ type member struct {
 	done chan struct{}
 }
 
-func newCrew(logDir string, log *slog.Logger) (*crew, error) {
+func newPrograms(logDir string, log *slog.Logger) (*programs, error) {
 	if err := os.MkdirAll(logDir, 0o755); err != nil {
 		return nil, fmt.Errorf("create log directory: %w", err)
 	}
-	return &crew{logDir: logDir, log: log, failed: make(chan error, 1), running: map[string]*member{}}, nil
+	return &programs{logDir: logDir, log: log, failed: make(chan error, 1), running: map[string]*member{}}, nil
 }
 
 // start runs p, and runs it again when it ends.
-func (c *crew) start(p program) error {
+func (c *programs) start(p program) error {
 	m, err := c.launch(p)
 	if err != nil {
 		return err
@@ -77,9 +77,9 @@ func (c *crew) start(p program) error {
 	return nil
 }
 
-func (c *crew) logFile(name string) string { return filepath.Join(c.logDir, name+".log") }
+func (c *programs) logFile(name string) string { return filepath.Join(c.logDir, name+".log") }
 
-func (c *crew) launch(p program) (*member, error) {
+func (c *programs) launch(p program) (*member, error) {
 	out, err := os.OpenFile(c.logFile(p.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: open log: %w", p.name, err)
@@ -112,7 +112,7 @@ func (c *crew) launch(p program) (*member, error) {
 var errStopping = errors.New("the node is stopping")
 
 // keep waits for m's end and starts p again, with growing pauses, until the node stops or p fails too often in a row.
-func (c *crew) keep(p program, m *member) {
+func (c *programs) keep(p program, m *member) {
 	for failures := 0; ; {
 		started := time.Now()
 		err := m.cmd.Wait()
@@ -145,7 +145,7 @@ func (c *crew) keep(p program, m *member) {
 	}
 }
 
-func (c *crew) fail(err error) {
+func (c *programs) fail(err error) {
 	select {
 	case c.failed <- err:
 	default: // the first failure is the one that stops the node
@@ -153,7 +153,7 @@ func (c *crew) fail(err error) {
 }
 
 // tail returns the last lines of a program's log.
-func (c *crew) tail(name string) []string {
+func (c *programs) tail(name string) []string {
 	file, err := os.Open(c.logFile(name))
 	if err != nil {
 		return []string{err.Error()}
@@ -174,7 +174,7 @@ func (c *crew) tail(name string) []string {
 }
 
 // stop ends the programs, group after group: each gets SIGTERM, and SIGKILL when ctx ends.
-func (c *crew) stop(ctx context.Context, groups ...[]string) {
+func (c *programs) stop(ctx context.Context, groups ...[]string) {
 	c.mu.Lock()
 	c.stopping = true
 	c.mu.Unlock()
