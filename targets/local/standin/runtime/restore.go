@@ -44,6 +44,8 @@ type RecreateRequest struct {
 	Images, WorkPath string
 	// Stdout becomes the processes' standard output; nil means /dev/null.
 	Stdout *os.File
+	// CRIU is the program that runc is to find under CRIU's name; empty means CRIU itself.
+	CRIU string
 }
 
 // restore is the wrapper's Restore with what is put around it and its part.
@@ -120,8 +122,12 @@ func (r restorer) restoreOnce(ctx context.Context, in Invocation, t Target, mark
 	if err := os.Mkdir(workPath, 0o700); err != nil {
 		return fmt.Errorf("make working directory: %w", err)
 	}
+	program, err := namespaceMaker(t.Bundle)
+	if err != nil {
+		return err
+	}
 	err = r.recreate(ctx, RecreateRequest{
-		Invocation: in, Target: t, Images: checkpoint.Path(archive.ImagesDir), WorkPath: workPath, Stdout: os.Stdout,
+		Invocation: in, Target: t, Images: checkpoint.Path(archive.ImagesDir), WorkPath: workPath, Stdout: os.Stdout, CRIU: program,
 	})
 	if err != nil {
 		return err
@@ -264,6 +270,11 @@ func recreate(ctx context.Context, r RecreateRequest) error {
 	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
 	if r.Stdout != nil {
 		cmd.Stdout = r.Stdout
+	}
+	if r.CRIU != "" {
+		if err := takeCRIUsName(cmd, r.CRIU, filepath.Join(r.WorkPath, "bin")); err != nil {
+			return err
+		}
 	}
 	name, err := hostName(t.Bundle)
 	if err != nil {

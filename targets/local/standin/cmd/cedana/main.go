@@ -34,6 +34,7 @@ type part func(ctx context.Context, args []string) error
 var byName = map[string]part{
 	filepath.Base(layout.Shim):    shim.Main,
 	filepath.Base(layout.Runtime): func(ctx context.Context, args []string) error { return runtime.Main(ctx, args, runtimefault.Seams()) },
+	runtime.CRIUName:              func(_ context.Context, args []string) error { return runtime.CRIU(args) },
 }
 
 // byArgument are the sub-commands.
