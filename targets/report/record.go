@@ -172,6 +172,9 @@ func (t *Test) Hear(key, value string) error {
 		err = json.Unmarshal([]byte(value), &t.State)
 	case FailureAttr:
 		err = json.Unmarshal([]byte(value), &t.Failure)
+		if t.Failure != nil && t.Failure.Error == "" && t.Failure.Seen == "" {
+			t.Failure.Seen = "nothing" // an empty text, which a reader would not see
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("read attribute %s of test %s: %w", key, t.Name, err)
@@ -261,7 +264,10 @@ func (r *Run) Publish(dir, stepSummary string, m mask.Mask) error {
 
 // short is for a table: the first line, cut.
 func short(text string, most int) string {
-	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+	text, _, more := strings.Cut(strings.TrimSpace(text), "\n")
+	if more {
+		text += " …"
+	}
 	if runes := []rune(text); len(runes) > most {
 		return string(runes[:most]) + "…"
 	}

@@ -146,6 +146,8 @@ func TestAStepIsToldTwice(t *testing.T) {
 	s.Took = in(2)
 	require.NoError(t, test.Hear(StepAttr, Tell(s)))
 	require.Equal(t, []Step{s}, test.Steps)
+	require.NoError(t, test.Hear(FailureAttr, Tell(Failure{Expected: "a log"})))
+	require.Equal(t, "expected: a log; seen: nothing", test.Failure.line(), "an empty text is told")
 	require.NoError(t, test.Hear("somebody else's", "{"))
 	require.ErrorContains(t, test.Hear(FailureAttr, "{"), "read attribute failure of test TestA")
 }
