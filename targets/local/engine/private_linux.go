@@ -86,18 +86,27 @@ func (o Options) anothers(s state) bool {
 // errNoAnswer is when both daemons live but the engine does not answer.
 var errNoAnswer = errors.New("alive, but does not answer")
 
+// missing says why a daemon is not known to be there. unreadable is why its environment, which has the mark, cannot be read.
+func missing(name string, pid int, command string, unreadable error) error {
+	if command == name && errors.Is(unreadable, os.ErrPermission) {
+		return fmt.Errorf("its %s (pid %d) is another user's, and only root may use it (next: run the command again as root; sudo -E keeps the environment)", name, pid)
+	}
+	return fmt.Errorf("its %s (pid %d) is gone (next: `go tool mage cluster` starts it anew, as root)", name, pid)
+}
+
 // running returns the private engine if it is whole: both daemons are ours and alive, the data is there, the socket
 // answers.
 func running(ctx context.Context, o Options) (*Engine, state, error) {
 	s, err := o.readState()
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, s, fmt.Errorf("private docker engine %s does not run", o.privateHost())
+		return nil, s, fmt.Errorf("private docker engine %s does not run (next: `go tool mage cluster` starts it, as root)", o.privateHost())
 	} else if err != nil {
 		return nil, s, err
 	}
 	for name, pid := range map[string]int{"containerd": s.Containerd, "dockerd": s.Dockerd} {
 		if !isOurs(pid, o.RunDir, name) {
-			return nil, s, fmt.Errorf("private docker engine %s: its %s (pid %d) is gone", o.privateHost(), name, pid)
+			_, unreadable := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+			return nil, s, fmt.Errorf("private docker engine %s: %w", o.privateHost(), missing(name, pid, commandOf(pid), unreadable))
 		}
 	}
 	if _, err := os.Stat(filepath.Join(s.Home, "engine", "data")); err != nil {

@@ -48,7 +48,7 @@ func findContainers(root, uid string, pod *corev1.Pod) ([]Container, error) {
 		}
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("runc root %s has no running container of pod %s (uid %s)", root, podName(pod), uid)
+		return nil, fmt.Errorf("runc root %s has no running container of pod %s (uid %s): if the pod runs, containerd keeps runc's state elsewhere, and RUNC_ROOT has to name that", root, podName(pod), uid)
 	}
 	return inSpecOrder(found, pod)
 }

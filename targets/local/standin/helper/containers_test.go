@@ -83,6 +83,7 @@ func TestACheckpointIsLookedForInTheNodesOwnRuncRootUnlessItNamesOne(t *testing.
 		return err
 	}
 	require.ErrorContains(t, take(""), "runc root "+own+" has no running container")
+	require.ErrorContains(t, take(""), "RUNC_ROOT has to name that")
 	require.ErrorContains(t, take(other), "runc root "+other+" has no running container")
 	require.ErrorContains(t, take(other), "this node's is "+own)
 }

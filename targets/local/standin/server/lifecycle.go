@@ -204,7 +204,7 @@ func (s *Server) deprecateRow(tx *store.Tx, row store.Checkpoint) error {
 func (s *Server) expire() {
 	untaken, lost := s.queue.late(s.cfg.Pickup)
 	for _, it := range untaken {
-		s.giveUp(it.work.ID, fmt.Sprintf("no %s took the work within %s", it.to, s.cfg.Pickup))
+		s.giveUp(it.work.ID, fmt.Sprintf("no %s took the work within %s: see whether its pod runs in Cedana's namespace (kubectl get pods -o wide) and what it says (kubectl logs)", it.to, s.cfg.Pickup))
 	}
 	for _, it := range lost {
 		s.giveUp(it.work.ID, fmt.Sprintf("the %s took the work and gave no sign of life for %s", it.to, s.cfg.Lease))
