@@ -16,6 +16,7 @@ import (
 // notRaced are packages with concurrency that the race detector does not see, and why.
 var notRaced = map[string]string{
 	"./targets":              "links k3d and Helm",
+	"./targets/cleanup":      "waits for another process, in a test",
 	"./targets/cluster":      "links k3d",
 	"./targets/deploy":       "links Helm",
 	"./targets/local":        "starts the others",
