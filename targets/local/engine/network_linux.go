@@ -221,7 +221,8 @@ func rules(name string, pool netip.Prefix) []rule {
 
 func chainName(name string) string { return strings.ToUpper(name) }
 
-// ensureRules adds what is missing.
+// ensureRules adds what is missing, after all that is there: what an administrator (in DOCKER-USER, say), another engine or a
+// node's network policies have decided comes first.
 func ensureRules(ctx context.Context, name string, pool netip.Prefix) error {
 	for _, r := range rules(name, pool) {
 		if _, err := iptables(ctx, append([]string{"-t", r.table, "-C", r.chain}, r.spec...)...); err == nil {
@@ -232,7 +233,7 @@ func ensureRules(ctx context.Context, name string, pool netip.Prefix) error {
 				return fmt.Errorf("add firewall chain %s: %w", r.chain, err)
 			}
 		}
-		if _, err := iptables(ctx, append([]string{"-t", r.table, "-I", r.chain}, r.spec...)...); err != nil {
+		if _, err := iptables(ctx, append([]string{"-t", r.table, "-A", r.chain}, r.spec...)...); err != nil {
 			return fmt.Errorf("add firewall rule to %s: %w", r.chain, err)
 		}
 	}
