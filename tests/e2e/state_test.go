@@ -93,6 +93,10 @@ func TestRestoreState(t *testing.T) {
 		for file, want := range limits {
 			fixture.Equal(s, "the limit in the restored container's "+file, want, s.CgroupLimits(r.Pod)[file])
 		}
+		if !s.CgroupV1(r.Pod) {
+			fixture.Equal(s, "the restored process's own cgroup, as it sees it in its namespace,", "0::/",
+				strings.TrimSpace(s.Read(r.Pod, pods.CounterPort, "/proc/self/cgroup")))
+		}
 	})
 	s.Kind("config map and secret", func(s *steps.Steps) {
 		fixture.Equal(s, "the config map's file in the restored pod", current, s.Read(r.Pod, pods.CounterPort, "/etc/e2e/config/key"))
