@@ -60,7 +60,9 @@ func TestTheLastErrorOfANodeIsNotThatOfItsScript(t *testing.T) {
 // A node whose server is gone goes on running, and is never Ready.
 func TestAServerThatEndsWhileTheClusterIsCreatedEndsTheWaitWithItsError(t *testing.T) {
 	t.Parallel()
-	labels := settings.Run{ClusterName: "a", RunID: "r1"}.DockerLabels()
+	run := settings.Run{ClusterName: "a", RunID: "r1", Home: t.TempDir()}
+	require.NoError(t, settings.KeepOwner(run.Home))
+	labels := run.DockerLabels()
 	labels[k3d.LabelClusterName], labels[k3d.LabelRole] = "a", string(k3d.ServerRole)
 	answer := func(w http.ResponseWriter, body any) {
 		w.Header().Set("Content-Type", "application/json")
@@ -94,7 +96,7 @@ func TestAServerThatEndsWhileTheClusterIsCreatedEndsTheWaitWithItsError(t *testi
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = engine.Close() })
 
-	m := &maker{settings: &settings.Cluster{Run: settings.Run{ClusterName: "a"}}, engine: engine}
+	m := &maker{settings: &settings.Cluster{Run: run}, engine: engine}
 	begin := time.Now()
 	watched, stop := m.watching(t.Context(), true)
 	defer stop()
