@@ -84,9 +84,9 @@ func TestAClusterOfAnotherOwnerIsRefusedByNameAndNotTouched(t *testing.T) {
 		var f *ForeignError
 		require.ErrorAs(t, err, &f)
 		assert.Len(t, f.Objects, 6)
-		assert.ErrorContains(t, err, "is another owner's, me")
-		assert.ErrorContains(t, err, "container k3d-a-server-0")
-		assert.ErrorContains(t, err, "ALL_OWNERS=1 CLUSTER_NAME=a go tool mage clean")
+		require.ErrorContains(t, err, "is another owner's, me")
+		require.ErrorContains(t, err, "container k3d-a-server-0")
+		require.ErrorContains(t, err, "ALL_OWNERS=1 CLUSTER_NAME=a go tool mage clean")
 		require.NoError(t, remove(t.Context(), e, "a", owner))
 		assert.Empty(t, e.Log)
 	}

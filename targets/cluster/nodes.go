@@ -77,7 +77,7 @@ func (m *maker) addAgents(ctx context.Context, rt runtimes.Runtime, have existin
 		return err
 	}
 	agents, ctx := errgroup.WithContext(ctx)
-	for _, n := range cfg.Cluster.Nodes {
+	for _, n := range cfg.Nodes {
 		if n.Role != k3d.AgentRole || slices.Contains(have.names(), n.Name) {
 			continue
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
-// HistoryFile, in E2E_HOME, has a line for each run.
+// HistoryFile is in E2E_HOME, and has a line for each run.
 const HistoryFile = "history.jsonl"
 
 // Histories are the files that have the history of runs with these settings.

@@ -42,7 +42,7 @@ func KeepOwner(home string) (err error) {
 	if err != nil {
 		return fmt.Errorf("write the owner's id: %w", err)
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }()
 	_, err = fmt.Fprintln(file, randomID()+randomID())
 	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
 	if err == nil {

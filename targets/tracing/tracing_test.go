@@ -99,8 +99,9 @@ func TestWithoutACollectorNothingIsSent(t *testing.T) {
 	require.NoError(t, err)
 	ctx, endSpan := Span(ctx, "phase")
 	require.Empty(t, Environment(ctx))
-	_, err = Transport(seen(func(r *http.Request) { require.Empty(t, r.Header) })).RoundTrip(httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+	answer, err := Transport(seen(func(r *http.Request) { require.Empty(t, r.Header) })).RoundTrip(httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
 	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
 	endSpan(true)
 	end(true)
 }

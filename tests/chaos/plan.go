@@ -14,9 +14,10 @@ import (
 type Kind string
 
 const (
-	// Checkpoint takes one, Twice two of the same pod at the same time.
+	// Checkpoint takes one.
 	Checkpoint Kind = "checkpoint"
-	Twice      Kind = "two checkpoints at once"
+	// Twice takes two of the same pod at the same time.
+	Twice Kind = "two checkpoints at once"
 	// Restore deletes the pod and restores it from a checkpoint that is there.
 	Restore Kind = "restore"
 	// Cycle takes a checkpoint, deletes the pod and restores it, at once and several times.
@@ -52,8 +53,9 @@ type Disruption string
 const (
 	// Quiet is none.
 	Quiet Disruption = "nothing"
-	// KillHelper kills the helper of a node; KillHelperFrozen at the moment at which it holds a pod still, if it does.
-	KillHelper       Disruption = "the helper is killed"
+	// KillHelper kills the helper of a node.
+	KillHelper Disruption = "the helper is killed"
+	// KillHelperFrozen kills it at the moment at which it holds a pod still, if it does.
 	KillHelperFrozen Disruption = "the helper is killed while it holds a pod still"
 	// KillNode kills a node, which is an agent, and takes it out of the cluster.
 	KillNode Disruption = "the node is lost"

@@ -197,11 +197,11 @@ func TestALivingEngineOfAnotherOwnerIsLeft(t *testing.T) {
 func TestALivingEngineIsNotGoneForWhoMayNotSeeIt(t *testing.T) {
 	t.Parallel()
 	hidden := &os.PathError{Op: "open", Path: "/proc/7/environ", Err: os.ErrPermission}
-	assert.ErrorContains(t, missing("containerd", 7, "containerd", hidden), "only root may use it")
+	require.ErrorContains(t, missing("containerd", 7, "containerd", hidden), "only root may use it")
 	for _, err := range []error{missing("containerd", 7, "bash", hidden), missing("containerd", 7, "", os.ErrNotExist), missing("containerd", 7, "containerd", nil)} {
-		assert.ErrorContains(t, err, "its containerd (pid 7) is gone")
-		assert.ErrorContains(t, err, "go tool mage cluster")
+		require.ErrorContains(t, err, "its containerd (pid 7) is gone")
+		require.ErrorContains(t, err, "go tool mage cluster")
 	}
 	_, _, err := running(t.Context(), privateOptions(t))
-	assert.ErrorContains(t, err, "does not run (next: `go tool mage cluster`")
+	require.ErrorContains(t, err, "does not run (next: `go tool mage cluster`")
 }

@@ -14,7 +14,8 @@ const (
 	Binary = LibDir + "/cedana"
 	// RuntimeDir holds nothing but a link named runc, so that it can stand first in a shim's PATH.
 	RuntimeDir = LibDir + "/bin"
-	Runtime    = RuntimeDir + "/runc"
+	// Runtime is that link.
+	Runtime = RuntimeDir + "/runc"
 	// CAFile has the propagator's certificate authority, where the chart was given one.
 	CAFile = LibDir + "/ca.crt"
 	// Shim is what containerd's runtime "cedana" names as its runtime_path.

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -27,7 +26,8 @@ func TestAKeyMeansOneAction(t *testing.T) {
 	first := ask("one")
 	require.Equal(t, first, ask("one"))
 	require.NotEqual(t, first, ask("two"))
-	require.NotEqual(t, ask(""), ask(""), "no key is none")
+	none := ask("")
+	require.NotEqual(t, none, ask(""), "no key is none")
 	rows, err := r.client.Actions(t.Context(), propagator.ActionFilter{})
 	require.NoError(t, err)
 	require.Len(t, rows, 4)
@@ -60,7 +60,7 @@ func TestACallWhoseAnswerIsLostDoesNotTakeAnothersAction(t *testing.T) {
 		if err != nil && other == "" {
 			// In the moment in which the answer is lost.
 			other, err = r.client.CheckpointPod(q.Context(), request)
-			assert.NoError(t, err)
+			require.NoError(t, err)
 			return nil, errors.New("connection reset by peer")
 		}
 		return answer, err

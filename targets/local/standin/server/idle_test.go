@@ -17,7 +17,7 @@ func TestABodyThatStandsStillIsGivenUpAndASlowOneIsNot(t *testing.T) {
 	t.Parallel()
 	const idle = 500 * time.Millisecond
 	ended := make(chan error, 1)
-	server := httptest.NewServer(withoutIdleBodies(idle, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(withoutIdleBodies(idle, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)
 		ended <- err
 		select { // as a poll that is held
@@ -44,6 +44,7 @@ func TestABodyThatStandsStillIsGivenUpAndASlowOneIsNot(t *testing.T) {
 	require.NoError(t, <-ended)
 	answer, err := http.ReadResponse(bufio.NewReader(slow), nil)
 	require.NoError(t, err, "the held answer comes")
+	require.NoError(t, answer.Body.Close())
 	require.Equal(t, http.StatusOK, answer.StatusCode)
 
 	_, err = io.WriteString(dial(), "abc")
