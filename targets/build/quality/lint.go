@@ -44,7 +44,7 @@ func Lint(ctx context.Context, con *console.Console) error {
 				}
 				// It lets go build what it looks at: with other flags than the programs' all would be compiled once more, for minutes.
 				env := append(gobuild.Env(), "GOFLAGS="+gobuild.GoFlags(os.Getenv("GOFLAGS")), "GOGC=100", "GOMEMLIMIT=off")
-				args := []string{linter, "run", "--config", config, "--build-tags", tag, "--path-prefix", m.dir}
+				args := []string{linter, "run", "--config", config, "--build-tags", tag}
 				return command{args: append(args, m.packages...), env: env, dir: m.dir}.run(ctx, out)
 			})
 		}

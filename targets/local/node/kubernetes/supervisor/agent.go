@@ -66,7 +66,7 @@ func (a *agent) prepare() error {
 	if err := shareMounts(); err != nil {
 		return err
 	}
-	if a.host, err = inspectHost(a.log); err != nil {
+	if a.host, err = inspectHost(); err != nil {
 		return err
 	}
 	if a.ip = a.options.NodeIP; !a.ip.IsValid() {

@@ -150,7 +150,7 @@ func askRuntime(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect to containerd: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if err := askVersion(ctx, runtimeapi.NewRuntimeServiceClient(conn)); err != nil {
 		return fmt.Errorf("ask containerd for its CRI version: %w%s", err, pluginFailure(content(logDir+"/containerd.log")))
 	}

@@ -20,7 +20,7 @@ func writeFile(file string, content []byte, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name()) // gone already when all went well
+	defer func() { _ = os.Remove(temporary.Name()) }() // gone already when all went well
 	if _, err := temporary.Write(content); err != nil {
 		temporary.Close()
 		return err

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -21,7 +20,7 @@ type host struct {
 	resolvConf string
 }
 
-func inspectHost(log *slog.Logger) (host, error) {
+func inspectHost() (host, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return host{}, fmt.Errorf("read capabilities: %w", err)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -27,7 +26,7 @@ func allowJoin(ctx context.Context, client kubernetes.Interface, token bootstrap
 	apply := metav1.ApplyOptions{FieldManager: fieldManager, Force: true}
 
 	secret := corev1apply.Secret(bootstrapapi.BootstrapTokenSecretPrefix+token.id, metav1.NamespaceSystem).
-		WithType(corev1.SecretType(bootstrapapi.SecretTypeBootstrapToken)).
+		WithType(bootstrapapi.SecretTypeBootstrapToken).
 		WithStringData(map[string]string{
 			bootstrapapi.BootstrapTokenIDKey:               token.id,
 			bootstrapapi.BootstrapTokenSecretKey:           token.secret,

@@ -97,7 +97,7 @@ func (d *deployer) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch manifests: %w", err)
 	}
-	defer watcher.Close()
+	defer func() { _ = watcher.Close() }()
 	if err := watcher.Add(d.dir); err != nil {
 		return fmt.Errorf("watch manifests in %s: %w", d.dir, err)
 	}

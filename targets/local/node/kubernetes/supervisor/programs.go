@@ -129,10 +129,10 @@ func (c *programs) keep(p program, m *member) {
 		failures++
 		c.log.Error(fmt.Sprintf("%s ended", p.name), "state", m.cmd.ProcessState.String(), "times", failures)
 		for _, line := range c.tail(p.name) {
-			fmt.Fprintf(os.Stdout, "%s | %s\n", p.name, line)
+			_, _ = fmt.Fprintf(os.Stdout, "%s | %s\n", p.name, line)
 		}
 		if failures >= tries {
-			c.fail(fmt.Errorf("run %s: ended %d times in a row, last with %q (%v): see %s", p.name, failures, m.cmd.ProcessState.String(), err, c.logFile(p.name)))
+			c.fail(fmt.Errorf("run %s: ended %d times in a row, last with %q (%s): see %s", p.name, failures, m.cmd.ProcessState.String(), fmt.Sprint(err), c.logFile(p.name)))
 			return
 		}
 		time.Sleep(time.Duration(failures) * 500 * time.Millisecond)

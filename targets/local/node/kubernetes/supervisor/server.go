@@ -49,7 +49,7 @@ func (s *server) prepare() error {
 	if err := shareMounts(); err != nil {
 		return err
 	}
-	if s.host, err = inspectHost(s.log); err != nil {
+	if s.host, err = inspectHost(); err != nil {
 		return err
 	}
 	if s.host.resolvConf != "/etc/resolv.conf" {
