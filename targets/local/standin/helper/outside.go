@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/thread"
 )
 
 const (
@@ -36,15 +37,10 @@ func startOutside(cmd *exec.Cmd) error {
 	if _, err := os.Stat(filepath.Join(cgroupRoot, "cgroup.controllers")); err == nil {
 		return startInGroup(cmd, outsideGroup)
 	}
-	started := make(chan error)
-	go func() {
-		// Of cgroups of the first version a thread alone may leave, and what it starts is where it is. The thread ends
-		// with this goroutine, because it stays locked.
-		runtime.LockOSThread()
+	return thread.Apart(func() error {
 		leave()
-		started <- cmd.Start()
-	}()
-	return <-started
+		return cmd.Start()
+	})
 }
 
 func startInGroup(cmd *exec.Cmd, dir string) error {

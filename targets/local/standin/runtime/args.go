@@ -1,6 +1,11 @@
 package runtime
 
-import "strings"
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
 
 // valueFlags are the flags of `runc` and of its `create` that take a value as an argument of their own.
 var (
@@ -25,6 +30,19 @@ type Invocation struct {
 	ID string
 	// Flags are the global's and the command's, by name without dashes; one without a value has "true".
 	Flags map[string]string
+}
+
+// Pid is the first process of the container, once runc has created it.
+func (in Invocation) Pid() (int, error) {
+	text, err := os.ReadFile(in.Flags["pid-file"])
+	if err != nil {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", in.Flags["pid-file"], err)
+	}
+	return pid, nil
 }
 
 // parse reads a command line the way containerd's shim writes it: --flag value or --flag=value, flags before operands.

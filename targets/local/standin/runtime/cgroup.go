@@ -8,50 +8,44 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	goruntime "runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/bundle"
+	"github.com/cedana/cedana-e2e/targets/local/standin/thread"
 )
 
 // runInGroups runs runc in the cgroups that the container is to have, where cgroups are of the first version. There,
 // `runc restore` mounts into the container what it finds its own cgroups to be: outside of them, the restored processes
 // would see the node's limits in place of theirs, though they are held to their own.
-func runInGroups(cmd *exec.Cmd, dir string) error {
-	dirs, err := groups(dir)
+func runInGroups(cmd *exec.Cmd, spec *specs.Spec) error {
+	dirs, err := groups(spec)
 	if err != nil {
 		return fmt.Errorf("find the container's cgroups: %w", err)
 	}
 	if len(dirs) == 0 {
 		return cmd.Run()
 	}
-	started := make(chan error)
-	go func() {
-		// Of cgroups of the first version a thread alone may change, and what it starts is where it is. The thread ends
-		// with this goroutine, because it stays locked.
-		goruntime.LockOSThread()
-		err := enter(dirs)
-		if err == nil {
-			err = cmd.Start()
+	err = thread.Apart(func() error {
+		if err := enter(dirs); err != nil {
+			return err
 		}
-		started <- err
-	}()
-	if err := <-started; err != nil {
+		return cmd.Start()
+	})
+	if err != nil {
 		return err
 	}
 	return cmd.Wait()
 }
 
 // groups are the directories of a bundle's cgroups, one for each hierarchy; none with cgroups of the second version.
-func groups(dir string) ([]string, error) {
-	spec, err := bundle.Read(dir)
-	if err != nil || spec.Linux == nil {
-		return nil, err
+func groups(spec *specs.Spec) ([]string, error) {
+	if spec.Linux == nil {
+		return nil, nil
 	}
 	path := spec.Linux.CgroupsPath
 	if !filepath.IsAbs(path) {

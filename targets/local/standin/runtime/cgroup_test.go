@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/moby/sys/mountinfo"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,9 +31,7 @@ func TestTheCgroupsToEnterAreThoseOfTheFirstVersion(t *testing.T) {
 
 func TestACgroupsPathOfSystemdIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	bundle := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(bundle, "config.json"), []byte(`{"linux":{"cgroupsPath":"kubepods-x.slice:cri-containerd:id"}}`), 0o600))
-	dirs, err := groups(bundle)
+	dirs, err := groups(&specs.Spec{Linux: &specs.Linux{CgroupsPath: "kubepods-x.slice:cri-containerd:id"}})
 	require.NoError(t, err)
 	require.Empty(t, dirs)
 }

@@ -13,8 +13,6 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-
-	"github.com/cedana/cedana-e2e/targets/local/standin/bundle"
 )
 
 // CRIUName is the name that runc looks CRIU up by.
@@ -63,18 +61,17 @@ func waitReadable(fd int) error {
 	}
 }
 
-// namespaceMaker is the program that makes a container's cgroup namespace in CRIU's place: this one. It is empty where
-// there is none to make: the container wants none, or cgroups are of the first version.
-func namespaceMaker(bundleDir string) (string, error) {
-	spec, err := bundle.Read(bundleDir)
-	if err != nil || !wantsCgroupNamespace(spec) || !unified() {
-		return "", err
+// inCgroupNamespace has runc start this program in CRIU's place, where the container wants a cgroup namespace of its own and
+// cgroups are of the second version. dir is made for that.
+func inCgroupNamespace(cmd *exec.Cmd, spec *specs.Spec, dir string) error {
+	if !wantsCgroupNamespace(spec) || !unified() {
+		return nil
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("find this program: %w", err)
+		return fmt.Errorf("find this program: %w", err)
 	}
-	return self, nil
+	return takeCRIUsName(cmd, self, dir)
 }
 
 // takeCRIUsName has a command find a program under CRIU's name. dir is made for it.

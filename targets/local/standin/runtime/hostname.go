@@ -3,22 +3,18 @@ package runtime
 import (
 	"fmt"
 	"os"
-	"runtime"
-	"strconv"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/cedana/cedana-e2e/targets/local/standin/bundle"
+	"github.com/cedana/cedana-e2e/targets/local/standin/thread"
 )
 
 // hostName is that of a bundle's pod, in the UTS namespace that the bundle names; empty for a pod on its node's host
 // network, which has the node's.
-func hostName(dir string) (name string, err error) {
-	spec, err := bundle.Read(dir)
-	if err != nil || spec.Linux == nil {
-		return "", err
+func hostName(spec *specs.Spec) (name string, err error) {
+	if spec.Linux == nil {
+		return "", nil
 	}
 	for _, n := range spec.Linux.Namespaces {
 		if n.Type == specs.UTSNamespace && n.Path != "" {
@@ -32,15 +28,11 @@ func hostName(dir string) (name string, err error) {
 }
 
 // nameHost gives a restored process the host name of its pod: CRIU has set that of the original, in the namespace of the pod.
-func nameHost(pidFile, name string) error {
+func nameHost(in Invocation, name string) error {
 	if name == "" {
 		return nil
 	}
-	text, err := os.ReadFile(pidFile)
-	if err != nil {
-		return fmt.Errorf("name the host: %w", err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	pid, err := in.Pid()
 	if err != nil {
 		return fmt.Errorf("name the host: %w", err)
 	}
@@ -60,15 +52,10 @@ func inUTS(path string, do func() error) error {
 		return fmt.Errorf("open UTS namespace: %w", err)
 	}
 	defer namespace.Close()
-	done := make(chan error)
-	go func() {
-		// Never unlocked: the thread, which is in another namespace then, ends with this goroutine.
-		runtime.LockOSThread()
+	return thread.Apart(func() error {
 		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWUTS); err != nil {
-			done <- fmt.Errorf("enter UTS namespace %s: %w", path, err)
-			return
+			return fmt.Errorf("enter UTS namespace %s: %w", path, err)
 		}
-		done <- do()
-	}()
-	return <-done
+		return do()
+	})
 }

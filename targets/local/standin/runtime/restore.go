@@ -44,8 +44,6 @@ type RecreateRequest struct {
 	Images, WorkPath string
 	// Stdout becomes the processes' standard output; nil means /dev/null.
 	Stdout *os.File
-	// CRIU is the program that runc is to find under CRIU's name; empty means CRIU itself.
-	CRIU string
 }
 
 // restore is the wrapper's Restore with what is put around it and its part.
@@ -122,12 +120,8 @@ func (r restorer) restoreOnce(ctx context.Context, in Invocation, t Target, mark
 	if err := os.Mkdir(workPath, 0o700); err != nil {
 		return fmt.Errorf("make working directory: %w", err)
 	}
-	program, err := namespaceMaker(t.Bundle)
-	if err != nil {
-		return err
-	}
 	err = r.recreate(ctx, RecreateRequest{
-		Invocation: in, Target: t, Images: checkpoint.Path(archive.ImagesDir), WorkPath: workPath, Stdout: os.Stdout, CRIU: program,
+		Invocation: in, Target: t, Images: checkpoint.Path(archive.ImagesDir), WorkPath: workPath, Stdout: os.Stdout,
 	})
 	if err != nil {
 		return err
@@ -271,17 +265,19 @@ func recreate(ctx context.Context, r RecreateRequest) error {
 	if r.Stdout != nil {
 		cmd.Stdout = r.Stdout
 	}
-	if r.CRIU != "" {
-		if err := takeCRIUsName(cmd, r.CRIU, filepath.Join(r.WorkPath, "bin")); err != nil {
-			return err
-		}
-	}
-	name, err := hostName(t.Bundle)
+	spec, err := bundle.Read(t.Bundle)
 	if err != nil {
 		return err
 	}
-	if err = runInGroups(cmd, t.Bundle); err == nil {
-		err = nameHost(in.Flags["pid-file"], name)
+	if err := inCgroupNamespace(cmd, spec, filepath.Join(r.WorkPath, "bin")); err != nil {
+		return err
+	}
+	name, err := hostName(spec)
+	if err != nil {
+		return err
+	}
+	if err = runInGroups(cmd, spec); err == nil {
+		err = nameHost(in, name)
 	}
 	if err == nil {
 		return nil

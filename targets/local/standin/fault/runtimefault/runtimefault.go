@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -106,11 +105,7 @@ func spoilProcesses(next runtime.Recreate) runtime.Recreate {
 			return nil
 		}
 		warn(r.Target)
-		text, err := os.ReadFile(r.Invocation.Flags["pid-file"])
-		if err != nil {
-			return fmt.Errorf("inject fault %s: %w", name, err)
-		}
-		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		pid, err := r.Invocation.Pid()
 		if err == nil {
 			err = spoil(pid)
 		}
