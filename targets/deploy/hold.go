@@ -113,9 +113,6 @@ func takeLease(ctx context.Context, step *console.Step, client kubernetes.Interf
 		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
 			return nil, fmt.Errorf("take Lease %s in namespace %s, which keeps two runs apart: %w", leaseName, s.CedanaNamespace, err)
 		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("wait for another run: %w: %w (next: wait for it, end it, or choose another cluster)", context.Cause(ctx), err)
-		}
 		step.Set("waiting: %v", err)
 		select {
 		case <-ctx.Done():

@@ -66,7 +66,7 @@ var effects = map[string]effect{
 	"E2E_POD_TIMEOUT":        {"tests/checks/counter.go", "Progresses", "PodTimeout"},
 	"E2E_CHECKPOINT_TIMEOUT": {"targets/local/standin/helper/dump_test.go", "TestADumpIsGivenTheTimeThatTheHelperIsConfiguredWith", "E2E_CHECKPOINT_TIMEOUT"},
 	"E2E_RESTORE_TIMEOUT":    {"targets/local/standin/runtime/runtime_test.go", "TestARestoreIsGivenTheTimeThatTheNodeIsConfiguredWith", "E2E_RESTORE_TIMEOUT"},
-	"SEED":                   {"tests/chaos/plan_test.go", "TestASeedIsAlwaysTheSamePlanAndAnotherIsAnother", "("},
+	"SEED":                   {"tests/chaos/plan_test.go", "TestASeedIsAlwaysTheSamePlanAndAnotherIsAnother", "rounds(7"},
 	"E2E_CHAOS_TIME":         {"tests/e2e/chaos_test.go", "TestChaos", "ChaosTime"},
 	"E2E_CYCLES":             {measures, "TestCycles", "Env.Cycles"},
 	"E2E_SAMPLES":            {measures, "budget", "Env.Samples"},

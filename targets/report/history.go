@@ -74,8 +74,9 @@ func (r *Run) Remember(m mask.Mask, files ...string) error {
 	if err != nil {
 		return err
 	}
-	r.Trends = r.trends(before)
-	line, err := json.Marshal(r.entry())
+	now := r.entry()
+	r.Trends = now.trends(before)
+	line, err := json.Marshal(now)
 	if err != nil {
 		return fmt.Errorf("write the run's line in the history: %w", err)
 	}
@@ -103,7 +104,12 @@ func appendTo(path string, line []byte) error {
 // History are the runs that the files have, oldest first; a file that is not there has none. A line that is none, as a full
 // disk leaves it, is left out.
 func History(files ...string) ([]Entry, error) {
+	type run struct {
+		id    string
+		start int64
+	}
 	var entries []Entry
+	known := map[run]bool{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -111,8 +117,11 @@ func History(files ...string) ([]Entry, error) {
 		}
 		for line := range bytes.Lines(text) {
 			var e Entry
-			same := func(b Entry) bool { return b.ID == e.ID && b.Start.Equal(e.Start) }
-			if json.Unmarshal(line, &e) == nil && e.ID != "" && !slices.ContainsFunc(entries, same) {
+			if json.Unmarshal(line, &e) != nil || e.ID == "" {
+				continue
+			}
+			if r := (run{e.ID, e.Start.UnixNano()}); !known[r] {
+				known[r] = true
 				entries = append(entries, e)
 			}
 		}
@@ -138,15 +147,14 @@ const (
 	leastRuns = 5
 )
 
-// trends are those of the run's tests, by name.
-func (r *Run) trends(history []Entry) map[string]Trend {
-	now := r.entry()
+// trends are those of a run's tests, by name.
+func (now Entry) trends(history []Entry) map[string]Trend {
 	all := map[string]Trend{}
 	for name, result := range now.Tests {
 		var t Trend
 		for _, e := range history {
 			before, ran := e.Tests[name]
-			if ran && e.ID != now.ID && e.Start.Before(now.Start) && len(r.Versions) > 0 && e.Versions == now.Versions {
+			if ran && e.ID != now.ID && e.Start.Before(now.Start) && len(now.Facts) > 0 && e.Versions == now.Versions {
 				t.Results = append(t.Results, before)
 			}
 		}

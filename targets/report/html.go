@@ -66,7 +66,7 @@ func (r *Run) writeHTML(dir string, m mask.Mask) error {
 
 func (r *Run) page(artifacts fs.FS) (*page, error) {
 	p := &page{Run: r, States: states(r.Tests)}
-	for _, t := range append(r.Of(Failed), r.Of(Interrupted)...) {
+	for _, t := range r.Red() {
 		one, err := newRed(t, artifacts)
 		if err != nil {
 			return nil, err
@@ -101,7 +101,7 @@ func (r *Run) headline() string {
 	case len(r.Tests) == 0:
 		return "Failed before any test ran"
 	}
-	return fmt.Sprintf("Failed: %d of %d tests red. %s", len(r.Of(Failed))+len(r.Of(Interrupted)), len(r.Tests), r.Counts())
+	return fmt.Sprintf("Failed: %d of %d tests red. %s", len(r.Red()), len(r.Tests), r.Counts())
 }
 
 // row is a phase or a test on the time axis.

@@ -192,6 +192,9 @@ func (r *Run) Of(o Outcome) (list []*Test) {
 	return list
 }
 
+// Red are the tests that make a run red: those that failed, then those that did not finish.
+func (r *Run) Red() []*Test { return append(r.Of(Failed), r.Of(Interrupted)...) }
+
 // Counts is the run in one line, such as "7 passed, 0 failed, 3 skipped".
 func (r *Run) Counts() string {
 	text := fmt.Sprintf("%d passed, %d failed, %d skipped", len(r.Of(Passed)), len(r.Of(Failed)), len(r.Of(Skipped)))

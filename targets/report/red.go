@@ -35,8 +35,9 @@ const (
 	mostLine  = 2000
 )
 
-// casesDir is where tests keep what explains a failure, below the artifacts directory.
-const casesDir = "cases"
+// CasesDir is what the tests themselves write, below the artifacts directory: what explains a failure is in a directory
+// with the test's name.
+const CasesDir = "cases"
 
 func newRed(t *Test, artifacts fs.FS) (red, error) {
 	one := red{Test: t, Anchor: "red-" + t.Name}
@@ -48,7 +49,7 @@ func newRed(t *Test, artifacts fs.FS) (red, error) {
 			one.Found = append(one.Found, found{part.Name, part.Failure})
 		}
 	}
-	dir := path.Join(casesDir, t.Name)
+	dir := path.Join(CasesDir, t.Name)
 	var criu []string
 	for _, group := range []struct{ title, pattern string }{
 		{"Requests to the propagator", "requests.log"}, {"Events", "events.txt"}, {"History of its pods", "pod-history.txt"},

@@ -16,7 +16,7 @@ func (r *Run) Summary() string {
 		mark = "❌"
 	}
 	fmt.Fprintf(&b, "## %s cedana-e2e: %s\n\n%s\n\n", mark, r.Counts(), r.Meaning)
-	red := append(r.Of(Failed), r.Of(Interrupted)...)
+	red := r.Red()
 	for _, t := range red[:min(len(red), mostRed)] {
 		fmt.Fprintf(&b, "- **%s**: %s\n", t.Name, short(t.Why(), 300))
 	}

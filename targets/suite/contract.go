@@ -22,7 +22,7 @@ const contractTest = "OpenAPI"
 // else a warning. So is a row of the table that was not seen, in a run of all tests. ended says that the tests ran to
 // their end and passed.
 func (r *Report) checkContract(con *console.Console, s *settings.Suite, check *contract.Check, ended bool) error {
-	record, err := contract.ReadRecord(filepath.Join(s.Artifacts, testsDir, contract.RecordFile))
+	record, err := contract.ReadRecord(filepath.Join(s.Artifacts, report.CasesDir, contract.RecordFile))
 	if err == nil {
 		check.Ledger.Merge(record)
 	} else if !ended && errors.Is(err, contract.ErrNoRecord) {

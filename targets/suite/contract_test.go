@@ -20,7 +20,7 @@ const document = `{"openapi": "3.1.0", "info": {"title": "small", "version": "1"
 func checked(t *testing.T, subject Subject, s settings.Suite, ended bool, seen []contract.Counted) (r *Report, err error) {
 	t.Helper()
 	s.Artifacts = t.TempDir()
-	tests := filepath.Join(s.Artifacts, testsDir)
+	tests := filepath.Join(s.Artifacts, report.CasesDir)
 	require.NoError(t, os.MkdirAll(tests, 0o755))
 	file := filepath.Join(s.Artifacts, "document.json")
 	require.NoError(t, os.WriteFile(file, []byte(document), 0o600))

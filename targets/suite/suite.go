@@ -92,8 +92,6 @@ func (o Options) withDefaults(s *settings.Suite) Options {
 // What a run leaves in the artifacts directory.
 const (
 	eventsFile = "test.json"
-	// testsDir is what the tests themselves write.
-	testsDir = "cases"
 	// FailureDir is where Collect writes.
 	FailureDir = "failure"
 	// contractFile has what the API's exchanges say about the OpenAPI document.
@@ -148,9 +146,9 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 	}
 	verdict := to.verdict(runErr, s)
 	var measuredErr error
-	to.Measured, measuredErr = measurements(filepath.Join(s.Artifacts, testsDir, artifacts.MeasuredDir))
+	to.Measured, measuredErr = measurements(filepath.Join(s.Artifacts, report.CasesDir, artifacts.MeasuredDir))
 	var groupsErr error
-	to.NotAskedFor, groupsErr = notAskedFor(filepath.Join(s.Artifacts, testsDir))
+	to.NotAskedFor, groupsErr = notAskedFor(filepath.Join(s.Artifacts, report.CasesDir))
 	verdict = errors.Join(verdict, rerunErr, measuredErr, groupsErr)
 	if opts.Contract != nil {
 		verdict = errors.Join(verdict, to.checkContract(con, s, opts.Contract, runErr == nil))
@@ -170,12 +168,12 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 // prepareArtifacts makes the directory and removes what an earlier run left of what this one writes. Anything else
 // in it stays: the directory is the user's.
 func prepareArtifacts(dir string) error {
-	for _, name := range append(report.Files(), eventsFile, contractFile, testsDir, FailureDir) {
+	for _, name := range append(report.Files(), eventsFile, contractFile, report.CasesDir, FailureDir) {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("remove artifacts of an earlier run: %w", err)
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(dir, testsDir), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, report.CasesDir), 0o755); err != nil {
 		return fmt.Errorf("make artifacts directory: %w", err)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
+	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/tracing"
 )
@@ -17,7 +18,7 @@ import (
 func testFile(s *settings.Suite, opts Options) settings.TestFile {
 	f := settings.TestFile{
 		Tests: s.Tests, Backend: s.Backend, URL: opts.URL, ClusterID: opts.ClusterID, Registered: opts.Registered, NoCluster: opts.NoCluster,
-		RunID: s.RunID, Artifacts: filepath.Join(s.Artifacts, testsDir),
+		RunID: s.RunID, Artifacts: filepath.Join(s.Artifacts, report.CasesDir),
 	}
 	if opts.Subject.Ours {
 		f.StateFile = filepath.Join(s.ClusterDir(), state.File)

@@ -34,7 +34,7 @@ func TestDeclarativeSameName(t *testing.T) {
 
 	r := s.RestoredByCreation(c, s.Create(wanted))
 	s.LogGoesOn(r.Pod, "counter", s.Survived(r.Pod, m))
-	s.StaysReady(r, steady)
+	s.StaysReady(r, steps.Steady)
 }
 
 // A pod of another name goes on from a checkpoint that was asked for by the name of its pod alone, though there is a
@@ -54,7 +54,7 @@ func TestDeclarativeByName(t *testing.T) {
 
 	r := s.RestoredByCreation(c, s.Create(pods.Counter(s.CounterImage(), pods.Named("replica"), s.System.Declare(s.Namespace))))
 	s.LogGoesOn(r.Pod, "counter", s.Survived(r.Pod, m))
-	s.StaysReady(r, steady)
+	s.StaysReady(r, steps.Steady)
 }
 
 // A Deployment is scaled up while its pod runs: the new replica goes on from the checkpoint, and the pod that it was
@@ -80,7 +80,7 @@ func TestDeclarativeScaleUp(t *testing.T) {
 	r := s.RestoredByCreation(c, s.OwnedBeside(template, p))
 	s.Survived(r.Pod, m)
 	s.Apart(r.Pod, p, m.Before, "/scratch", "/var")
-	s.StaysReady(r, steady)
+	s.StaysReady(r, steps.Steady)
 	undisturbed(s, p, m)
 	d, err := api.Get(s.Ctx, "counters", metav1.GetOptions{})
 	s.Must(err, "get deployment counters")

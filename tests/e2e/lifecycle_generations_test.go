@@ -52,12 +52,9 @@ func TestRestoreOlderCheckpoint(t *testing.T) {
 	fixture.Equal(s, file+" in the pod restored from the newer checkpoint", "newer", s.Read(b.Pod, pods.CounterPort, file))
 	s.About(a.Pod)
 	fixture.Equal(s, file+" in the pod restored from the older checkpoint, afterwards,", "older", s.Read(a.Pod, pods.CounterPort, file))
-	s.StaysReady(a, steady)
+	s.StaysReady(a, steps.Steady)
 	s.Settle(b)
 }
-
-// steady is how long the first of two pods has to stay Ready, as the second one.
-const steady = 5 * time.Second
 
 // One checkpoint is restored twice: both pods live at once, each with its own memory and files from then on.
 func TestRestoreOneCheckpointTwice(t *testing.T) {
@@ -84,7 +81,7 @@ func TestRestoreOneCheckpointTwice(t *testing.T) {
 	s.LogGoesOn(a.Pod, "counter", first)
 	s.About(b.Pod)
 	s.LogGoesOn(b.Pod, "counter", now[0])
-	s.StaysReady(a, steady)
+	s.StaysReady(a, steps.Steady)
 	s.Settle(b)
 }
 

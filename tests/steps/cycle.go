@@ -48,7 +48,7 @@ type Cycle struct {
 // checkpoint, that every counter in the pod has survived, that the restored pod stays Ready, and that it is the only one.
 func (s *Steps) CheckpointAndRestore(p *corev1.Pod, opts ...Option) *Cycle {
 	s.Helper()
-	o := cycle{steady: steadyFor, remove: s.Remove, afterCheckpoint: func(*Checkpoint) {}, beforeRestore: func() {}}
+	o := cycle{steady: Steady, remove: s.Remove, afterCheckpoint: func(*Checkpoint) {}, beforeRestore: func() {}}
 	for _, opt := range opts {
 		opt(&o)
 	}

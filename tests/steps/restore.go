@@ -19,8 +19,8 @@ import (
 	"github.com/cedana/cedana-e2e/tests/wait"
 )
 
-// steadyFor is how long a restored pod has to stay Ready.
-const steadyFor = 5 * time.Second
+// Steady is how long a restored pod has to stay Ready.
+const Steady = 5 * time.Second
 
 // Restored is a pod that a restore made.
 type Restored struct {
@@ -154,7 +154,7 @@ func (s *Steps) readyAlready(p *corev1.Pod) error {
 // restore made no other pod.
 func (s *Steps) Settle(r *Restored) {
 	s.Helper()
-	s.StaysReady(r, steadyFor)
+	s.StaysReady(r, Steady)
 	s.Alone(r)
 }
 

@@ -78,11 +78,16 @@ func (p *frozenPod) thaw(ctx context.Context) error {
 	return nil
 }
 
+// waitForDumps waits for the dumps of a killed helper that may still go on.
+func (p *frozenPod) waitForDumps(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, orphanTimeout)
+	defer cancel()
+	return waitForDumps(ctx, "/proc", p.Containers)
+}
+
 // settle thaws a pod after the dumps that may still go on.
 func (p *frozenPod) settle(ctx context.Context) error {
-	waiting, cancel := context.WithTimeout(ctx, orphanTimeout)
-	defer cancel()
-	return errors.Join(waitForDumps(waiting, "/proc", p.Containers), p.thaw(ctx))
+	return errors.Join(p.waitForDumps(ctx), p.thaw(ctx))
 }
 
 // thawLeftOver thaws the pods that a killed helper has left frozen, and returns the work that it was about.

@@ -52,10 +52,7 @@ func thawAbandoned(ctx context.Context, dir string) error {
 	pods, err := readJournal(dir)
 	errs := []error{err}
 	for _, p := range pods {
-		waiting, cancel := context.WithTimeout(ctx, orphanTimeout)
-		errs = append(errs, waitForDumps(waiting, "/proc", p.Containers))
-		cancel()
-		errs = append(errs, letGoUnlessTaken(ctx, p))
+		errs = append(errs, p.waitForDumps(ctx), letGoUnlessTaken(ctx, p))
 	}
 	return errors.Join(errs...)
 }
