@@ -77,7 +77,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Cleanup, o Optio
 	if o.dial == nil {
 		o.dial = dial
 	}
-	w := &sweep{con: con, settings: s, options: o, unfinished: make(map[string]bool), locked: make(map[string]func()), busy: make(map[string]bool)}
+	w := &cleaner{con: con, settings: s, options: o, unfinished: make(map[string]bool), locked: make(map[string]func()), busy: make(map[string]bool)}
 	if s.ClusterChosen {
 		w.scope = s.ClusterName
 	}
@@ -85,7 +85,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Cleanup, o Optio
 	return w.report()
 }
 
-type sweep struct {
+type cleaner struct {
 	con      *console.Console
 	settings *settings.Cleanup
 	options  Options
@@ -106,13 +106,13 @@ type sweep struct {
 	left    []string
 }
 
-func (w *sweep) run(ctx context.Context) {
+func (w *cleaner) run(ctx context.Context) {
 	dirs := w.clusterDirs()
 	defer func() {
 		for _, unlock := range w.locked {
 			unlock()
 		}
-		w.sweepEmpty()
+		w.removeEmptyDirs()
 	}()
 	for _, name := range sortedKeys(dirs) {
 		if !w.lock(ctx, name) {
@@ -127,21 +127,21 @@ func (w *sweep) run(ctx context.Context) {
 	}()
 	// First: a propagator that is reached through a cluster goes with it.
 	for _, name := range sortedKeys(dirs) {
-		w.sweepRegistrations(ctx, name, dirs[name])
+		w.cleanRegistrations(ctx, name, dirs[name])
 	}
 	for _, e := range w.engines {
-		w.sweepEngine(ctx, e, dirs)
+		w.cleanEngine(ctx, e, dirs)
 	}
 	for _, name := range sortedKeys(dirs) {
-		w.sweepCluster(ctx, name, dirs[name])
+		w.cleanCluster(ctx, name, dirs[name])
 	}
-	w.sweepDisk()
-	w.sweepPrivateEngine(ctx)
-	w.sweepCaches(ctx)
+	w.cleanDisk()
+	w.cleanPrivateEngine(ctx)
+	w.cleanCaches(ctx)
 }
 
 // clusterDirs are the cluster directories in scope.
-func (w *sweep) clusterDirs() map[string]string {
+func (w *cleaner) clusterDirs() map[string]string {
 	dirs, err := state.List(w.settings.Clusters())
 	if err != nil {
 		w.leave(err.Error())
@@ -158,7 +158,7 @@ func (w *sweep) clusterDirs() map[string]string {
 
 // lock sees to it that no run is in a cluster, and none begins: one that goes on is told to end, and killed when it does
 // not. It says whether that is so.
-func (w *sweep) lock(ctx context.Context, name string) bool {
+func (w *cleaner) lock(ctx context.Context, name string) bool {
 	if w.locked[name] != nil || w.busy[name] {
 		return !w.busy[name]
 	}
@@ -189,8 +189,8 @@ func (w *sweep) lock(ctx context.Context, name string) bool {
 	return false
 }
 
-// sweepRegistrations deregisters what was registered for the cluster.
-func (w *sweep) sweepRegistrations(ctx context.Context, name, dir string) {
+// cleanRegistrations deregisters what was registered for the cluster.
+func (w *cleaner) cleanRegistrations(ctx context.Context, name, dir string) {
 	st := w.state(name, dir)
 	for _, r := range st.Elsewhere() {
 		if err := w.deregister(ctx, r); err != nil {
@@ -208,7 +208,7 @@ func (w *sweep) sweepRegistrations(ctx context.Context, name, dir string) {
 
 // state is what is remembered of a cluster. Where that cannot be read it is nothing, and the directory stays: what else
 // the runs made is known to nobody.
-func (w *sweep) state(name, dir string) *state.State {
+func (w *cleaner) state(name, dir string) *state.State {
 	st, err := state.Load(dir)
 	if err == nil {
 		return st
@@ -221,11 +221,11 @@ func (w *sweep) state(name, dir string) *state.State {
 	return &state.State{}
 }
 
-// sweepCluster removes the cluster's directory. While something of the cluster is left, its state stays too: the next
+// cleanCluster removes the cluster's directory. While something of the cluster is left, its state stays too: the next
 // clean needs it.
-func (w *sweep) sweepCluster(ctx context.Context, name, dir string) {
+func (w *cleaner) cleanCluster(ctx context.Context, name, dir string) {
 	for _, there := range w.state(name, dir).Existing {
-		w.sweepExisting(ctx, name, dir, there)
+		w.cleanExisting(ctx, name, dir, there)
 	}
 	if w.unfinished[name] {
 		return
@@ -237,7 +237,7 @@ func (w *sweep) sweepCluster(ctx context.Context, name, dir string) {
 	w.gone("kubeconfig and state of cluster %s in %s", name, dir)
 }
 
-func (w *sweep) sweepExisting(ctx context.Context, name, dir string, cluster state.Existing) {
+func (w *cleaner) cleanExisting(ctx context.Context, name, dir string, cluster state.Existing) {
 	err := errors.New("nothing here can remove it")
 	if w.options.RemoveFrom != nil {
 		var removed []string
@@ -260,7 +260,7 @@ func (w *sweep) sweepExisting(ctx context.Context, name, dir string, cluster sta
 const deregisterTimeout = 30 * time.Second
 
 // deregister sends the token to no propagator but the one that it is given for.
-func (w *sweep) deregister(ctx context.Context, r state.Registration) error {
+func (w *cleaner) deregister(ctx context.Context, r state.Registration) error {
 	if !w.settings.Token.Set() || w.settings.URL != r.URL {
 		return fmt.Errorf("needs the token of that propagator: E2E_BACKEND=live CEDANA_URL=%s CEDANA_AUTH_TOKEN=... go tool mage clean", r.URL)
 	}
@@ -272,23 +272,23 @@ func (w *sweep) deregister(ctx context.Context, r state.Registration) error {
 	return w.options.Deregister(ctx, r, w.settings.Token)
 }
 
-func (w *sweep) gone(format string, args ...any) {
+func (w *cleaner) gone(format string, args ...any) {
 	w.removed++
 	w.con.Ok("removed %s", fmt.Sprintf(format, args...))
 }
 
-func (w *sweep) leave(what string) {
+func (w *cleaner) leave(what string) {
 	if !slices.Contains(w.left, what) {
 		w.left = append(w.left, what)
 		w.con.Fail("not removed: %s", what)
 	}
 }
 
-func (w *sweep) keep(format string, args ...any) {
+func (w *cleaner) keep(format string, args ...any) {
 	w.kept = append(w.kept, fmt.Sprintf(format, args...))
 }
 
-func (w *sweep) report() error {
+func (w *cleaner) report() error {
 	of := ""
 	if w.scope != "" {
 		of = " of cluster " + w.scope
@@ -308,8 +308,8 @@ func (w *sweep) report() error {
 	return nil
 }
 
-// sweepEmpty removes the directories that hold nothing any more.
-func (w *sweep) sweepEmpty() {
+// removeEmptyDirs removes the directories that hold nothing any more.
+func (w *cleaner) removeEmptyDirs() {
 	for _, dir := range []string{w.settings.Clusters(), w.settings.Images(), w.settings.Build()} {
 		// Fails where there is something in it, which is what is wanted.
 		_ = os.Remove(dir)

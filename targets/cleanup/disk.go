@@ -16,13 +16,13 @@ import (
 // adds. Those digits keep a directory that somebody named, a clone of this repository say, from being taken for one.
 var tempName = regexp.MustCompile(`^cedana-e2e-([a-z0-9]+-)*[0-9]{6,10}$`)
 
-// sweepDisk takes down mounts that a killed build left, and removes temporary directories. Both belong to no cluster,
+// cleanDisk takes down mounts that a killed build left, and removes temporary directories. Both belong to no cluster,
 // so cleaning one cluster leaves them: they may be another run's.
-func (w *sweep) sweepDisk() {
+func (w *cleaner) cleanDisk() {
 	if w.scope != "" {
 		return
 	}
-	w.sweepMounts(w.settings.Build(), w.settings.Images())
+	w.cleanMounts(w.settings.Build(), w.settings.Images())
 	entries, err := os.ReadDir(w.options.TempDir)
 	if err != nil {
 		w.leave(fmt.Sprintf("temporary directories: %v", err))
@@ -51,13 +51,13 @@ func mine(path string) bool {
 	return ok && int(stat.Uid) == os.Getuid()
 }
 
-// sweepCaches removes the caches when everything is to go, and names them otherwise. Cleaning one cluster leaves
+// cleanCaches removes the caches when everything is to go, and names them otherwise. Cleaning one cluster leaves
 // them alone: they are every cluster's.
-func (w *sweep) sweepCaches(ctx context.Context) {
+func (w *cleaner) cleanCaches(ctx context.Context) {
 	if w.scope != "" && !w.settings.All {
 		return
 	}
-	w.sweepImages(ctx)
+	w.cleanImages(ctx)
 	for _, dir := range []string{w.settings.Images(), w.settings.Build()} {
 		if !exists(dir) {
 			continue
@@ -80,8 +80,8 @@ func (w *sweep) sweepCaches(ctx context.Context) {
 
 // removeTree removes a directory, but not what is mounted in it: a half-built root file system may have the machine's
 // own /dev or /proc in it.
-func (w *sweep) removeTree(dir string) error {
-	w.sweepMounts(dir)
+func (w *cleaner) removeTree(dir string) error {
+	w.cleanMounts(dir)
 	points, err := mountsBelow(dir)
 	if err != nil {
 		return err
@@ -92,8 +92,8 @@ func (w *sweep) removeTree(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// sweepMounts takes down what is mounted below the directories, the deepest first.
-func (w *sweep) sweepMounts(dirs ...string) {
+// cleanMounts takes down what is mounted below the directories, the deepest first.
+func (w *cleaner) cleanMounts(dirs ...string) {
 	for _, dir := range dirs {
 		points, err := mountsBelow(dir)
 		if err != nil {

@@ -49,13 +49,13 @@ func (e *engine) String() string { return fmt.Sprintf("%s engine at %s", e.Name,
 
 // openEngines connects to the engines that answer: the given ones, and those that a cluster's state names. One that
 // does not answer is a failure only where something is known, or must be feared, to be in it.
-func (w *sweep) openEngines(ctx context.Context, dirs map[string]string) []*engine {
+func (w *cleaner) openEngines(ctx context.Context, dirs map[string]string) []*engine {
 	all := slices.Clone(w.options.Engines)
 	users := make(map[string][]string)
 	for _, name := range sortedKeys(dirs) {
 		st, err := state.Load(dirs[name])
 		if err != nil {
-			// sweepCluster reports it.
+			// cleanCluster reports it.
 			continue
 		}
 		for _, host := range st.Engines {
@@ -94,7 +94,7 @@ func ping(ctx context.Context, c client) error {
 }
 
 // closed deals with an engine that does not answer.
-func (w *sweep) closed(e Engine, users []string, err error) {
+func (w *cleaner) closed(e Engine, users []string, err error) {
 	if e.Data != "" && (!exists(e.Data) || w.stopsEngine()) {
 		// Ours, and removed already or in a moment, with all that is in it.
 		return
@@ -115,7 +115,7 @@ func (w *sweep) closed(e Engine, users []string, err error) {
 	w.leave(fmt.Sprintf("what cluster %s has in the %s engine at %s, which does not answer (%s): %v", strings.Join(users, ", "), e.Name, e.Host, hint, err))
 }
 
-func (w *sweep) stopsEngine() bool {
+func (w *cleaner) stopsEngine() bool {
 	return (w.settings.Engine || w.settings.All) && w.options.StopEngine != nil
 }
 
@@ -124,8 +124,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// sweepEngine removes what carries the label in one engine and looks again.
-func (w *sweep) sweepEngine(ctx context.Context, e *engine, dirs map[string]string) {
+// cleanEngine removes what carries the label in one engine and looks again.
+func (w *cleaner) cleanEngine(ctx context.Context, e *engine, dirs map[string]string) {
 	fail := func(err error) {
 		w.leave(fmt.Sprintf("%s: %v", e, err))
 		for name := range dirs {
@@ -167,7 +167,7 @@ func (w *sweep) sweepEngine(ctx context.Context, e *engine, dirs map[string]stri
 
 // find lists what is ours in an engine: what carries the label and our owner's id, and k3d's tools containers of our
 // clusters, which k3d makes without them; and what carries the label with the id of another owner.
-func (w *sweep) find(ctx context.Context, e *engine, dirs map[string]string) (found, others []docker.Object, err error) {
+func (w *cleaner) find(ctx context.Context, e *engine, dirs map[string]string) (found, others []docker.Object, err error) {
 	all, err := docker.Find(ctx, e, w.scope)
 	if err != nil {
 		return nil, nil, err
@@ -204,10 +204,10 @@ func (w *sweep) find(ctx context.Context, e *engine, dirs map[string]string) (fo
 	return found, others, nil
 }
 
-// sweepPrivateEngine stops the engine that is ours when that is asked for, and names it otherwise. With somebody else's
+// cleanPrivateEngine stops the engine that is ours when that is asked for, and names it otherwise. With somebody else's
 // containers in it, it is not for us alone to stop. One without data here was started by another owner, and StopEngine
 // says so.
-func (w *sweep) sweepPrivateEngine(ctx context.Context) {
+func (w *cleaner) cleanPrivateEngine(ctx context.Context) {
 	shared := slices.ContainsFunc(w.engines, func(e *engine) bool { return e.Data != "" && exists(e.Data) && e.others })
 	if w.stopsEngine() && shared {
 		w.leave("the private engine, in which another owner has something: wait until that is gone, or ALL_OWNERS=1 takes it, too")
@@ -246,8 +246,8 @@ func (w *sweep) sweepPrivateEngine(ctx context.Context) {
 	}
 }
 
-// sweepImages removes the images made here from the engines, or names them.
-func (w *sweep) sweepImages(ctx context.Context) {
+// cleanImages removes the images made here from the engines, or names them.
+func (w *cleaner) cleanImages(ctx context.Context) {
 	for _, e := range w.engines {
 		images, err := ourImages(ctx, e)
 		if err != nil {

@@ -53,7 +53,7 @@ func Collect(ctx context.Context, con *console.Console, s *settings.Suite, opts 
 			con.Warn("not all artifacts could be had: %s", m.Text(err.Error()))
 		}
 		step.Note("%s", dir)
-		return sweep(dir, m)
+		return maskFiles(dir, m)
 	})
 }
 

@@ -159,7 +159,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Suite, opts Opti
 	if verdict != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
 		verdict = errors.Join(verdict, Collect(after, con, s, opts))
 	}
-	verdict = errors.Join(verdict, sweep(s.Artifacts, m))
+	verdict = errors.Join(verdict, maskFiles(s.Artifacts, m))
 	to.End(m.Error(verdict))
 	verdict = errors.Join(verdict, to.Remember(m, report.Histories(s.Run)...))
 	return errors.Join(verdict, to.publish(con, s, opts.Getenv("GITHUB_STEP_SUMMARY"), m))
@@ -215,8 +215,8 @@ func interruption(err error) error {
 	return nil
 }
 
-// sweep masks whatever secret got into a file in spite of all: the tests and the sources write files of their own.
-func sweep(dir string, m mask.Mask) error {
+// maskFiles masks whatever secret got into a file in spite of all: the tests and the sources write files of their own.
+func maskFiles(dir string, m mask.Mask) error {
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err

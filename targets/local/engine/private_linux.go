@@ -203,7 +203,7 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 		return nil, s, err
 	}
 	// What a power cut or a kill left behind; nothing in the usual case.
-	left, err := sweep(ctx, o, old, deadPatience)
+	left, err := endEngine(ctx, o, old, deadPatience)
 	if err != nil {
 		return nil, s, fmt.Errorf("clear what a dead private engine left: %w", err)
 	}
@@ -229,8 +229,8 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 		// What was started is of no use to anyone. The logs stay.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		if _, sweepErr := sweep(ctx, o, s, deadPatience); sweepErr != nil {
-			err = errors.Join(err, fmt.Errorf("clear what was started: %w", sweepErr))
+		if _, removeErr := endEngine(ctx, o, s, deadPatience); removeErr != nil {
+			err = errors.Join(err, fmt.Errorf("clear what was started: %w", removeErr))
 		}
 		if rmErr := removeRunDir(o); rmErr != nil {
 			err = errors.Join(err, rmErr)
@@ -288,7 +288,7 @@ func startDaemons(ctx context.Context, o Options, programs programs, pool netip.
 		return fmt.Errorf("configure dockerd: %w", err)
 	}
 	// A stale pid file can name a living process that has nothing to do with Docker; dockerd would not start. Here,
-	// under the lock and after the sweep, it cannot be a living dockerd's.
+	// under the lock and after what was there is removed, it cannot be a living dockerd's.
 	if err := os.Remove(filepath.Join(o.RunDir, "docker.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove stale pid file: %w", err)
 	}

@@ -25,7 +25,7 @@ const (
 	// patience is what dockerd gets to end by itself, deadPatience what one gets that is already known to be broken.
 	patience     = 15 * time.Second
 	deadPatience = 3 * time.Second
-	sweepTimeout = time.Minute
+	endTimeout   = time.Minute
 )
 
 func stopPrivate(ctx context.Context, o Options) (stopped []string, err error) {
@@ -69,8 +69,8 @@ func stopPrivate(ctx context.Context, o Options) (stopped []string, err error) {
 		}
 		stopped = append(stopped, "docker engine "+e.Host)
 	}
-	swept, err := sweep(ctx, o, s, wait)
-	stopped = append(stopped, swept...)
+	ended, err := endEngine(ctx, o, s, wait)
+	stopped = append(stopped, ended...)
 	if err != nil {
 		return stopped, fmt.Errorf("stop the private docker engine: %w", err)
 	}
@@ -122,10 +122,10 @@ func removeContainers(ctx context.Context, e *Engine) error {
 	return g.Wait()
 }
 
-// sweep ends and removes everything of a private engine but its data and what is remembered in RunDir, whatever state
+// endEngine ends and removes everything of a private engine but its data and what is remembered in RunDir, whatever state
 // it is in, and names what it found. The lock must be held.
-func sweep(ctx context.Context, o Options, s state, patience time.Duration) (found []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+func endEngine(ctx context.Context, o Options, s state, patience time.Duration) (found []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	note := func(n int, what string) {
 		if n > 0 {

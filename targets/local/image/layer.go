@@ -135,7 +135,7 @@ func writeEntries(w io.Writer, entries []Entry) error {
 		sorted = append(sorted, e)
 	}
 	slices.SortFunc(sorted, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
-	out := NewArchive(w)
+	out := NewTar(w)
 	for _, e := range sorted {
 		if err := out.Add(e); err != nil {
 			return err
@@ -175,21 +175,21 @@ func writeEntry(out *tar.Writer, e Entry) error {
 	return err
 }
 
-// Archive is the tar archive of a layer that is written file by file: for content that is not on disk. Times are fixed.
+// Tar is the tar archive of a layer that is written file by file: for content that is not on disk. Times are fixed.
 // Of two files with one path the first counts, so what several packages have in common is there once.
-type Archive struct {
+type Tar struct {
 	out     *tar.Writer
 	written map[string]bool
 }
 
-// NewArchive begins an archive. It is complete when it is closed.
-func NewArchive(w io.Writer) *Archive {
-	return &Archive{out: tar.NewWriter(w), written: map[string]bool{}}
+// NewTar begins a tar file. It is complete when it is closed.
+func NewTar(w io.Writer) *Tar {
+	return &Tar{out: tar.NewWriter(w), written: map[string]bool{}}
 }
 
 // Copy adds a file of another archive: owner, mode, kind and content as there, under the names that the header has.
 // Devices and the like are left out: an engine brings its own /dev.
-func (a *Archive) Copy(header *tar.Header, content io.Reader) error {
+func (a *Tar) Copy(header *tar.Header, content io.Reader) error {
 	copied := &tar.Header{
 		Typeflag: header.Typeflag, Name: header.Name, Linkname: header.Linkname, Mode: header.Mode & 0o7777, ModTime: modified,
 		Uid: header.Uid, Gid: header.Gid, Size: header.Size,
@@ -212,7 +212,7 @@ func (a *Archive) Copy(header *tar.Header, content io.Reader) error {
 }
 
 // Add adds an entry.
-func (a *Archive) Add(e Entry) error {
+func (a *Tar) Add(e Entry) error {
 	if a.take(e.Path) {
 		return nil
 	}
@@ -223,14 +223,14 @@ func (a *Archive) Add(e Entry) error {
 }
 
 // take reports whether there is a file of that path already, and remembers that there is one now.
-func (a *Archive) take(path string) (taken bool) {
+func (a *Tar) take(path string) (taken bool) {
 	path = strings.TrimSuffix(path, "/")
 	taken, a.written[path] = a.written[path], true
 	return taken
 }
 
 // Close writes the archive's end.
-func (a *Archive) Close() error { return a.out.Close() }
+func (a *Tar) Close() error { return a.out.Close() }
 
 func tarMode(mode fs.FileMode) int64 {
 	bits := int64(mode.Perm())

@@ -97,11 +97,11 @@ func TestMissingSourceIsAnErrorThatNamesTheEntry(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func TestArchiveTakesFilesAsTheyAreAndEachPathOnce(t *testing.T) {
+func TestTarTakesFilesAsTheyAreAndEachPathOnce(t *testing.T) {
 	t.Parallel()
 	archive := func(at time.Time) []byte {
 		var out bytes.Buffer
-		a := NewArchive(&out)
+		a := NewTar(&out)
 		for range 2 { // as two packages have it
 			require.NoError(t, a.Copy(&tar.Header{Typeflag: tar.TypeDir, Name: "usr/bin/", Mode: 0o755, ModTime: at}, nothing))
 		}

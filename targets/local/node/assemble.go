@@ -17,7 +17,7 @@ import (
 // assemble writes the root file system of packages as a layer's archive. The packages' scripts are not run, since that
 // would take root, an emulated system and most of the time; what they would have made that a node needs is in configured.
 func assemble(ctx context.Context, w io.Writer, packages []debian.Package) error {
-	archive := image.NewArchive(w)
+	archive := image.NewTar(w)
 	material := map[string][]byte{}
 	for _, p := range packages {
 		err := p.Files(ctx, func(header *tar.Header, content io.Reader) error {

@@ -120,7 +120,7 @@ func withBase(t *testing.T, home string) {
 		require.NoError(t, os.MkdirAll(dir, 0o755))
 		archive, err := os.Create(filepath.Join(dir, layerFile))
 		require.NoError(t, err)
-		out := image.NewArchive(archive)
+		out := image.NewTar(archive)
 		for _, e := range []image.Entry{
 			program("usr/bin/bash", "bash"), program("usr/bin/tar", "GNU tar"), program("usr/sbin/runc", "the runc of Debian"),
 			program("usr/sbin/bridge", "bridge of iproute2"), image.Link("usr/bin/sh", "bash"), image.Link("bin", "usr/bin"),

@@ -74,7 +74,7 @@ func Images(ctx context.Context, o Options) (Set, error) {
 		if err != nil {
 			return err
 		}
-		set.Nginx, err = nginx(ctx, store, files, worker(lacksSysResource))
+		set.Nginx, err = nginx(ctx, store, files, nginxUser(lacksSysResource))
 		return err
 	})
 	if err := work.Wait(); err != nil {
@@ -83,8 +83,8 @@ func Images(ctx context.Context, o Options) (Set, error) {
 	return set, nil
 }
 
-// worker is the user of nginx's worker process.
-func worker(lacksSysResource bool) string {
+// nginxUser is the user of nginx's worker process.
+func nginxUser(lacksSysResource bool) string {
 	if lacksSysResource {
 		return "root"
 	}

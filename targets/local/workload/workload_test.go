@@ -69,8 +69,8 @@ func TestNginxImage(t *testing.T) {
 
 func TestWorkerIsRootWhereCRIUCannotReadAnothersLimits(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "root", worker(true))
-	require.Equal(t, "www-data", worker(false))
+	require.Equal(t, "root", nginxUser(true))
+	require.Equal(t, "www-data", nginxUser(false))
 }
 
 // This test's own files are the host's: the loader and the C library are somewhere below /usr/lib or /lib there.

@@ -103,7 +103,7 @@ func (s *Server) countClusters(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, propagator.TotalCount{TotalCount: int64(len(rows))})
 }
 
-// deleteCluster removes a cluster and everything that depends on it in one step. The archives are left to the sweep.
+// deleteCluster removes a cluster and everything that depends on it in one step. The archives are left to removeArchives.
 func (s *Server) deleteCluster(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r, "cluster id")
 	if err != nil {

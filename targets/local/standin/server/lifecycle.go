@@ -177,7 +177,7 @@ func (s *Server) fail(id, reason string) error {
 	return err
 }
 
-// discard deprecates the rows that a failed checkpoint has left, so that the sweep takes their archives.
+// discard deprecates the rows that a failed checkpoint has left, so that removeArchives takes their archives.
 func (s *Server) discard(tx *store.Tx, a store.Action) error {
 	if a.Type != propagator.ActionCheckpointPod {
 		return nil
@@ -237,9 +237,9 @@ func (s *Server) giveUp(id, reason string) {
 	}
 }
 
-// sweep removes what no live checkpoint needs: archives of rows that have been deprecated for longer than the retention
+// removeArchives removes what no live checkpoint needs: archives of rows that have been deprecated for longer than the retention
 // and that no restore in progress uses, and archives and rows that no action has claimed in the time an action may take.
-func (s *Server) sweep() error {
+func (s *Server) removeArchives() error {
 	now := s.now()
 	deprecated, unclaimed := now.Add(-s.cfg.Retention), now.Add(-s.cfg.ActionTimeout)
 	entries, err := s.archives.List("")

@@ -629,7 +629,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-func TestTheSweepTakesWhatNobodyNeeds(t *testing.T) {
+func TestArchivesThatNobodyNeedsAreRemoved(t *testing.T) {
 	t.Parallel()
 	r := start(t, func(c *Config) { c.Retention, c.ActionTimeout = time.Minute, time.Hour })
 	cluster := r.pod("c", "uid")
@@ -646,12 +646,12 @@ func TestTheSweepTakesWhatNobodyNeeds(t *testing.T) {
 	}
 	orphan := filepath.Join(r.dir, "archives", "orphan")
 
-	require.NoError(t, r.server.sweep())
+	require.NoError(t, r.server.removeArchives())
 	assert.True(t, exists(live) && exists(old) && exists(used), "all are young")
 	assert.DirExists(t, orphan)
 
 	r.age(2 * time.Minute)
-	require.NoError(t, r.server.sweep())
+	require.NoError(t, r.server.removeArchives())
 	assert.True(t, exists(live))
 	assert.False(t, exists(old), "deprecated for longer than the retention")
 	assert.True(t, exists(used), "a restore is using it")
@@ -660,7 +660,7 @@ func TestTheSweepTakesWhatNobodyNeeds(t *testing.T) {
 	r.age(2 * time.Hour)
 	code, _ := r.result(restore, work.Result{PodName: "p"})
 	require.Contains(t, []int{200, 404}, code)
-	require.NoError(t, r.server.sweep())
+	require.NoError(t, r.server.removeArchives())
 	assert.True(t, exists(live))
 	assert.False(t, exists(used), "the restore is over")
 	assert.NoDirExists(t, orphan)

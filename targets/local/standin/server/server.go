@@ -48,9 +48,9 @@ type Config struct {
 	BlobLimit int64
 	// BodyIdle is how long a request's body may bring nothing (1 min). A whole one may take as long as it takes.
 	BodyIdle time.Duration
-	// Tick is how often deadlines are looked at (250 ms), Sweep how often archives are (1 min).
-	Tick  time.Duration
-	Sweep time.Duration
+	// Tick is how often deadlines are looked at (250 ms), ArchiveTick how often archives are (1 min).
+	Tick        time.Duration
+	ArchiveTick time.Duration
 
 	// Archives, where set, is given the store of archives and returns what the server uses in its place.
 	Archives func(Archives) Archives
@@ -66,7 +66,7 @@ func (c *Config) defaults() {
 	}{
 		{&c.Pickup, 15 * time.Second}, {&c.Lease, work.LeaseDuration}, {&c.ActionTimeout, settings.LongestOperation + 10*time.Minute},
 		{&c.Retention, 10 * time.Minute}, {&c.StatusHold, 500 * time.Millisecond}, {&c.URLLife, 15 * time.Minute},
-		{&c.BodyIdle, time.Minute}, {&c.HistoryAge, 7 * 24 * time.Hour}, {&c.Tick, 250 * time.Millisecond}, {&c.Sweep, time.Minute},
+		{&c.BodyIdle, time.Minute}, {&c.HistoryAge, 7 * 24 * time.Hour}, {&c.Tick, 250 * time.Millisecond}, {&c.ArchiveTick, time.Minute},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value
@@ -159,18 +159,18 @@ func (s *Server) Close() error {
 
 // watch gives up on what is late and removes what is no longer needed, until the server closes.
 func (s *Server) watch() {
-	tick, sweep := time.NewTicker(s.cfg.Tick), time.NewTicker(s.cfg.Sweep)
+	tick, archiveTick := time.NewTicker(s.cfg.Tick), time.NewTicker(s.cfg.ArchiveTick)
 	defer tick.Stop()
-	defer sweep.Stop()
+	defer archiveTick.Stop()
 	for {
 		select {
 		case <-s.life.Done():
 			return
 		case <-tick.C:
 			s.expire()
-		case <-sweep.C:
-			if err := s.sweep(); err != nil {
-				s.log.Error("sweep archives", "error", err)
+		case <-archiveTick.C:
+			if err := s.removeArchives(); err != nil {
+				s.log.Error("remove archives", "error", err)
 			}
 			if err := s.forgetHistory(s.now()); err != nil {
 				s.log.Error("forget old actions", "error", err)
