@@ -16,6 +16,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker/dockertest"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
+	"github.com/cedana/cedana-e2e/targets/cluster/tunables"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/settings"
@@ -121,6 +122,23 @@ func TestEverythingOfAllRunsIsRemovedAndNamed(t *testing.T) {
 }
 
 // It would make anew what is removed from under it.
+func TestTheLastClusterSetsBackTheKernelsTunables(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, name := range []string{"a", "b"} {
+		w.cluster(t, name)
+		i := slices.IndexFunc(w.engine.Containers, func(c dockertest.Container) bool { return c.Name == "k3d-"+name+"-server-0" })
+		w.engine.Containers[i].Labels[tunables.Label] = "kernel.panic=0"
+	}
+	w.settings.ClusterChosen = true
+	require.NoError(t, w.clean(t))
+	require.Empty(t, w.engine.Ran, "b is still there")
+	w.settings.ClusterChosen, w.engine.Exit = false, 1
+	require.ErrorContains(t, w.clean(t), "`sysctl -w kernel.panic=0`")
+	require.Len(t, w.engine.Ran, 1)
+	w.assertEngineEmpty(t)
+}
+
 func TestARunThatGoesOnIsEndedFirst(t *testing.T) {
 	t.Parallel()
 	for name, script := range map[string]string{

@@ -15,12 +15,13 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
+	"github.com/cedana/cedana-e2e/targets/cluster/tunables"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
 // client is what is needed of a Docker client.
 type client interface {
-	docker.Engine
+	tunables.Engine
 	Ping(context.Context) (types.Ping, error)
 	ImageList(context.Context, dockerimage.ListOptions) ([]dockerimage.Summary, error)
 	ImageRemove(context.Context, string, dockerimage.RemoveOptions) ([]dockerimage.DeleteResponse, error)
@@ -122,6 +123,27 @@ func (w *cleaner) stopsEngine() bool {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
+}
+
+// setBackTunables sets back the kernel's tunables if no node stays in any engine. It comes before the removal.
+func (w *cleaner) setBackTunables(ctx context.Context, dirs map[string]string) {
+	going := map[string]bool{}
+	for _, e := range w.engines {
+		found, _, err := w.find(ctx, e, dirs)
+		if err != nil {
+			return // cleanEngine reports it
+		}
+		for _, o := range found {
+			going[o.ID] = true
+		}
+	}
+	changed, err := tunables.SetBack(ctx, w.engines, func(o docker.Object) bool { return going[o.ID] })
+	for line := range strings.Lines(changed) {
+		w.con.Ok("set back kernel tunable %s", strings.TrimSpace(line))
+	}
+	if err != nil {
+		w.leave(err.Error())
+	}
 }
 
 // cleanEngine removes what carries the label in one engine and looks again.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	k3d "github.com/k3d-io/k3d/v5/pkg/types"
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
+	"github.com/cedana/cedana-e2e/targets/cluster/tunables"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -190,7 +192,8 @@ func judge(have existing, want wanted) (todo action, why string) {
 }
 
 // remove takes away the owner's containers of the cluster, its network and its image volume. Volumes with other data stay.
-func remove(ctx context.Context, e docker.Engine, cluster, owner string) error {
+// If they are the engine's last nodes, the kernel's tunables are set back.
+func remove(ctx context.Context, e tunables.Engine, cluster, owner string) error {
 	objects, err := docker.Find(ctx, e, cluster)
 	if err != nil {
 		return err
@@ -205,7 +208,10 @@ func remove(ctx context.Context, e docker.Engine, cluster, owner string) error {
 	if len(objects) > 0 {
 		objects = append(objects, tools...)
 	}
-	return docker.Remove(ctx, e, objects)
+	_, err = tunables.SetBack(ctx, []tunables.Engine{e}, func(o docker.Object) bool {
+		return slices.ContainsFunc(objects, func(going docker.Object) bool { return going.ID == o.ID })
+	})
+	return errors.Join(err, docker.Remove(ctx, e, objects))
 }
 
 func removeFile(path string) error {

@@ -23,6 +23,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
+	"github.com/cedana/cedana-e2e/targets/cluster/tunables"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
@@ -197,6 +198,14 @@ func (m *maker) config(ctx context.Context, rt runtimes.Runtime, port int) (*con
 	labels := m.settings.DockerLabels()
 	wanted := want(m.settings, m.options)
 	labels[specLabel], labels[runcRootLabel] = wanted.spec, wanted.runcRoot
+	before, err := tunables.Before(ctx, m.engine, tunables.ProcSys)
+	if err != nil {
+		return nil, err
+	}
+	if before != "" {
+		m.con.Step("the kubelet changes this machine's kernel; `go tool mage clean` sets back %s", before)
+		labels[tunables.Label] = before
+	}
 	for key, value := range labels {
 		simple.Options.Runtime.Labels = append(simple.Options.Runtime.Labels,
 			conf.LabelWithNodeFilters{Label: key + "=" + value, NodeFilters: []string{"all"}})

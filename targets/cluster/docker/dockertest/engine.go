@@ -4,8 +4,10 @@ package dockertest
 import (
 	"context"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/containerd/errdefs"
@@ -14,7 +16,9 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/api/types/volume"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Container is one in the engine; its network and volume cannot be removed while it is there.
@@ -39,6 +43,44 @@ type Engine struct {
 	Down error
 	// Log has each removal in order.
 	Log []string
+	// Host is where it listens, Kernel the release of its kernel.
+	Host, Kernel string
+	// Ran has the command of each container that was started, Exit is how all of them end.
+	Ran  [][]string
+	Exit int64
+}
+
+// DaemonHost is Host.
+func (e *Engine) DaemonHost() string { return e.Host }
+
+// Info has the kernel's release.
+func (e *Engine) Info(context.Context) (system.Info, error) {
+	return system.Info{KernelVersion: e.Kernel}, e.Down
+}
+
+// ContainerCreate makes a container and remembers its command.
+func (e *Engine) ContainerCreate(_ context.Context, c *container.Config, _ *container.HostConfig, _ *network.NetworkingConfig, _ *ocispec.Platform, _ string) (container.CreateResponse, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.Ran = append(e.Ran, append(slices.Clone([]string(c.Entrypoint)), c.Cmd...))
+	name := fmt.Sprintf("ran-%d", len(e.Ran))
+	e.Containers = append(e.Containers, Container{Name: name, Image: c.Image, State: "created", Labels: c.Labels})
+	return container.CreateResponse{ID: "id-" + name}, e.Down
+}
+
+// ContainerStart runs it to its end.
+func (e *Engine) ContainerStart(context.Context, string, container.StartOptions) error { return e.Down }
+
+// ContainerWait says at once how it has ended.
+func (e *Engine) ContainerWait(context.Context, string, container.WaitCondition) (<-chan container.WaitResponse, <-chan error) {
+	ended := make(chan container.WaitResponse, 1)
+	ended <- container.WaitResponse{StatusCode: e.Exit}
+	return ended, nil
+}
+
+// ContainerLogs are empty.
+func (*Engine) ContainerLogs(context.Context, string, container.LogsOptions) (io.ReadCloser, error) {
+	return io.NopCloser(strings.NewReader("")), nil
 }
 
 // Ping answers unless the engine is down.
