@@ -196,12 +196,12 @@ func (w *cleaner) cleanRegistrations(ctx context.Context, name, dir string) {
 	for _, r := range st.Elsewhere() {
 		if err := w.deregister(ctx, r); err != nil {
 			w.leave(fmt.Sprintf("cluster %s (%s) registered at %s: %v; remove %s if `go tool mage listClusters` shows that it is gone",
-				cmp.Or(r.Name, name), r.ID, r.URL, err, dir))
+				cmp.Or(r.Name, name), cmp.Or(r.ID, "its id is not known"), r.URL, err, dir))
 			w.unfinished[name] = true
 			continue
 		}
-		w.gone("registration of cluster %s (%s) at %s", cmp.Or(r.Name, name), r.ID, r.URL)
-		if err := state.Update(dir, func(st *state.State) { st.Unregister(r.URL, r.ID) }); err != nil {
+		w.gone("registration of cluster %s at %s", cmp.Or(r.Name, name), r.URL)
+		if err := state.Update(dir, func(st *state.State) { st.Unregister(r) }); err != nil {
 			w.con.Warn("%v", err)
 		}
 	}

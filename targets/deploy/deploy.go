@@ -48,9 +48,11 @@ type Options struct {
 	Token settings.Secret
 	// ClusterID is the id that an earlier run registered, if any.
 	ClusterID string
-	// Registered is called with the id and the name as soon as a cluster was registered and before anything else is
-	// done, so that it can be remembered and deregistered by a clean-up.
-	Registered func(id, name string) error
+	// Registering is the name by which an earlier run registered it and was killed before it had the id.
+	Registering string
+	// Registered is called with the name before a cluster is registered, and again with its id as soon as there is one, so
+	// that a clean-up can deregister it whenever the run is killed. Refused is called where it was not registered.
+	Registered, Refused func(id, name string) error
 	// Identity is what Register has found; without it Run does the same.
 	Identity *Identity
 	// Checked is what Check has found; without it Run does the same first.

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,9 +108,15 @@ func register(ctx context.Context, step *console.Step, s *settings.Deploy, opts 
 			return opts.ClusterID, true, nil
 		}
 	}
-	name := s.RegistrationName()
+	name := cmp.Or(opts.Registering, s.RegistrationName(time.Now()))
+	if err := remember(opts.Registered, "", name); err != nil {
+		return "", false, err
+	}
 	id, err = opts.Propagator.CreateCluster(ctx, name)
 	if propagator.IsRefused(err) {
+		if err := remember(opts.Refused, "", name); err != nil {
+			return "", false, err
+		}
 		return insteadOf(ctx, step, s, opts.Propagator, fmt.Errorf("register cluster %s: %w", name, err))
 	}
 	if err != nil {
@@ -118,13 +125,21 @@ func register(ctx context.Context, step *console.Step, s *settings.Deploy, opts 
 	if id == "" {
 		return "", false, fmt.Errorf("register cluster %s: the propagator gave no id", name)
 	}
-	if opts.Registered != nil {
-		if err := opts.Registered(id, name); err != nil {
-			return id, true, fmt.Errorf("remember registered cluster %s: %w", id, err)
-		}
+	if err := remember(opts.Registered, id, name); err != nil {
+		return id, true, err
 	}
 	step.Note("%s is %s", name, id)
 	return id, true, nil
+}
+
+func remember(how func(id, name string) error, id, name string) error {
+	if how == nil {
+		return nil
+	}
+	if err := how(id, name); err != nil {
+		return fmt.Errorf("remember registered cluster %s: %w", cmp.Or(id, name), err)
+	}
+	return nil
 }
 
 // insteadOf takes the cluster called CLUSTER_NAME where registering one was refused. Any other might be somebody's own,

@@ -53,21 +53,41 @@ func TestAGivenClusterIDIsUsedAndNeverOurs(t *testing.T) {
 func TestARegisteredClusterIsRememberedBeforeAnythingElse(t *testing.T) {
 	t.Parallel()
 	p := &registrar{}
-	var remembered string
+	var remembered []string
 	id, made, err := register(t.Context(), &console.Step{}, testSettings(t), Options{
-		Propagator: p, Registered: func(id, name string) error { remembered = id + " " + name; return nil },
+		Propagator: p, Registered: func(id, name string) error {
+			remembered = append(remembered, fmt.Sprintf("%s %s, %d registered", id, name, p.created))
+			return nil
+		},
 	})
 	require.NoError(t, err)
 	require.Equal(t, "new", id)
 	require.True(t, made)
-	require.Equal(t, "new unit-1a2b3c4d", remembered)
-	require.Equal(t, "unit-1a2b3c4d", p.clusters[0].Name, "two people with the same CLUSTER_NAME have two clusters")
+	name := "unit-1a2b3c4d-" + time.Now().UTC().Format("20060102")
+	require.Equal(t, []string{" " + name + ", 0 registered", "new " + name + ", 1 registered"}, remembered)
+	require.Equal(t, name, p.clusters[0].Name, "two people with the same CLUSTER_NAME have two clusters")
 
 	_, made, err = register(t.Context(), &console.Step{}, testSettings(t), Options{
 		Propagator: p, Registered: func(string, string) error { return errors.New("disk full") },
 	})
-	require.ErrorContains(t, err, "remember registered cluster new: disk full")
-	require.True(t, made)
+	require.ErrorContains(t, err, "remember registered cluster "+name+": disk full")
+	require.False(t, made)
+	require.Equal(t, 1, p.created)
+}
+
+func TestARunThatWasKilledAtTheRegistrationHasItsClusterTakenUpOrForgotten(t *testing.T) {
+	t.Parallel()
+	p := &registrar{}
+	opts := Options{Propagator: p, Registering: "unit-5e6f7a8b-20260101"}
+	_, _, err := register(t.Context(), &console.Step{}, testSettings(t), opts)
+	require.NoError(t, err)
+	require.Equal(t, opts.Registering, p.clusters[0].Name)
+
+	refused := ""
+	p.refuses, opts.Refused = refusal(http.StatusForbidden), func(_, name string) error { refused = name; return nil }
+	_, _, err = register(t.Context(), &console.Step{}, testSettings(t), opts)
+	require.Error(t, err)
+	require.Equal(t, opts.Registering, refused)
 }
 
 func TestAnEarlierRunsClusterIsUsedAgainWhileThePropagatorHasIt(t *testing.T) {

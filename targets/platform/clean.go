@@ -41,8 +41,24 @@ func deregister(ctx context.Context, r state.Registration, token settings.Secret
 		return err
 	}
 	defer api.Close()
-	missing := api.DeleteCluster(ctx, r.ID)
-	if !propagator.IsNotFound(missing) {
+	id := r.ID
+	if id == "" {
+		// The run was killed before it had the id. The name is its own.
+		clusters, err := api.Clusters(ctx)
+		if err != nil {
+			return err
+		}
+		for _, c := range clusters {
+			if c.Name == r.Name {
+				id = c.ID
+			}
+		}
+	}
+	missing := fmt.Errorf("no cluster called %s is registered", r.Name)
+	if id != "" {
+		missing = api.DeleteCluster(ctx, id)
+	}
+	if id != "" && !propagator.IsNotFound(missing) {
 		return missing
 	}
 	user, err := api.Preflight(ctx)

@@ -74,17 +74,23 @@ func (h *helm) Install(ctx context.Context, c *Cluster, to *Connection, checked 
 // has registered, and where to remember a new one.
 func (h *helm) options(to *Connection) (deploy.Options, error) {
 	s, o := h.settings, to.chart
-	var err error
-	if o.ClusterID, err = registered(s, to.URL); err != nil {
+	earlier, err := registered(s, to.URL)
+	if err != nil {
 		return o, err
 	}
-	o.Propagator = to.API
-	o.Registered = func(id, name string) error {
-		return state.Update(s.ClusterDir(), func(st *state.State) {
-			st.Cluster, st.RunID = s.ClusterName, s.RunID
-			st.Register(state.Registration{URL: to.URL, ID: id, Name: name, User: to.User})
-		})
+	if o.ClusterID = earlier.ID; earlier.ID == "" && earlier.User == to.User {
+		o.Registering = earlier.Name
 	}
+	o.Propagator = to.API
+	remember := func(change func(*state.State, state.Registration)) func(id, name string) error {
+		return func(id, name string) error {
+			return state.Update(s.ClusterDir(), func(st *state.State) {
+				st.Cluster, st.RunID = s.ClusterName, s.RunID
+				change(st, state.Registration{URL: to.URL, ID: id, Name: name, User: to.User})
+			})
+		}
+	}
+	o.Registered, o.Refused = remember((*state.State).Register), remember((*state.State).Unregister)
 	return o, nil
 }
 

@@ -100,8 +100,8 @@ func (l *live) Find(context.Context) (*Connection, error) {
 
 // Planned has the cluster's id where an earlier run has registered it.
 func (l *live) Planned() (deploy.Options, error) {
-	id, err := registered(l.settings, l.settings.URL)
-	return deploy.Options{ClusterID: cmp.Or(id, inTheRun), Layers: l.layers}, err
+	r, err := registered(l.settings, l.settings.URL)
+	return deploy.Options{ClusterID: cmp.Or(r.ID, inTheRun), Layers: l.layers}, err
 }
 
 func (l *live) Check(ctx context.Context) []Finding {
@@ -121,14 +121,14 @@ func (l *live) Check(ctx context.Context) []Finding {
 	return []Finding{f}
 }
 
-// registered is the id under which an earlier run has registered the cluster at a propagator, empty if none has.
-func registered(s *settings.Deploy, url string) (string, error) {
+// registered is how an earlier run has registered the cluster at a propagator, empty if none has.
+func registered(s *settings.Deploy, url string) (state.Registration, error) {
 	st, err := state.Load(s.ClusterDir())
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return state.Registration{}, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("look for a registered cluster: %w", err)
+		return state.Registration{}, fmt.Errorf("look for a registered cluster: %w", err)
 	}
 	return st.RegisteredAt(url), nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 )
 
 // Run is who a run is, which cluster it is about, and where it keeps its files. Paths are absolute.
@@ -99,8 +100,14 @@ func (r Run) Images() string { return filepath.Join(r.Home, "images") }
 func (r Run) Build() string { return filepath.Join(r.Home, "build") }
 
 // RegistrationName is what the cluster is called at the propagator. Registering creates or updates by name, so the run
-// id keeps two people with the same CLUSTER_NAME from taking, and then deregistering, each other's cluster.
-func (r Run) RegistrationName() string { return r.ClusterName + "-" + r.RunID }
+// id keeps two people with the same CLUSTER_NAME from taking, and then deregistering, each other's cluster. The day tells
+// `mage sweep` the age of one that never synchronised, which the propagator does not.
+func (r Run) RegistrationName(day time.Time) string {
+	return r.ClusterName + "-" + r.RunID + "-" + day.UTC().Format(RegistrationDay)
+}
+
+// RegistrationDay is the form of the day in a RegistrationName.
+const RegistrationDay = "20060102"
 
 // DockerLabels are the labels of what this run makes in the engine.
 func (r Run) DockerLabels() map[string]string {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
@@ -28,7 +29,7 @@ type API interface {
 }
 
 // Run deprecates the checkpoints of pods in namespaces of runs (NAMESPACE-TEST-RUN_ID) and deletes the clusters that runs
-// registered (CLUSTER_NAME-RUN_ID) which are older than Age, and says of each which it is. With DRY_RUN=1 it only says
+// registered (CLUSTER_NAME-RUN_ID-DAY) which are older than Age, and says of each which it is. With DRY_RUN=1 it only says
 // so. What has a name of another form is somebody's own and stays, CLUSTER_NAME itself included; so does what was made
 // with E2E_RUN_ID set by hand, what tells no age, and the cluster CLUSTER_ID. One that cannot be removed does not keep
 // the others from it; all such errors are returned.
@@ -78,15 +79,19 @@ func (w *sweep) clusters(ctx context.Context) error {
 		if row.ID == w.settings.ClusterID || !ofRun(row.Name, w.settings.ClusterName, "") {
 			continue
 		}
-		if row.LastSync == nil {
+		last, how := registered(row.Name), "never synced, registered before"
+		if row.LastSync != nil {
+			last, how = *row.LastSync, "last synced"
+		}
+		if last.IsZero() {
 			// It may have been registered a second ago.
 			w.con.Warn("cluster %s (%s) has never synced, so its age is not known: it stays", row.Name, row.ID)
 			continue
 		}
-		if !row.LastSync.Before(w.before) {
+		if !last.Before(w.before) {
 			continue
 		}
-		done, err := w.remove(fmt.Sprintf("cluster %s (%s), last synced %s", row.Name, row.ID, stamp(*row.LastSync)),
+		done, err := w.remove(fmt.Sprintf("cluster %s (%s), %s %s", row.Name, row.ID, how, stamp(last)),
 			func() error { return w.api.DeleteCluster(ctx, row.ID) })
 		if done {
 			w.removedClusters++
@@ -150,9 +155,18 @@ func origin(row propagator.Checkpoint, action propagator.Action) (namespace stri
 }
 
 // ofRun says whether a run gave that name: the prefix, what the pattern says, and a random run id (eight hexadecimal
-// digits; a namespace of a test that was repeated has a number after it).
+// digits; a registration has the day after it, a namespace of a test that was repeated a number).
 func ofRun(name, prefix, middle string) bool {
 	return prefix != "" && regexp.MustCompile(`^`+regexp.QuoteMeta(prefix)+middle+`-[0-9a-f]{8}(-[0-9]+)?$`).MatchString(name)
+}
+
+// registered is the end of the day on which a run registered a cluster, by its name; zero where that does not tell.
+func registered(name string) time.Time {
+	day, err := time.Parse(settings.RegistrationDay, name[strings.LastIndex(name, "-")+1:])
+	if err != nil {
+		return time.Time{}
+	}
+	return day.AddDate(0, 0, 1)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -23,6 +23,8 @@ const clusters = `[
  {"id":"c-old","name":"cedana-e2e-1a2b0f0f","status":"active","last_sync":"2026-08-01T11:59:59Z","metadata":{}},
  {"id":"c-old-plain","name":"cedana-e2e","status":"active","last_sync":"2026-07-01T00:00:00Z","metadata":{}},
  {"id":"c-new","name":"cedana-e2e-3c4d0f0f","status":"active","last_sync":"2026-08-01T12:00:00Z","metadata":{}},
+ {"id":"c-never-old","name":"cedana-e2e-1a2b0f0f-20260731","status":"active","metadata":{}},
+ {"id":"c-never-new","name":"cedana-e2e-1a2b0f0f-20260801","status":"active","metadata":{}},
  {"id":"c-never","name":"cedana-e2e-5e6f0f0f","status":"active","metadata":{}},
  {"id":"c-old-too","name":"cedana-e2e-7a8b0f0f","status":"active","last_sync":"2026-07-01T00:00:00Z","metadata":{}},
  {"id":"c-staging","name":"cedana-e2e-staging","status":"active","last_sync":"2026-07-01T00:00:00Z","metadata":{}},
@@ -86,13 +88,14 @@ func TestWhatIsOursAndOlderThanADayIsRemoved(t *testing.T) {
 	removals, progress, err := run(t, &settings.Sweep{}, done)
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		"DELETE /v2/cluster/c-old", "DELETE /v2/cluster/c-old-too",
+		"DELETE /v2/cluster/c-never-old", "DELETE /v2/cluster/c-old", "DELETE /v2/cluster/c-old-too",
 		"PATCH /v2/checkpoints/deprecate/k-action", "PATCH /v2/checkpoints/deprecate/k-again", "PATCH /v2/checkpoints/deprecate/k-old",
 	}, removals)
 	require.Contains(t, progress, "removed cluster cedana-e2e-1a2b0f0f (c-old), last synced 2026-08-01T11:59:59Z")
 	require.Contains(t, progress, "removed checkpoint k-action of a pod in cedana-e2e-counter-1a2b0f0f, made 2026-07-30T00:00:00Z")
+	require.Contains(t, progress, "removed cluster cedana-e2e-1a2b0f0f-20260731 (c-never-old), never synced, registered before 2026-08-01T00:00:00Z")
 	require.Contains(t, progress, "cluster cedana-e2e-5e6f0f0f (c-never) has never synced, so its age is not known: it stays")
-	require.Contains(t, progress, "removed 3 checkpoints and 2 clusters")
+	require.Contains(t, progress, "removed 3 checkpoints and 3 clusters")
 }
 
 func TestADryRunOnlySaysWhatItWouldRemove(t *testing.T) {
@@ -101,7 +104,7 @@ func TestADryRunOnlySaysWhatItWouldRemove(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, removals)
 	require.Contains(t, progress, "would remove cluster cedana-e2e-1a2b0f0f (c-old)")
-	require.Contains(t, progress, "would remove 3 checkpoints and 2 clusters")
+	require.Contains(t, progress, "would remove 3 checkpoints and 3 clusters")
 }
 
 func TestOneThatCannotBeRemovedDoesNotKeepTheOthers(t *testing.T) {
@@ -121,6 +124,6 @@ func TestOneThatCannotBeRemovedDoesNotKeepTheOthers(t *testing.T) {
 	require.ErrorContains(t, err, "remove cluster cedana-e2e-1a2b0f0f (c-old)")
 	require.ErrorContains(t, err, "not allowed")
 	require.NotContains(t, err.Error(), "c-old-too", "one that is gone already is no failure")
-	require.Len(t, removals, 5)
-	require.Contains(t, progress, "removed 3 checkpoints and 1 clusters")
+	require.Len(t, removals, 6)
+	require.Contains(t, progress, "removed 3 checkpoints and 2 clusters")
 }

@@ -77,7 +77,8 @@ func (e Existing) same(other Existing) bool {
 // Registration is a cluster that a run registered at a propagator. `mage clean` deletes it there, unless it is at the
 // local one, which goes with all that it knows.
 type Registration struct {
-	// URL is the propagator's, as in settings.URL; ID is the cluster's id there, Name the name it was given.
+	// URL is the propagator's, as in settings.URL; ID is the cluster's id there, Name the name it was given. The name is
+	// remembered before the cluster is registered, the id after; a run that was killed in between leaves it empty.
 	URL  string `json:"url"`
 	ID   string `json:"id"`
 	Name string `json:"name"`
@@ -132,25 +133,27 @@ func (s *State) Outlasts() bool {
 	return s.Token.Set() || len(s.Elsewhere()) > 0 || len(s.Engines) > 1 || len(s.Existing) > 0
 }
 
-// Register remembers a registration; one with the same URL and id is replaced.
+// Register remembers a registration in place of what is known of it.
 func (s *State) Register(r Registration) {
-	s.Unregister(r.URL, r.ID)
+	s.Unregister(r)
 	s.Registered = append(s.Registered, r)
 }
 
-// RegisteredAt is the id of the cluster that was registered last at a propagator, or empty.
-func (s *State) RegisteredAt(url string) string {
+// RegisteredAt is the last registration at a propagator; empty where there is none.
+func (s *State) RegisteredAt(url string) Registration {
 	for _, r := range slices.Backward(s.Registered) {
 		if r.URL == url {
-			return r.ID
+			return r
 		}
 	}
-	return ""
+	return Registration{}
 }
 
-// Unregister forgets a registration.
-func (s *State) Unregister(url, id string) {
-	s.Registered = slices.DeleteFunc(s.Registered, func(r Registration) bool { return r.URL == url && r.ID == id })
+// Unregister forgets a registration: the one of its id, and the one of its name that has no id yet.
+func (s *State) Unregister(gone Registration) {
+	s.Registered = slices.DeleteFunc(s.Registered, func(r Registration) bool {
+		return r.URL == gone.URL && (r.ID != "" && r.ID == gone.ID || r.ID == "" && r.Name == gone.Name)
+	})
 }
 
 // Load reads the state in a cluster's directory. Where there is none the error is an [fs.ErrNotExist].

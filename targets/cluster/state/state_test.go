@@ -20,6 +20,7 @@ func TestStateIsRememberedAndReadableByItsOwnerOnly(t *testing.T) {
 		s.Cluster = "a"
 		s.Token.Secret = settings.Secret("tell nobody")
 		s.Register(Registration{URL: "u", ID: "1", Name: "n"})
+		s.Register(Registration{URL: "u", Name: "again"})
 		s.Register(Registration{URL: "u", ID: "1", Name: "again"})
 		s.UsedEngine("unix:///x")
 		s.UsedEngine("unix:///x")
