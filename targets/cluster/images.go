@@ -1,14 +1,17 @@
 package cluster
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
@@ -81,6 +84,55 @@ func (c *Cluster) putImages(ctx context.Context, images []Image) error {
 		}
 	}
 	return nil
+}
+
+// imageDir is where a node imports tarballs from before it takes pods.
+const imageDir = "/var/lib/rancher/k3s/agent/images"
+
+// layImages puts the images into a node that is not started yet: its cluster has pods for it as soon as it is up, and the
+// kubelet waits for a while before it looks again for an image that was missing.
+func (m *maker) layImages(ctx context.Context, node string) error {
+	archive, w := io.Pipe()
+	go func() { w.CloseWithError(packImages(w, m.options.Images)) }()
+	defer archive.Close()
+	if err := m.engine.CopyToContainer(ctx, node, "/", archive, container.CopyToContainerOptions{}); err != nil {
+		return fmt.Errorf("put images into node %s: %w", node, err)
+	}
+	return nil
+}
+
+func laidImage(i int) string { return fmt.Sprintf("%s/cedana-e2e-laid-%d.tar", imageDir, i) }
+
+// packImages writes an archive of the images' tarballs in imageDir.
+func packImages(to io.Writer, images []Image) error {
+	archive := tar.NewWriter(to)
+	for i, image := range images {
+		file, err := os.Open(image.Path)
+		if err != nil {
+			return fmt.Errorf("read image %s: %w", image.Ref, err)
+		}
+		defer file.Close()
+		info, err := file.Stat()
+		if err == nil {
+			err = archive.WriteHeader(&tar.Header{Name: laidImage(i), Mode: 0o644, Size: info.Size()})
+		}
+		if err == nil {
+			_, err = io.Copy(archive, file)
+		}
+		if err != nil {
+			return fmt.Errorf("read image %s: %w", image.Ref, err)
+		}
+	}
+	return archive.Close()
+}
+
+// clearLaid removes what layImages has put into a node: it would be imported again at each of its starts.
+func (m *maker) clearLaid(ctx context.Context, node string) error {
+	rm := []string{"rm", "-f"}
+	for i := range m.options.Images {
+		rm = append(rm, laidImage(i))
+	}
+	return docker.Exec(ctx, m.engine, node, nil, nil, rm...)
 }
 
 // lacks returns those of the images that containerd on the node does not have complete and unpacked.

@@ -60,7 +60,7 @@ func (m *maker) createNodes(ctx context.Context, rt runtimes.Runtime, cfg *conf.
 // has none.
 func (m *maker) startLimit() string { return "E2E_CLUSTER_TIMEOUT=" + m.settings.Timeout.String() }
 
-// addAgents makes and starts the agents that a cluster lacks. The token, the address to join at, and whatever else
+// addAgents makes and starts the agents that a cluster lacks, with the images in them. The token, the address to join at, and whatever else
 // k3d's labels hold are the server's: what it was made with is nowhere else.
 func (m *maker) addAgents(ctx context.Context, rt runtimes.Runtime, have existing, gateway netip.Addr) error {
 	server := have.nodes[0].Labels
@@ -100,7 +100,13 @@ func (m *maker) addAgents(ctx context.Context, rt runtimes.Runtime, have existin
 			if err := k3dclient.NodeCreate(ctx, rt, n, k3d.NodeCreateOpts{}); err != nil {
 				return err
 			}
-			return startNode(ctx, rt, n, gateway, k3d.IntentNodeCreate)
+			if err := m.layImages(ctx, n.Name); err != nil {
+				return err
+			}
+			if err := startNode(ctx, rt, n, gateway, k3d.IntentNodeCreate); err != nil {
+				return err
+			}
+			return m.clearLaid(ctx, n.Name)
 		})
 	}
 	return agents.Wait()

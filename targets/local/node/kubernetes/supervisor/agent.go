@@ -86,7 +86,7 @@ func (a *agent) run(ctx context.Context, background *sync.WaitGroup) error {
 		return err
 	}
 	runtimeUp := make(chan error, 1)
-	go func() { runtimeUp <- startRuntime(ctx, background, a.log) }()
+	go func() { runtimeUp <- startRuntime(ctx, a.log) }()
 
 	// No limit: the server may be down for long.
 	if err := a.trust(ctx); err != nil {

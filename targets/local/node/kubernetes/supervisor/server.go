@@ -156,7 +156,7 @@ func (s *server) run(ctx context.Context, background *sync.WaitGroup) error {
 	// The kubelet may come before the API server is ready: what a node may do needs no role, and it asks again soon.
 	kubeletUp := make(chan error, 1)
 	go func() {
-		err := startRuntime(ctx, background, s.log)
+		err := startRuntime(ctx, s.log)
 		if err == nil {
 			err = waitPort(ctx, s.options.Port)
 		}

@@ -82,9 +82,9 @@ func (c *programs) control(ctx context.Context, background *sync.WaitGroup, name
 	})
 }
 
-// startRuntime waits for containerd and gives it the node image's own images. The user's are imported in the background: they may be
-// many, and a pod waits for its own, not for all.
-func startRuntime(ctx context.Context, background *sync.WaitGroup, log *slog.Logger) error {
+// startRuntime waits for containerd and gives it the node image's own images, and, as k3s does, the user's: a pod that comes
+// before its image waits for the next time that the kubelet looks.
+func startRuntime(ctx context.Context, log *slog.Logger) error {
 	limited, cancel := limit(ctx)
 	defer cancel()
 	if err := waitListener(limited, "unix", ContainerdSocket); err != nil {
@@ -97,11 +97,9 @@ func startRuntime(ctx context.Context, background *sync.WaitGroup, log *slog.Log
 	if err := importImages(limited, bakedImages); err != nil {
 		return err
 	}
-	background.Go(func() {
-		if err := importImages(ctx, importedImages); err != nil && ctx.Err() == nil {
-			log.Error("import images", "error", err)
-		}
-	})
+	if err := importImages(limited, importedImages); err != nil {
+		log.Error("import images", "error", err)
+	}
 	return nil
 }
 
