@@ -11,7 +11,7 @@ import (
 )
 
 // cgroup is a directory whose freezer.state says what was written to it, as a cgroup of the first version does.
-func cgroup(t *testing.T) Freezer {
+func makeCgroup(t *testing.T) Freezer {
 	t.Helper()
 	f := Freezer{Dir: t.TempDir()}
 	require.NoError(t, os.WriteFile(filepath.Join(f.Dir, "freezer.state"), []byte("THAWED\n"), 0o600))
@@ -27,7 +27,7 @@ func isFrozen(t *testing.T, f Freezer) bool {
 
 func TestAllContainersOfAPodAreFrozenAndThawedTogether(t *testing.T) {
 	t.Parallel()
-	dir, a, b := t.TempDir(), cgroup(t), cgroup(t)
+	dir, a, b := t.TempDir(), makeCgroup(t), makeCgroup(t)
 	p, err := freezePod(t.Context(), dir, "work-1", uid, []Container{{Freezer: a}, {Freezer: b}})
 	require.NoError(t, err)
 	require.True(t, isFrozen(t, a) && isFrozen(t, b))
@@ -39,7 +39,7 @@ func TestAllContainersOfAPodAreFrozenAndThawedTogether(t *testing.T) {
 
 func TestAFreezeThatFailsHalfWayThawsWhatItFroze(t *testing.T) {
 	t.Parallel()
-	dir, a := t.TempDir(), cgroup(t)
+	dir, a := t.TempDir(), makeCgroup(t)
 	_, err := freezePod(t.Context(), dir, "work-1", uid, []Container{{Freezer: a}, {Freezer: Freezer{Dir: filepath.Join(dir, "gone")}}})
 	require.ErrorContains(t, err, "gone")
 	require.False(t, isFrozen(t, a))
@@ -48,7 +48,7 @@ func TestAFreezeThatFailsHalfWayThawsWhatItFroze(t *testing.T) {
 
 func TestThawingDoesNotStopWithItsCaller(t *testing.T) {
 	t.Parallel()
-	dir, a := t.TempDir(), cgroup(t)
+	dir, a := t.TempDir(), makeCgroup(t)
 	p, err := freezePod(t.Context(), dir, "work-1", uid, []Container{{Freezer: a}})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -59,7 +59,7 @@ func TestThawingDoesNotStopWithItsCaller(t *testing.T) {
 
 func TestAPodLeftFrozenByAKilledHelperIsThawed(t *testing.T) {
 	t.Parallel()
-	dir, a := t.TempDir(), cgroup(t)
+	dir, a := t.TempDir(), makeCgroup(t)
 	_, err := freezePod(t.Context(), dir, "work-1", uid, []Container{{Freezer: a}})
 	require.NoError(t, err)
 	// Beside it: damage, a half-written entry, and a pod that has gone since.

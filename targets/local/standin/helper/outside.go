@@ -17,14 +17,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cedana/cedana-e2e/targets/local/standin/cgroup"
 	"github.com/cedana/cedana-e2e/targets/local/standin/thread"
 )
 
-const (
-	cgroupRoot = "/sys/fs/cgroup"
-	// outsideGroup is the cgroup for dumps where there is one hierarchy.
-	outsideGroup = cgroupRoot + "/cedana"
-)
+// outsideGroup is the cgroup for dumps where there is one hierarchy.
+const outsideGroup = cgroup.Root + "/cedana"
 
 // startOutside starts a command in no cgroup of the helper's pod. When the helper's container is killed, the container
 // runtime kills all that is in its cgroup, and a CRIU killed in the middle leaves its code in the processes that it
@@ -34,7 +32,7 @@ func startOutside(cmd *exec.Cmd) error {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setsid = true
-	if _, err := os.Stat(filepath.Join(cgroupRoot, "cgroup.controllers")); err == nil {
+	if cgroup.Unified() {
 		return startInGroup(cmd, outsideGroup)
 	}
 	return thread.Apart(func() error {
@@ -58,9 +56,9 @@ func startInGroup(cmd *exec.Cmd, dir string) error {
 
 // leave moves this thread to the root of every hierarchy.
 func leave() {
-	hierarchies, err := filepath.Glob(filepath.Join(cgroupRoot, "*", "tasks"))
+	hierarchies, err := filepath.Glob(filepath.Join(cgroup.Root, "*", "tasks"))
 	if err != nil || len(hierarchies) == 0 {
-		slog.Warn("no cgroups to leave: a dump would not outlive the helper", "looked_in", cgroupRoot)
+		slog.Warn("no cgroups to leave: a dump would not outlive the helper", "looked_in", cgroup.Root)
 	}
 	for _, tasks := range hierarchies {
 		if err := os.WriteFile(tasks, []byte(strconv.Itoa(unix.Gettid())), 0); err != nil {

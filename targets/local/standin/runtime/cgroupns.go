@@ -13,6 +13,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/cgroup"
 )
 
 // CRIUName is the name that runc looks CRIU up by.
@@ -64,7 +66,7 @@ func waitReadable(fd int) error {
 // inCgroupNamespace has runc start this program in CRIU's place, where the container wants a cgroup namespace of its own and
 // cgroups are of the second version. dir is made for that.
 func inCgroupNamespace(cmd *exec.Cmd, spec *specs.Spec, dir string) error {
-	if !wantsCgroupNamespace(spec) || !unified() {
+	if !wantsCgroupNamespace(spec) || !cgroup.Unified() {
 		return nil
 	}
 	self, err := os.Executable()
@@ -94,10 +96,4 @@ func wantsCgroupNamespace(spec *specs.Spec) bool {
 	return spec.Linux != nil && slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
 		return n.Type == specs.CgroupNamespace && n.Path == ""
 	})
-}
-
-// unified reports whether cgroups are of the second version alone.
-func unified() bool {
-	var fs unix.Statfs_t
-	return unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
 }
