@@ -20,7 +20,7 @@ type Checks struct {
 
 // New are the checks of a case.
 func New(f *fixture.Fixture) *Checks {
-	return &Checks{Fixture: f, nonces: &nonces{of: map[string]string{}}}
+	return &Checks{Fixture: f, nonces: &nonces{of: map[string]string{}, by: map[string]string{}}}
 }
 
 // Part are the checks of a part of the case.
@@ -30,12 +30,24 @@ func (c *Checks) Part(f *fixture.Fixture) *Checks { return &Checks{Fixture: f, n
 type nonces struct {
 	mu sync.Mutex
 	of map[string]string
+	// by is the first pod in which a counter of that nonce went on at that instant.
+	by map[string]string
 }
 
 func (n *nonces) add(nonce, whose string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.of[nonce] = whose
+}
+
+// woke is the first pod that went on so.
+func (n *nonces) woke(how, pod string) (first string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.by[how] == "" {
+		n.by[how] = pod
+	}
+	return n.by[how]
 }
 
 func (n *nonces) whose(nonce string) string {

@@ -60,6 +60,10 @@ func (c *Checks) Survived(p *corev1.Pod, m *Counter) report.State {
 	now := c.State(p, m.Port)
 	c.Same(m.Before, now)
 	c.Check(FromMoment(m, now))
+	// Of two pods that are one process, both have slept until the same instant.
+	woke := Slept(now, m.Before).To
+	first := c.nonces.woke(fmt.Sprintf("%s at %d", now.Nonce, woke.UnixNano()), p.Name)
+	c.That(first == p.Name, "pod "+p.Name+" goes on from its checkpoint at a time of its own", fmt.Sprintf("%s, as pod %s", woke.Format(time.RFC3339Nano), first))
 	c.Check(Intact(now))
 	for name, before := range m.files {
 		path := m.Before.Journals[name].Path

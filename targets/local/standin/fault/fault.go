@@ -63,6 +63,8 @@ const (
 	AnyRuncRoot          Name = "any-runc-root"
 	FrozenApart          Name = "containers-frozen-apart"
 	EmptyDirShared       Name = "emptydir-shared"
+	RestoresOneProcess   Name = "restores-one-process"
+	NodeCgroups          Name = "cgroups-of-node"
 	WrongNode            Name = "wrong-node"
 	NodeMisreported      Name = "node-misreported"
 	TwoPods              Name = "two-pods"
@@ -81,6 +83,7 @@ const (
 	PullSecretsLost      Name = "pull-secrets-lost"
 	GracePeriodLost      Name = "grace-period-lost"
 	VolumesLost          Name = "volumes-lost"
+	ImageDiffers         Name = "image-differs"
 	HostNameWrong        Name = "host-name-wrong"
 	NeverFinishes        Name = "never-finishes"
 	ErrorWithoutDetails  Name = "error-without-details"
@@ -131,6 +134,8 @@ var all = []Fault{
 	{AnyRuncRoot, Helper, "a checkpoint with a runc root that is not containerd's is taken all the same"},
 	{FrozenApart, Helper, "the first container of a pod is frozen a second before the others"},
 	{EmptyDirShared, Runtime, "a restored pod shares its emptyDir volumes with its living source, or with another restore"},
+	{RestoresOneProcess, Runtime, "two restores of one checkpoint do not diverge: the first's process answers for both pods"},
+	{NodeCgroups, Runtime, "a restored process sees the cgroups of its node in place of its own"},
 	{WrongNode, Manager, "a restored pod ignores its node selector and goes to another node"},
 	{NodeMisreported, Propagator, "a restore action names a node that its pod is not on"},
 	{TwoPods, Manager, "a restore makes two pods"},
@@ -149,6 +154,7 @@ var all = []Fault{
 	{PullSecretsLost, Manager, "a restored pod has no pull secrets"},
 	{GracePeriodLost, Manager, "a restored pod has the default grace period"},
 	{VolumesLost, Manager, "a restored pod has empty directories in place of its config maps"},
+	{ImageDiffers, Manager, "the containers of a restored pod run another image"},
 	{HostNameWrong, Runtime, "a restored process has another host name than its pod"},
 	{NeverFinishes, Propagator, "a checkpoint is taken and its action stays at processing"},
 	{ErrorWithoutDetails, Propagator, "a failed action says error and not why"},

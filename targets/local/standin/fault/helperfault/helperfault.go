@@ -86,6 +86,7 @@ var spoils = map[fault.Name]func(context.Context, *helper.Dumped) error{
 	fault.DeletedFileReturns: func(_ context.Context, d *helper.Dumped) error {
 		return d.Checkpoint.WriteJSON(archive.DeletedFiles, []string{})
 	},
+	fault.ImageDiffers:     func(_ context.Context, d *helper.Dumped) error { return addProgram(d) },
 	fault.SourceFrozen:     func(ctx context.Context, d *helper.Dumped) error { return d.Freezer.Freeze(ctx) },
 	fault.SourceFrozenLong: func(ctx context.Context, d *helper.Dumped) error { return freezeFor(ctx, d.Freezer, frozenLong) },
 	fault.SourceKilled:     func(_ context.Context, d *helper.Dumped) error { return syscall.Kill(d.Pid, syscall.SIGKILL) },
@@ -149,6 +150,37 @@ func loseVolumes(d *helper.Dumped) error {
 	}
 	return err
 }
+
+// addProgram puts the container's program among the changes to its root file system, so that it can be restored from an
+// image that does not have it.
+func addProgram(d *helper.Dumped) error {
+	link := fmt.Sprintf("/proc/%d/exe", d.Pid)
+	name, err := os.Readlink(link)
+	if err != nil {
+		return err
+	}
+	program, err := os.ReadFile(link)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(d.Checkpoint.Path(archive.RootfsDiff), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Seek(-tarEnd, io.SeekEnd); err != nil {
+		return err
+	}
+	w := tar.NewWriter(f)
+	if err := w.WriteHeader(&tar.Header{Name: strings.TrimPrefix(name, "/"), Mode: 0o755, Size: int64(len(program))}); err != nil {
+		return err
+	}
+	_, err = w.Write(program)
+	return errors.Join(err, w.Close())
+}
+
+// tarEnd is the size of an archive's end.
+const tarEnd = 1024
 
 // openFiles are the paths of what a process holds open.
 func openFiles(pid int) []string {

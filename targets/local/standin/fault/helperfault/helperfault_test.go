@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +62,8 @@ func names(t *testing.T, path string) []string {
 
 func TestEachFaultSpoilsOneThingInACheckpoint(t *testing.T) {
 	t.Parallel()
+	self, err := os.Executable()
+	require.NoError(t, err)
 	all, onlyHeld := []string{"closed", "held"}, []string{"held"}
 	for name, want := range map[fault.Name]struct {
 		root, volume, deleted []string
@@ -71,6 +75,7 @@ func TestEachFaultSpoilsOneThingInACheckpoint(t *testing.T) {
 		fault.RootfsLostForgotten: {onlyHeld, all, []string{"gone"}, 0},
 		fault.EmptyDirLost:        {all, onlyHeld, []string{"gone"}, 0},
 		fault.DeletedFileReturns:  {all, all, []string{}, 0},
+		fault.ImageDiffers:        {append(slices.Clone(all), strings.TrimPrefix(self, "/")), all, []string{"gone"}, 0},
 		fault.MemoryFlipped:       {all, all, []string{"gone"}, os.Getpagesize()},
 	} {
 		t.Run(string(name), func(t *testing.T) {
@@ -131,6 +136,7 @@ func TestTheFirstContainerIsOfAnEarlierFreeze(t *testing.T) {
 func TestEveryFaultOfTheHelperIsOneThatItCanShow(t *testing.T) {
 	t.Parallel()
 	for _, f := range fault.All() {
-		require.Equal(t, f.By == fault.Helper, spoils[f.Name] != nil || f.Name == fault.AnyRuncRoot || f.Name == fault.FrozenApart, "%s is the %s's", f.Name, f.By)
+		helps := f.Name == fault.ImageDiffers
+		require.Equal(t, f.By == fault.Helper || helps, spoils[f.Name] != nil || f.Name == fault.AnyRuncRoot || f.Name == fault.FrozenApart, "%s is the %s's", f.Name, f.By)
 	}
 }

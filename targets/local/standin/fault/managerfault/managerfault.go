@@ -75,6 +75,7 @@ func spoil(pod *corev1.Pod, action string, r *work.Restore, name fault.Name) {
 		fault.PullSecretsLost:    func() { pod.Spec.ImagePullSecrets = nil },
 		fault.GracePeriodLost:    func() { pod.Spec.TerminationGracePeriodSeconds = nil },
 		fault.VolumesLost:        func() { emptyConfigMaps(pod) },
+		fault.ImageDiffers:       func() { eachContainer(pod, func(c *corev1.Container) { c.Image = anotherImage }) },
 		fault.NameUnrelated:      func() { pod.Name = "pod-" + action[:min(8, len(action))] },
 		fault.WrongNode:          func() { pod.Spec.NodeSelector, pod.Spec.Affinity = nil, awayFrom(r.Pod) },
 		// Else the kubelet would notice what the runtime does.
@@ -90,6 +91,9 @@ func spoil(pod *corev1.Pod, action string, r *work.Restore, name fault.Name) {
 		spoil()
 	}
 }
+
+// anotherImage is on every node. It has not the program that is restored; the helper puts that into the checkpoint.
+const anotherImage = "cedana-e2e.local/pause:1"
 
 func eachContainer(pod *corev1.Pod, do func(*corev1.Container)) {
 	for i := range pod.Spec.Containers {

@@ -116,6 +116,7 @@ func TestEachFaultChangesOneFieldOfTheSpecification(t *testing.T) {
 		fault.PullSecretsLost: func(s, w *corev1.PodSpec) { s.ImagePullSecrets = w.ImagePullSecrets },
 		fault.GracePeriodLost: func(s, w *corev1.PodSpec) { s.TerminationGracePeriodSeconds = w.TerminationGracePeriodSeconds },
 		fault.VolumesLost:     func(s, w *corev1.PodSpec) { s.Volumes = w.Volumes },
+		fault.ImageDiffers:    func(s, w *corev1.PodSpec) { s.Containers[0].Image = w.Containers[0].Image },
 	} {
 		pod := spoilt(t, name)
 		require.NotEqual(t, whole.Spec, pod.Spec, name)

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cedana/cedana-e2e/targets/local/standin/cgroup"
+	"github.com/cedana/cedana-e2e/targets/local/standin/thread"
 )
 
 // eachDescriptor calls do with a duplicate of each of a process's descriptors, which shares offset, socket and timer
@@ -61,6 +64,27 @@ func stopListening(fd int) error {
 	// Every packet to it is dropped. Were it shut down, the process would notice and end, or fill its log.
 	drop := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop[0]})
+}
+
+// showNodeCgroups mounts the node's cgroups over the process's own view of them, whichever version they are of.
+func showNodeCgroups(pid int) error {
+	nodes, err := unix.OpenTree(unix.AT_FDCWD, cgroup.Root, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return fmt.Errorf("take the node's cgroups: %w", err)
+	}
+	defer func() { _ = unix.Close(nodes) }()
+	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid))
+	if err != nil {
+		return err
+	}
+	defer namespace.Close()
+	return thread.Apart(func() error {
+		// A thread that shares its root with others cannot go elsewhere.
+		if err := errors.Join(unix.Unshare(unix.CLONE_FS), unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNS)); err != nil {
+			return fmt.Errorf("enter the process's mounts: %w", err)
+		}
+		return unix.MoveMount(nodes, "", unix.AT_FDCWD, cgroup.Root, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	})
 }
 
 func disarm(fd int) error {

@@ -75,6 +75,7 @@ var spoils = map[fault.Name]func(pid int) error{
 	fault.RestoredCrashes: func(pid int) error { return signalLater(pid, "8s", "KILL") },
 	fault.ClockStops:      func(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) },
 	fault.HostNameWrong:   func(pid int) error { return runtime.SetHostName(pid, "of-no-pod") },
+	fault.NodeCgroups:     showNodeCgroups,
 	fault.ReadinessFlaps: func(pid int) error {
 		return signalLater(pid, strings.Fields(strings.Repeat("1500ms STOP 2500ms CONT ", 5))...)
 	},
@@ -95,6 +96,10 @@ func spoilProcesses(next runtime.Recreate) runtime.Recreate {
 		}
 		if err := next(ctx, r); err != nil {
 			return err
+		}
+		if name == fault.RestoresOneProcess {
+			warn(r.Target)
+			return haveTwinAnswer(ctx, r)
 		}
 		if name == fault.SourceStopped && r.Target.Name != "" {
 			warn(r.Target)

@@ -72,7 +72,7 @@ func TestEveryFaultOfTheRuntimeIsOneThatItCanShow(t *testing.T) {
 	t.Parallel()
 	for _, f := range fault.All() {
 		other := f.Name == fault.ColdStart || f.Name == fault.OneContainerCold || f.Name == fault.StdoutLost ||
-			f.Name == fault.SourceStopped || f.Name == fault.EmptyDirShared
+			f.Name == fault.SourceStopped || f.Name == fault.EmptyDirShared || f.Name == fault.RestoresOneProcess
 		require.Equal(t, f.By == fault.Runtime, spoils[f.Name] != nil || other, "%s is the %s's", f.Name, f.By)
 	}
 }

@@ -1,12 +1,15 @@
 package runtimefault
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -44,6 +47,36 @@ func stopSources(runcRoot string, t runtime.Target) error {
 		if bundle.CheckpointName(c.spec) == t.Name {
 			err = errors.Join(err, signalLater(c.pid, "0s", "STOP", "12s", "CONT"))
 		}
+	}
+	return err
+}
+
+// haveTwinAnswer sends what comes for the target's pod on to that of a living container of the same name and namespace:
+// another restore of the same checkpoint.
+func haveTwinAnswer(ctx context.Context, r runtime.RecreateRequest) error {
+	pid, err := r.Invocation.Pid()
+	if err != nil {
+		return err
+	}
+	all, err := others(r.Invocation.Flags["root"], r.Target)
+	for _, c := range all {
+		if c.spec.Annotations[bundle.AnnotationName] != r.Target.Container || c.spec.Annotations[bundle.AnnotationNamespace] != r.Target.Namespace {
+			continue
+		}
+		hosts, err := os.ReadFile(fmt.Sprintf("/proc/%d/root/etc/hosts", c.pid))
+		if err != nil {
+			return err
+		}
+		// The kubelet writes the pod's own address last.
+		lines := strings.Split(strings.TrimSpace(string(hosts)), "\n")
+		address, _, _ := strings.Cut(lines[len(lines)-1], "\t")
+		out, err := exec.CommandContext(ctx, "nsenter", "--target", strconv.Itoa(pid), "--net", "sh", "-ec", `echo 1 >/proc/sys/net/ipv4/ip_forward
+iptables -t nat -A PREROUTING -p tcp -j DNAT --to-destination "$1"
+iptables -t nat -A POSTROUTING -j MASQUERADE`, "sh", address).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("send on to %s: %w: %s", address, err, out)
+		}
+		return nil
 	}
 	return err
 }
