@@ -23,6 +23,7 @@ import (
 	k3d "github.com/k3d-io/k3d/v5/pkg/types"
 	"github.com/sirupsen/logrus"
 
+	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/console"
 )
 
@@ -203,7 +204,7 @@ func (l *driver) CreateNetworkIfNotPresent(ctx context.Context, in *k3d.ClusterN
 	maps.Copy(labels, l.labels)
 	if _, err := l.engine.NetworkCreate(ctx, in.Name, network.CreateOptions{
 		Driver:  "bridge",
-		Options: map[string]string{"com.docker.network.bridge.enable_ip_masquerade": "true"},
+		Options: map[string]string{"com.docker.network.bridge.enable_ip_masquerade": "true", "com.docker.network.bridge.name": docker.BridgeName()},
 		Labels:  labels,
 	}); err != nil {
 		return nil, false, fmt.Errorf("create network %s: %w", in.Name, err)

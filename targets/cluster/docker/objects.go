@@ -14,9 +14,17 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
+	"github.com/google/uuid"
 
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
+
+// BridgePrefix begins the names of the bridges of the networks that are made here, by which the private engine's firewall
+// rules know them.
+const BridgePrefix = "ce2n-"
+
+// BridgeName is one for a new network; the kernel takes 15 bytes.
+func BridgeName() string { return BridgePrefix + uuid.NewString()[:8] }
 
 // Kind is what an [Object] is. Kinds are removed in this order: a network goes only after its containers, and so
 // does a volume.

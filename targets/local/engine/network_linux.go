@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
+	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 )
 
 // choosePool returns a pool that no route, interface or name server of this host touches, if possible the one that the
@@ -191,7 +192,18 @@ func networkRecords(homes []string) ([]byte, error) {
 
 // hasBridge says whether libnetwork's records have a network with that bridge. The values in them are JSON.
 func hasBridge(records []byte, bridge string) bool {
-	return strings.HasPrefix(bridge, "br-") && bytes.Contains(records, []byte(`"BridgeName":"`+bridge+`"`))
+	return slices.Contains(recordedBridges(records), bridge)
+}
+
+// bridgeRecord has the name of a network's bridge, with dockerd's random id or [docker.BridgeName]'s.
+var bridgeRecord = regexp.MustCompile(`"BridgeName":"((?:br-|` + docker.BridgePrefix + `)[^"]+)"`)
+
+func recordedBridges(records []byte) (names []string) {
+	for _, match := range bridgeRecord.FindAllSubmatch(records, -1) {
+		names = append(names, string(match[1]))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 type rule struct {
@@ -199,38 +211,53 @@ type rule struct {
 	spec         []string
 }
 
-// podAddresses are those of the pods of a k3d cluster (k3s's --cluster-cidr, of which k3d changes nothing). Pods of two
-// nodes talk under these, and where bridges are filtered (net.bridge.bridge-nf-call-iptables) their packets come by here.
-const podAddresses = "10.42.0.0/16"
+// engineBridges are the interfaces of the engine's networks: its own bridge, those that runs will make (iptables takes the
+// plus sign for anything), and others that are written down.
+func engineBridges(o Options) ([]string, error) {
+	records, err := networkRecords([]string{o.Home})
+	names := []string{instance(o.RunDir), docker.BridgePrefix + "+"}
+	for _, bridge := range recordedBridges(records) {
+		if !strings.HasPrefix(bridge, docker.BridgePrefix) {
+			names = append(names, bridge)
+		}
+	}
+	return names, err
+}
 
-// rules let containers of the pool, and pods in them, reach each other whatever the policy of FORWARD is (a Docker engine with iptables
-// on sets it to DROP), reach the world under the host's address, and get answers. They are in chains of their own, so
-// that they are found without knowing the pool.
-func rules(name string, pool netip.Prefix) []rule {
+// rules let containers on the bridges, and pods in them, reach each other whatever the policy of FORWARD is (a Docker engine
+// with iptables on sets it to DROP), reach the world under the host's address, and get answers. Packets within one bridge
+// come by here where bridges are filtered (net.bridge.bridge-nf-call-iptables). The rules are in chains of their own, so
+// that they are found without knowing pool and bridges. POSTROUTING does not know where a packet came in, so that address
+// translation goes by the pool alone.
+func rules(name string, pool netip.Prefix, bridges []string) []rule {
 	chain := chainName(name)
-	return []rule{
-		{"filter", chain, []string{"-s", podAddresses, "-d", podAddresses, "-j", "ACCEPT"}},
-		{"filter", chain, []string{"-s", podAddresses, "-d", pool.String(), "-j", "ACCEPT"}},
-		{"filter", chain, []string{"-s", pool.String(), "-j", "ACCEPT"}},
-		{"filter", chain, []string{"-d", pool.String(), "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"}},
+	all := []rule{
 		{"filter", "FORWARD", []string{"-j", chain}},
 		{"nat", chain, []string{"-s", pool.String(), "!", "-d", pool.String(), "-j", "MASQUERADE"}},
 		{"nat", "POSTROUTING", []string{"-j", chain}},
 	}
+	for _, bridge := range bridges {
+		all = append(all,
+			rule{"filter", chain, []string{"-i", bridge, "-o", bridge, "-j", "ACCEPT"}},
+			rule{"filter", chain, []string{"-s", pool.String(), "-i", bridge, "-j", "ACCEPT"}},
+			rule{"filter", chain, []string{"-d", pool.String(), "-o", bridge, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"}},
+		)
+	}
+	return all
 }
 
 func chainName(name string) string { return strings.ToUpper(name) }
 
 // ensureRules adds what is missing, after all that is there: what an administrator (in DOCKER-USER, say), another engine or a
 // node's network policies have decided comes first.
-func ensureRules(ctx context.Context, name string, pool netip.Prefix) error {
-	for _, r := range rules(name, pool) {
+func ensureRules(ctx context.Context, name string, pool netip.Prefix, bridges []string) error {
+	for _, r := range rules(name, pool, bridges) {
 		if _, err := iptables(ctx, append([]string{"-t", r.table, "-C", r.chain}, r.spec...)...); err == nil {
 			continue
 		}
-		if r.chain == chainName(name) && !hasChain(ctx, r.table, r.chain) {
-			if _, err := iptables(ctx, "-t", r.table, "-N", r.chain); err != nil {
-				return fmt.Errorf("add firewall chain %s: %w", r.chain, err)
+		if own := chainName(name); !hasChain(ctx, r.table, own) {
+			if _, err := iptables(ctx, "-t", r.table, "-N", own); err != nil {
+				return fmt.Errorf("add firewall chain %s: %w", own, err)
 			}
 		}
 		if _, err := iptables(ctx, append([]string{"-t", r.table, "-A", r.chain}, r.spec...)...); err != nil {
@@ -240,11 +267,11 @@ func ensureRules(ctx context.Context, name string, pool netip.Prefix) error {
 	return nil
 }
 
-func replaceRules(ctx context.Context, name string, pool netip.Prefix) error {
+func replaceRules(ctx context.Context, name string, pool netip.Prefix, bridges []string) error {
 	if _, err := removeRules(ctx, name); err != nil {
 		return err
 	}
-	return ensureRules(ctx, name, pool)
+	return ensureRules(ctx, name, pool, bridges)
 }
 
 func removeRules(ctx context.Context, name string) (removed bool, err error) {

@@ -145,7 +145,11 @@ func ensurePrivate(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", o.stateFile(), err)
 	}
-	if err := ensureRules(ctx, instance(o.RunDir), pool); err != nil {
+	bridges, err := engineBridges(o)
+	if err == nil {
+		err = ensureRules(ctx, instance(o.RunDir), pool, bridges)
+	}
+	if err != nil {
 		return nil, err
 	}
 	a, err := tryOnce(ctx, o, e)
@@ -241,7 +245,11 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 	if err := ensureBridge(instance(o.RunDir), pool); err != nil {
 		return nil, s, err
 	}
-	if err := replaceRules(ctx, instance(o.RunDir), pool); err != nil {
+	bridges, err := engineBridges(o)
+	if err == nil {
+		err = replaceRules(ctx, instance(o.RunDir), pool, bridges)
+	}
+	if err != nil {
 		return nil, s, err
 	}
 	if err := startDaemons(ctx, o, programs, pool, &s); err != nil {
