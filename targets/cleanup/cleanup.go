@@ -56,7 +56,7 @@ type Options struct {
 // directories and left-over mounts of every run, or with s.ClusterChosen of the runs with that CLUSTER_NAME, in all
 // engines that can be reached. Caches are named with their size and stay, unless s.All is set. What carries none
 // of this project's labels and names is never touched, and what carries another owner's (E2E_HOME) is named and stays,
-// unless s.AllOwners is set.
+// unless s.AllOwners is set. What cannot be reached stays remembered, unless its cluster is one of s.Forget.
 //
 // A run that goes on is ended first: it would make anew, without a label even, what is removed from under it. What is of one
 // that cannot be ended stays.
@@ -195,9 +195,7 @@ func (w *cleaner) cleanRegistrations(ctx context.Context, name, dir string) {
 	st := w.state(name, dir)
 	for _, r := range st.Elsewhere() {
 		if err := w.deregister(ctx, r); err != nil {
-			w.leave(fmt.Sprintf("cluster %s (%s) registered at %s: %v; remove %s if `go tool mage listClusters` shows that it is gone",
-				cmp.Or(r.Name, name), cmp.Or(r.ID, "its id is not known"), r.URL, err, dir))
-			w.unfinished[name] = true
+			w.unreachable(name, fmt.Sprintf("cluster %s (%s) registered at %s: %v", cmp.Or(r.Name, name), cmp.Or(r.ID, "its id is not known"), r.URL, err))
 			continue
 		}
 		w.gone("registration of cluster %s at %s", cmp.Or(r.Name, name), r.URL)
@@ -215,9 +213,8 @@ func (w *cleaner) state(name, dir string) *state.State {
 		return st
 	}
 	if !errors.Is(err, os.ErrNotExist) {
-		w.unfinished[name] = true
-		w.leave(fmt.Sprintf("what cluster %s has elsewhere, which its state would tell: %v; look for clusters %s-* with `go tool mage listClusters` "+
-			"and, with E2E_CLUSTER=existing, for namespaces labelled %s, then remove %s", name, err, name, settings.KubernetesLabelRun, dir))
+		w.unreachable(name, fmt.Sprintf("what cluster %s has elsewhere, which its state would tell: %v; look for clusters %s-* with `go tool mage listClusters` "+
+			"and, with E2E_CLUSTER=existing, for namespaces labelled %s", name, err, name, settings.KubernetesLabelRun))
 	}
 	return &state.State{}
 }
@@ -248,8 +245,7 @@ func (w *cleaner) cleanExisting(ctx context.Context, name, dir string, cluster s
 		}
 	}
 	if err != nil {
-		w.leave(fmt.Sprintf("what runs made in the cluster of context %s in %s: %v", cluster.Context, cluster.Kubeconfig, err))
-		w.unfinished[name] = true
+		w.unreachable(name, fmt.Sprintf("what runs made in the cluster of context %s in %s: %v", cluster.Context, cluster.Kubeconfig, err))
 		return
 	}
 	if err := state.Update(dir, func(st *state.State) { st.LeftExisting(cluster) }); err != nil {
@@ -283,6 +279,17 @@ func (w *cleaner) leave(what string) {
 		w.left = append(w.left, what)
 		w.con.Fail("not removed: %s", what)
 	}
+}
+
+// unreachable is for what a cluster's state tells of and nothing here can remove. The state stays for the next clean, unless
+// the user knows better (FORGET).
+func (w *cleaner) unreachable(name, what string) {
+	if slices.Contains(w.settings.Forget, name) {
+		w.con.Warn("forgotten, and not removed: %s", what)
+		return
+	}
+	w.unfinished[name] = true
+	w.leave(fmt.Sprintf("%s; where it is gone for good, `FORGET=%s go tool mage clean`", what, name))
 }
 
 func (w *cleaner) keep(format string, args ...any) {

@@ -500,6 +500,29 @@ func TestWhatRunsPutIntoAClusterThatIsNotOurs(t *testing.T) {
 	})
 }
 
+func TestWhatIsGoneForGoodIsForgottenByItsName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	require.NoError(t, state.Update(w.settings.ClusterDir(), func(s *state.State) {
+		s.UsedEngine("tcp://gone:2376")
+		s.UsedExisting("/gone", "eks", "cedana-system", "1a2b3c4d")
+		s.Register(state.Registration{URL: "https://gone", ID: "42", Name: "a-run"})
+	}))
+	w.options.RemoveFrom = func(context.Context, state.Existing) ([]string, error) { return nil, errors.New("no such file") }
+	err := w.clean(t)
+	for _, what := range []string{"in the another engine at tcp://gone:2376", "context eks in /gone: no such file", "registered at https://gone"} {
+		require.ErrorContains(t, err, what)
+	}
+	require.Equal(t, 3, strings.Count(err.Error(), "; where it is gone for good, `FORGET=a go tool mage clean`"))
+	w.settings.Forget = []string{"b"}
+	require.Error(t, w.clean(t))
+
+	w.settings.Forget = []string{"a"}
+	require.NoError(t, w.clean(t))
+	require.Equal(t, 3, strings.Count(w.said.String(), "forgotten, and not removed: "))
+	require.NoDirExists(t, w.settings.Home)
+}
+
 func TestCachesAreNamedWithTheirSizeAndRemovedOnRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -548,7 +571,7 @@ func TestADamagedStateFileIsNamedAndStays(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(w.settings.ClusterDir(), state.File), []byte("{"), 0o600))
 	err := w.clean(t)
 	require.ErrorContains(t, err, "what cluster a has elsewhere")
-	require.ErrorContains(t, err, "then remove "+w.settings.ClusterDir())
+	require.ErrorContains(t, err, "`FORGET="+w.settings.ClusterName+" go tool mage clean`")
 	assert.Equal(t, 1, strings.Count(w.said.String(), "what cluster a has elsewhere"), "it is said once")
 	w.assertEngineEmpty(t)
 	assert.FileExists(t, filepath.Join(w.settings.ClusterDir(), state.File))

@@ -106,14 +106,13 @@ func (w *cleaner) closed(e Engine, users []string, err error) {
 		}
 		return
 	}
-	for _, name := range users {
-		w.unfinished[name] = true
-	}
 	hint := "start it and run `go tool mage clean` again"
 	if e.Data != "" {
 		hint = "ENGINE=1 removes it with all that is in it"
 	}
-	w.leave(fmt.Sprintf("what cluster %s has in the %s engine at %s, which does not answer (%s): %v", strings.Join(users, ", "), e.Name, e.Host, hint, err))
+	for _, name := range users {
+		w.unreachable(name, fmt.Sprintf("what cluster %s has in the %s engine at %s, which does not answer (%s): %v", name, e.Name, e.Host, hint, err))
+	}
 }
 
 func (w *cleaner) stopsEngine() bool {

@@ -26,7 +26,7 @@ const recordTimeout = 10 * time.Second
 func loadConfig(kubeconfig, kubeContext, namespace string) (clientcmd.ClientConfig, error) {
 	raw, err := clientcmd.LoadFromFile(kubeconfig)
 	if err != nil {
-		return nil, fmt.Errorf("read kubeconfig %s: %w; run `mage cluster` first", kubeconfig, err)
+		return nil, fmt.Errorf("read kubeconfig %s: %w", kubeconfig, err)
 	}
 	if _, ok := raw.Contexts[kubeContext]; !ok {
 		return nil, fmt.Errorf("find context %s: kubeconfig %s does not have it", kubeContext, kubeconfig)

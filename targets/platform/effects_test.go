@@ -85,6 +85,7 @@ var effects = map[string]effect{
 	"ALL":           {cleaning, "TestCachesAreNamedWithTheirSizeAndRemovedOnRequest", "All"},
 	"ENGINE":        {cleaning, "TestAnEngineThatDoesNotAnswer", "settings.Engine"},
 	"ALL_OWNERS":    {cleaning, "TestWhatAnotherOwnerHasMadeIsNamedAndStays", "AllOwners"},
+	"FORGET":        {cleaning, "TestWhatIsGoneForGoodIsForgottenByItsName", "Forget"},
 
 	"E2E_CLUSTER_TIMEOUT": {"targets/stages.go", "makeCluster", "Cluster.Timeout"},
 	"E2E_DEPLOY_TIMEOUT":  {"targets/deploy/ready_test.go", "TestATimeoutTellsEachPodsStateItsLogAndTheWarnings", "E2E_DEPLOY_TIMEOUT"},

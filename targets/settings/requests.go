@@ -35,6 +35,8 @@ type Cleanup struct {
 	All, Engine bool
 	// AllOwners removes what other E2E_HOMEs have made in the same engines, too.
 	AllOwners bool
+	// Forget are clusters of which what cannot be reached any more is forgotten.
+	Forget  []string
 	Timeout   time.Duration
 }
 
@@ -49,5 +51,6 @@ func readRequests(v *Variables) (l Listing, d Deprecate, s Sweep, c Cleanup) {
 	c.All = v.Bool(Variable{Name: "ALL", For: "`clean`", Doc: "`1`: removes the caches and the private engine too"})
 	c.Engine = v.Bool(Variable{Name: "ENGINE", For: "`clean`", Doc: "`1`: removes the private engine too"})
 	c.AllOwners = v.Bool(Variable{Name: "ALL_OWNERS", For: "`clean`", Doc: "`1`: takes what others, with another `E2E_HOME`, have made in the same Docker engine, too"})
+	c.Forget = v.List(Variable{Name: "FORGET", Example: "cedana-e2e", For: "`clean`", Doc: "clusters (`CLUSTER_NAME`), comma-separated: what they have where nothing answers any more is forgotten"})
 	return l, d, s, c
 }
