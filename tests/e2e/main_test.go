@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/cedana/cedana-e2e/targets/artifacts"
+	"github.com/cedana/cedana-e2e/targets/build/parent"
+	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/targets/tracing"
 	"github.com/cedana/cedana-e2e/tests/environment"
 	"github.com/cedana/cedana-e2e/tests/fixture"
@@ -28,6 +30,13 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
+	}
+	if os.Getenv(settings.TestFileVariable) != "" { // a target runs them
+		go func() {
+			<-parent.GroupGone(ctx)
+			fmt.Fprintln(os.Stderr, "e2e: the target that runs the tests is gone")
+			os.Exit(1)
+		}()
 	}
 	code := m.Run()
 	end(code != 0)
