@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,10 +24,15 @@ const (
 	// hopelessFor is how long a pod may be in a state that does not mend by itself. Not zero: an image that is being
 	// imported may come a moment late.
 	hopelessFor = 15 * time.Second
+	// pullsFor is for four tries of the kubelet to pull an image, which are 10, 20 and 40 s apart.
+	pullsFor = 80 * time.Second
 )
 
-// hopeless are the reasons a container waits for that no waiting mends.
-var hopeless = map[string]bool{"ErrImageNeverPull": true, "InvalidImageName": true, "CreateContainerConfigError": true}
+// hopeless are the reasons a container waits for that no waiting mends, with how long they are waited for.
+var hopeless = map[string]time.Duration{
+	"ErrImageNeverPull": hopelessFor, "InvalidImageName": hopelessFor, "CreateContainerConfigError": hopelessFor,
+	"ErrImagePull": pullsFor, "ImagePullBackOff": pullsFor,
+}
 
 // noImage are the reasons a container waits for whose image cannot be had.
 var noImage = map[string]bool{"ErrImagePull": true, "ImagePullBackOff": true, "ErrImageNeverPull": true, "InvalidImageName": true}
@@ -116,16 +122,20 @@ func (g gate) wait(ctx context.Context, step *console.Step) error {
 // lost names a pod that has been in a hopeless state for long enough.
 func lost(pods []corev1.Pod, since map[string]time.Time, now time.Time) string {
 	for _, p := range pods {
-		for _, c := range p.Status.ContainerStatuses {
+		for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 			key := p.Name + "/" + c.Name
-			if c.State.Waiting == nil || !hopeless[c.State.Waiting.Reason] {
+			var limit time.Duration
+			if c.State.Waiting != nil {
+				limit = hopeless[c.State.Waiting.Reason]
+			}
+			if limit == 0 {
 				delete(since, key)
 				continue
 			}
 			if since[key].IsZero() {
 				since[key] = now
 			}
-			if now.Sub(since[key]) >= hopelessFor {
+			if now.Sub(since[key]) >= limit {
 				return p.Name
 			}
 		}
@@ -222,8 +232,7 @@ func podState(p *corev1.Pod) string {
 		return "is being deleted"
 	}
 	var parts []string
-	statuses := append(append([]corev1.ContainerStatus{}, p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...)
-	for _, c := range statuses {
+	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		if state := containerState(c); state != "" {
 			parts = append(parts, c.Name+" "+state)
 		}

@@ -211,4 +211,16 @@ func TestAStateThatNoWaitingMendsEndsTheWait(t *testing.T) {
 
 	require.Empty(t, lost([]corev1.Pod{*pod("p", false, waiting("ContainerCreating"))}, since, start.Add(hopelessFor)))
 	require.Empty(t, lost(pods, since, start.Add(2*hopelessFor)), "the time starts anew")
+
+	// The kubelet tries an image a few times: the registry may have too much to do. It goes from one reason to the other.
+	since = map[string]time.Time{}
+	pulls := func(reason string) []corev1.Pod {
+		p := pod("p", false, waiting("PodInitializing"))
+		p.Status.InitContainerStatuses = []corev1.ContainerStatus{waiting(reason)}
+		p.Status.InitContainerStatuses[0].Name = "init"
+		return []corev1.Pod{*p}
+	}
+	require.Empty(t, lost(pulls("ErrImagePull"), since, start))
+	require.Empty(t, lost(pulls("ErrImagePull"), since, start.Add(pullsFor-1)))
+	require.Equal(t, "p", lost(pulls("ImagePullBackOff"), since, start.Add(pullsFor)))
 }
