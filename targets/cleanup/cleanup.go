@@ -129,7 +129,7 @@ func (w *cleaner) run(ctx context.Context) {
 	for _, name := range sortedKeys(dirs) {
 		w.cleanRegistrations(ctx, name, dirs[name])
 	}
-	w.setBackTunables(ctx, dirs)
+	w.setBackTunables(ctx)
 	for _, e := range w.engines {
 		w.cleanEngine(ctx, e, dirs)
 	}

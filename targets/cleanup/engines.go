@@ -125,10 +125,10 @@ func exists(path string) bool {
 }
 
 // setBackTunables sets back the kernel's tunables if no node stays in any engine. It comes before the removal.
-func (w *cleaner) setBackTunables(ctx context.Context, dirs map[string]string) {
+func (w *cleaner) setBackTunables(ctx context.Context) {
 	going := map[string]bool{}
 	for _, e := range w.engines {
-		found, _, err := w.find(ctx, e, dirs)
+		found, _, err := w.find(ctx, e)
 		if err != nil {
 			return // cleanEngine reports it
 		}
@@ -153,7 +153,7 @@ func (w *cleaner) cleanEngine(ctx context.Context, e *engine, dirs map[string]st
 			w.unfinished[name] = true
 		}
 	}
-	found, others, err := w.find(ctx, e, dirs)
+	found, others, err := w.find(ctx, e)
 	if err != nil {
 		fail(err)
 		return
@@ -166,7 +166,7 @@ func (w *cleaner) cleanEngine(ctx context.Context, e *engine, dirs map[string]st
 		w.con.Step("left in the %s, as another owner's (ALL_OWNERS=1 removes it, too): %s", e, strings.Join(names, ", "))
 	}
 	removeErr := docker.Remove(ctx, e, found)
-	still, _, err := w.find(ctx, e, dirs)
+	still, _, err := w.find(ctx, e)
 	if err != nil {
 		fail(err)
 		return
@@ -186,40 +186,20 @@ func (w *cleaner) cleanEngine(ctx context.Context, e *engine, dirs map[string]st
 	}
 }
 
-// find lists what is ours in an engine: what carries the label and our owner's id, and k3d's tools containers of our
-// clusters, which k3d makes without them; and what carries the label with the id of another owner.
-func (w *cleaner) find(ctx context.Context, e *engine, dirs map[string]string) (found, others []docker.Object, err error) {
+// find lists what is ours in an engine, what carries the label and our owner's id, and what carries the label with the id of
+// another owner.
+func (w *cleaner) find(ctx context.Context, e *engine) (found, others []docker.Object, err error) {
 	all, err := docker.Find(ctx, e, w.scope)
 	if err != nil {
 		return nil, nil, err
 	}
 	owner := w.settings.Owner()
-	names := sortedKeys(dirs)
 	for _, o := range all {
-		mine := w.settings.AllOwners || o.Ours(owner)
-		if mine && o.Cluster != "" && !w.lock(ctx, o.Cluster) {
-			continue
-		}
-		if mine {
-			found, names = append(found, o), append(names, o.Cluster)
-		} else {
+		switch {
+		case !w.settings.AllOwners && !o.Ours(owner):
 			others = append(others, o)
-		}
-	}
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		if name == "" || slices.ContainsFunc(others, func(o docker.Object) bool { return o.Cluster == name }) {
-			continue
-		}
-		tools, err := docker.List(ctx, e, filters.NewArgs(filters.Arg("label", "k3d.cluster="+name), filters.Arg("name", "k3d-"+name+"-tools")))
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, o := range tools {
-			if o.Kind == docker.Container && o.Name == "k3d-"+name+"-tools" {
-				o.Cluster = name
-				found = append(found, o)
-			}
+		case o.Cluster == "" || w.lock(ctx, o.Cluster):
+			found = append(found, o)
 		}
 	}
 	return found, others, nil

@@ -31,7 +31,7 @@ import (
 // tag `latest`.
 const helperTag = "5.9.0"
 
-// driving is held while k3d works: it reads its engine from the process's environment and logs to a global.
+// driving is held while k3d works: it reads its engine from the process's environment, and has its log and labels in globals.
 var driving sync.Mutex
 
 // driven lets k3d work on the maker's engine, with labels on all that it makes and its log going to the step.
@@ -52,6 +52,12 @@ func (m *maker) driven(step *console.Step, do func(rt runtimes.Runtime) error) e
 	}
 	defer restore()
 
+	labels := m.settings.DockerLabels()
+	// k3d puts these on its tools container too.
+	before := maps.Clone(k3d.DefaultRuntimeLabelsVar)
+	maps.Copy(k3d.DefaultRuntimeLabelsVar, labels)
+	defer func() { k3d.DefaultRuntimeLabelsVar = before }()
+
 	heard := &listener{step: step, con: m.con}
 	logger := k3dlog.Log()
 	oldOut, oldHooks := logger.Out, logger.ReplaceHooks(make(logrus.LevelHooks))
@@ -61,7 +67,7 @@ func (m *maker) driven(step *console.Step, do func(rt runtimes.Runtime) error) e
 		logger.SetOutput(oldOut)
 		logger.ReplaceHooks(oldHooks)
 	}()
-	return do(&driver{engine: m.engine, labels: m.settings.DockerLabels(), files: make(map[string]*bytes.Buffer)})
+	return do(&driver{engine: m.engine, labels: labels, files: make(map[string]*bytes.Buffer)})
 }
 
 // setenv sets variables of this process (an empty value removes one) and returns what undoes it.

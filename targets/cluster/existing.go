@@ -52,8 +52,7 @@ func networkName(cluster string) string { return k3d.GetDefaultObjectName(cluste
 
 func imageVolume(cluster string) string { return k3d.GetDefaultObjectName(cluster) + "-images" }
 
-// toolsNode is k3d's short-lived helper container. k3d itself makes it, on Docker Desktop and Colima only, so it does
-// not carry this project's label.
+// toolsNode is k3d's short-lived helper container. k3d itself makes it, on Docker Desktop and Colima only.
 func toolsNode(cluster string) string { return k3d.GetDefaultObjectName(cluster) + "-tools" }
 
 // inspect lists what there is of the cluster. k3d's own ClusterGet takes an engine that fails for one that has no
@@ -84,7 +83,7 @@ func inspect(ctx context.Context, e docker.Engine, cluster, owner string) (exist
 		// Its own label tells, not the list of ours: another process of ours may have made it since.
 		made := o.Ours(owner) && o.Cluster == cluster
 		seen := slices.ContainsFunc(foreign, func(f docker.Object) bool { return f.Kind == o.Kind && f.ID == o.ID })
-		if !made && !seen && o.Name != toolsNode(cluster) {
+		if !made && !seen {
 			foreign = append(foreign, o)
 		}
 	}
@@ -198,16 +197,9 @@ func remove(ctx context.Context, e tunables.Engine, cluster, owner string) error
 	if err != nil {
 		return err
 	}
-	tools, err := docker.List(ctx, e, filters.NewArgs(filters.Arg("name", toolsNode(cluster)), filters.Arg("label", k3d.LabelClusterName+"="+cluster)))
-	if err != nil {
-		return err
-	}
 	objects = slices.DeleteFunc(objects, func(o docker.Object) bool {
 		return !o.Ours(owner) || o.Kind == docker.Volume && o.Name != imageVolume(cluster)
 	})
-	if len(objects) > 0 {
-		objects = append(objects, tools...)
-	}
 	_, err = tunables.SetBack(ctx, []tunables.Engine{e}, func(o docker.Object) bool {
 		return slices.ContainsFunc(objects, func(going docker.Object) bool { return going.ID == o.ID })
 	})

@@ -164,7 +164,7 @@ func TestRemoveLeavesTheDataOfThePropagatorAndEverybodyElses(t *testing.T) {
 	t.Parallel()
 	e := twoNodes()
 	e.Containers = append(e.Containers,
-		dockertest.Container{Name: "k3d-a-tools", State: "running", Labels: map[string]string{"app": "k3d", "k3d.cluster": "a"}, Network: "k3d-a"},
+		dockertest.Container{Name: "k3d-a-tools", State: "running", Labels: labels("", true), Network: "k3d-a"},
 		dockertest.Container{Name: "db", State: "running"})
 	e.Networks["bridge"] = nil
 	require.NoError(t, remove(t.Context(), e, "a", "me"))

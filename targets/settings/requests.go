@@ -37,7 +37,7 @@ type Cleanup struct {
 	AllOwners bool
 	// Forget are clusters of which what cannot be reached any more is forgotten.
 	Forget  []string
-	Timeout   time.Duration
+	Timeout time.Duration
 }
 
 func readRequests(v *Variables) (l Listing, d Deprecate, s Sweep, c Cleanup) {
