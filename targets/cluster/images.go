@@ -93,7 +93,7 @@ const imageDir = "/var/lib/rancher/k3s/agent/images"
 // kubelet waits for a while before it looks again for an image that was missing.
 func (m *maker) layImages(ctx context.Context, node string) error {
 	archive, w := io.Pipe()
-	go func() { w.CloseWithError(packImages(w, m.options.Images)) }()
+	go func() { _ = w.CloseWithError(packImages(w, m.options.Images)) }()
 	defer archive.Close()
 	if err := m.engine.CopyToContainer(ctx, node, "/", archive, container.CopyToContainerOptions{}); err != nil {
 		return fmt.Errorf("put images into node %s: %w", node, err)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
@@ -160,9 +159,15 @@ func ofRun(name, prefix, middle string) bool {
 	return prefix != "" && regexp.MustCompile(`^`+regexp.QuoteMeta(prefix)+middle+`-[0-9a-f]{8}(-[0-9]+)?$`).MatchString(name)
 }
 
+var registration = regexp.MustCompile(`-[0-9a-f]{8}-([0-9]{8})$`)
+
 // registered is the end of the day on which a run registered a cluster, by its name; zero where that does not tell.
 func registered(name string) time.Time {
-	day, err := time.Parse(settings.RegistrationDay, name[strings.LastIndex(name, "-")+1:])
+	match := registration.FindStringSubmatch(name)
+	if match == nil {
+		return time.Time{}
+	}
+	day, err := time.Parse(settings.RegistrationDay, match[1])
 	if err != nil {
 		return time.Time{}
 	}
