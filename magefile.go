@@ -68,6 +68,9 @@ func History(ctx context.Context) error { return launch.Target(ctx, "history") }
 // Report makes the report of the last run again from its artifacts and prints where it is; OPEN=1 opens it.
 func Report(ctx context.Context) error { return launch.Target(ctx, "report") }
 
+// Compare measures two versions, A and B, in turns on this machine, and fails where B is slower beyond noise and chance: git revisions, or charts on the live backend.
+func Compare(ctx context.Context) error { return launch.Target(ctx, "compare") }
+
 // Test runs the unit and integration tests; it needs no Docker.
 func Test(ctx context.Context) error { return quality.Test(ctx, console.Standard()) }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/platform"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/targets/sweep"
 )
 
@@ -21,6 +22,7 @@ func ask(ctx context.Context, within time.Duration, do func(context.Context, *co
 	if err != nil {
 		return err
 	}
+	within = stretch.Limit(within)
 	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("no answer within %s", within))
 	defer cancel()
 	found, err := platform.New(con, s).Propagator.Find(ctx)

@@ -13,6 +13,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/platform"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // freeSpace is what a first run needs: module and build caches, node image, engine's copy of it.
@@ -26,7 +27,7 @@ func Doctor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, settings.DoctorTimeout, fmt.Errorf("no result within %s", settings.DoctorTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, stretch.Limit(settings.DoctorTimeout), fmt.Errorf("no result within %s", stretch.Limit(settings.DoctorTimeout)))
 	defer cancel()
 	findings := []platform.Finding{
 		{Name: "environment", OK: true, Detail: fmt.Sprintf("no bad variable; backend %s, cluster %s", s.Backend, s.ClusterName)},

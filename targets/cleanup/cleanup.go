@@ -19,6 +19,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Engine is a Docker engine that runs may have used.
@@ -72,7 +73,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Cleanup, o Optio
 		o.Engines = []Engine{{Name: "system", Host: docker.Host()}}
 	}
 	if o.patience == 0 {
-		o.patience = 15 * time.Second
+		o.patience = stretch.Limit(15 * time.Second)
 	}
 	if o.dial == nil {
 		o.dial = dial
@@ -264,7 +265,7 @@ func (w *cleaner) deregister(ctx context.Context, r state.Registration) error {
 	if w.options.Deregister == nil {
 		return errors.New("nothing here can delete it")
 	}
-	ctx, cancel := context.WithTimeout(ctx, deregisterTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(deregisterTimeout))
 	defer cancel()
 	return w.options.Deregister(ctx, r, w.settings.Token)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/cluster/tunables"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // client is what is needed of a Docker client.
@@ -85,7 +86,7 @@ func (w *cleaner) openEngines(ctx context.Context, dirs map[string]string) []*en
 }
 
 func ping(ctx context.Context, c client) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(pingTimeout))
 	defer cancel()
 	if _, err := c.Ping(ctx); err != nil {
 		_ = c.Close()

@@ -21,6 +21,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Options are what Ensure needs beside the settings.
@@ -198,7 +199,7 @@ func connect(ctx context.Context, host string) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(connectTimeout))
 	defer cancel()
 	return engine, docker.Ping(ctx, engine)
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/cluster/tunables"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 const (
@@ -119,7 +120,7 @@ func (m *maker) bring(ctx context.Context, have existing, todo action) error {
 		title = fmt.Sprintf("add %s to cluster %s", count(m.settings.Agents-have.count(k3d.AgentRole), "agent"), name)
 	}
 	return m.con.Run(ctx, title, func(ctx context.Context, step *console.Step) error {
-		ctx, cancel := context.WithTimeout(ctx, reuseTimeout)
+		ctx, cancel := context.WithTimeout(ctx, stretch.Limit(reuseTimeout))
 		defer cancel()
 		err := m.driven(step, func(rt runtimes.Runtime) error {
 			c, err := k3dclient.ClusterGet(ctx, rt, &k3d.Cluster{Name: name})
@@ -252,7 +253,7 @@ func (m *maker) writeKubeconfig(ctx context.Context, rt runtimes.Runtime, c *k3d
 func (m *maker) rollback(ctx context.Context, cause error) error {
 	cancelled := ctx.Err() != nil
 	interrupted := errors.Is(ctx.Err(), context.Canceled)
-	limit := rollback
+	limit := stretch.Limit(rollback)
 	if interrupted {
 		limit = rollbackAfterCancel
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // runcRootLabel is on every node: the runc root that its containerd was configured with. Containers that run keep their
@@ -84,7 +85,7 @@ func (m *maker) runtimesReady(ctx context.Context, step *console.Step, nodes []s
 		all.Go(func() error {
 			what := fmt.Sprintf("containerd on %s to have the runtime cedana and the runc root %s", node, m.settings.RuncRoot)
 			// What is wrong here is wrong for good, except for a container that is about to start or end.
-			ctx, cancel := context.WithTimeout(ctx, runtimesTimeout)
+			ctx, cancel := context.WithTimeout(ctx, stretch.Limit(runtimesTimeout))
 			defer cancel()
 			return until(ctx, step, what, func(ctx context.Context) (bool, string, error) {
 				var out bytes.Buffer

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 const (
@@ -21,7 +22,7 @@ func until(ctx context.Context, step *console.Step, what string, attempt func(ct
 	var state string
 	for {
 		step.Set("%s", describe("waiting for "+what, state))
-		try, cancel := context.WithTimeout(ctx, pollTimeout)
+		try, cancel := context.WithTimeout(ctx, stretch.Limit(pollTimeout))
 		done, now, err := attempt(try)
 		cancel()
 		if err != nil && ctx.Err() == nil {

@@ -16,6 +16,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // recordTimeout bounds each request to Helm's own records, which are written even after the run was cancelled.
@@ -96,7 +98,7 @@ func (c *cluster) helm(namespace string, log action.DebugLog) (*action.Configura
 		return nil, fmt.Errorf("read kubeconfig: %w", err)
 	}
 	config.QPS = -1
-	config.Timeout = recordTimeout
+	config.Timeout = stretch.Limit(recordTimeout)
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("make Kubernetes client: %w", err)

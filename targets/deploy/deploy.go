@@ -17,6 +17,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/mask"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // ReleaseName is the name of the Helm release, as Cedana's own suite calls it.
@@ -182,7 +183,7 @@ type Checked struct{ chart *chart.Chart }
 // registry if need be, and reads the values. It creates nothing, so a run that cannot be deployed ends here.
 func Check(ctx context.Context, con *console.Console, s *settings.Deploy, opts Options) (*Checked, error) {
 	opts = opts.withDefaults(s)
-	ctx, cancel := context.WithTimeoutCause(ctx, checkTimeout, fmt.Errorf("no chart within %s", checkTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, stretch.Limit(checkTimeout), fmt.Errorf("no chart within %s", stretch.Limit(checkTimeout)))
 	defer cancel()
 	checked, err := prepare(ctx, con, s, opts)
 	return checked, mask.New(opts.Token, opts.RegistryPassword).Error(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/mask"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // The names are the chart's; Cedana's own suite reads the same objects for SKIP_HELM=1.
@@ -55,7 +56,7 @@ func open(ctx context.Context, s *settings.Deploy, opts Options) (*cluster, erro
 
 // Reach asks a cluster for its version: the first word with one that this project did not make.
 func Reach(ctx context.Context, s *settings.Deploy, opts Options) (version string, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, recordTimeout, fmt.Errorf("no answer within %s", recordTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, stretch.Limit(recordTimeout), fmt.Errorf("no answer within %s", stretch.Limit(recordTimeout)))
 	defer cancel()
 	cluster, err := open(ctx, s, opts.withDefaults(s))
 	if err != nil {
@@ -197,7 +198,7 @@ func (r releaser) holdToRemove(ctx context.Context, s *settings.Deploy, runs []s
 	if !there || !mine && !ours(ns.Labels, runs) {
 		return func() error { return nil }, nil
 	}
-	waiting, cancel := context.WithTimeoutCause(ctx, takeToRemove, fmt.Errorf("it is in use still after %s", takeToRemove))
+	waiting, cancel := context.WithTimeoutCause(ctx, stretch.Limit(takeToRemove), fmt.Errorf("it is in use still after %s", stretch.Limit(takeToRemove)))
 	defer cancel()
 	l, err := takeLease(waiting, &console.Step{}, r.client, s, runs, usualTimes)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/mask"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 const (
@@ -135,7 +136,7 @@ func lost(pods []corev1.Pod, since map[string]time.Time, now time.Time) string {
 			if since[key].IsZero() {
 				since[key] = now
 			}
-			if now.Sub(since[key]) >= limit {
+			if now.Sub(since[key]) >= stretch.Limit(limit) {
 				return p.Name
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	chartsvalues "github.com/cedana/cedana-e2e/charts-values"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Layer is one source of values. Later layers win: maps are merged, anything else is replaced.
@@ -130,6 +131,7 @@ func runLayers(s *settings.Deploy, opts Options, clusterID string) []Layer {
 		add("RUNC_ROOT", "hostConfig.runcRoot", s.RuncRoot)
 		add("E2E_CHECKPOINT_TIMEOUT", "config.checkpointTimeout", s.CheckpointTimeout.String())
 		add("E2E_RESTORE_TIMEOUT", "config.restoreTimeout", s.RestoreTimeout.String())
+		add(stretch.Variable, "config.timeoutScale", stretch.Text())
 	}
 	add(sourceOf(opts.URLInCluster == "", "CEDANA_URL"), "config.url", urlInCluster(s, opts))
 	add(sourceOf(s.ClusterID != "", "CLUSTER_ID"), "config.clusterId", clusterID)

@@ -87,6 +87,12 @@ var effects = map[string]effect{
 	"ALL_OWNERS":    {cleaning, "TestWhatAnotherOwnerHasMadeIsNamedAndStays", "AllOwners"},
 	"FORGET":        {cleaning, "TestWhatIsGoneForGoodIsForgottenByItsName", "Forget"},
 
+	"A":             {"targets/compare.go", "Compare", "s.Compare.A"},
+	"B":             {"targets/compare.go", "Compare", "s.Compare.B"},
+	"E2E_ROUNDS":    {"targets/compare/compare_test.go", "compared", "Rounds"},
+	"E2E_THRESHOLD": {"targets/compare/compare_test.go", "TestAChangeHasToBeBeyondTheNoiseAndTheThreshold", "threshold"},
+
+	"E2E_TIMEOUT_SCALE":   {"targets/stretch/stretch_test.go", "TestALimitIsTimesTheFactorOfTheProcess", "Set(2.5)"},
 	"E2E_CLUSTER_TIMEOUT": {"targets/stages.go", "makeCluster", "Cluster.Timeout"},
 	"E2E_DEPLOY_TIMEOUT":  {"targets/deploy/ready_test.go", "TestATimeoutTellsEachPodsStateItsLogAndTheWarnings", "E2E_DEPLOY_TIMEOUT"},
 	"E2E_SUITE_TIMEOUT":   {runsTests, "TestATestThatHangsIsEndedByItsOwnDeadline", "Timeout"},

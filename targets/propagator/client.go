@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // The client's defaults; each has an option.
@@ -39,7 +40,6 @@ type Client struct {
 	pollFirst      time.Duration
 	pollSlowest    time.Duration
 	retryFirst     time.Duration
-	userAgent      string
 	log            *slog.Logger
 
 	probing sync.Mutex
@@ -80,11 +80,6 @@ func WithObserver(around func(next http.RoundTripper) http.RoundTripper) Option 
 	return func(c *Client) error { c.observe = around; return nil }
 }
 
-// WithRequestTimeout limits one attempt, its answer's body included.
-func WithRequestTimeout(d time.Duration) Option {
-	return positive("request timeout", d, func(c *Client) { c.requestTimeout = d })
-}
-
 // WithTotalTimeout limits one call, its retries included. Wait is not bound by it.
 func WithTotalTimeout(d time.Duration) Option {
 	return positive("total timeout", d, func(c *Client) { c.totalTimeout = d })
@@ -122,9 +117,6 @@ func WithRetryInterval(d time.Duration) Option {
 	return positive("retry interval", d, func(c *Client) { c.retryFirst = d })
 }
 
-// WithUserAgent sets the User-Agent header.
-func WithUserAgent(ua string) Option { return func(c *Client) error { c.userAgent = ua; return nil } }
-
 // WithLogger makes the client tell of its retries, at level warn. The default tells nobody.
 func WithLogger(l *slog.Logger) Option { return func(c *Client) error { c.log = l; return nil } }
 
@@ -150,10 +142,10 @@ func New(baseURL string, token settings.Secret, opts ...Option) (*Client, error)
 	}
 	c := &Client{
 		base: base, token: token,
-		requestTimeout: DefaultRequestTimeout, totalTimeout: DefaultTotalTimeout,
-		syncWait: DefaultSyncWait, maxAnswer: DefaultMaxAnswer,
+		requestTimeout: stretch.Limit(DefaultRequestTimeout), totalTimeout: stretch.Limit(DefaultTotalTimeout),
+		syncWait: stretch.Limit(DefaultSyncWait), maxAnswer: DefaultMaxAnswer,
 		pollFirst: DefaultPollFirst, pollSlowest: DefaultPollSlowest, retryFirst: 100 * time.Millisecond,
-		userAgent: "cedana-e2e", log: slog.New(slog.DiscardHandler),
+		log: slog.New(slog.DiscardHandler),
 	}
 	for _, opt := range opts {
 		if err := opt(c); err != nil {
@@ -182,11 +174,11 @@ func (c *Client) Format(f fmt.State, _ rune) {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func newTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+	dialer := &net.Dialer{Timeout: stretch.Limit(5 * time.Second), KeepAlive: 15 * time.Second}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
-		TLSHandshakeTimeout:   5 * time.Second,
+		TLSHandshakeTimeout:   stretch.Limit(5 * time.Second),
 		MaxIdleConnsPerHost:   16,
 		IdleConnTimeout:       30 * time.Second,
 		ExpectContinueTimeout: time.Second,

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // PreflightTimeout bounds Preflight where the network swallows packets; otherwise it takes one or two round trips.
@@ -48,7 +50,7 @@ func (e *PreflightError) Unwrap() error { return e.Err }
 // Preflight asks the server who the token's user is, without retries, and returns that id or a *PreflightError. It
 // also settles the version prefix.
 func (c *Client) Preflight(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, PreflightTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(PreflightTimeout))
 	defer cancel()
 	c.probing.Lock()
 	defer c.probing.Unlock()

@@ -171,7 +171,7 @@ func (c *Client) try(ctx context.Context, prefix string, k call, payload []byte)
 	}
 	id := uuid.NewString()
 	req.Header.Set("Accept", k.accept)
-	req.Header.Set("User-Agent", c.userAgent)
+	req.Header.Set("User-Agent", "cedana-e2e")
 	req.Header.Set(headerReqID, id)
 	if k.key != "" {
 		req.Header.Set(HeaderIdempotencyKey, k.key)

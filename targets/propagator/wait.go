@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // notFoundWait is how long Wait believes that an id which nobody knows is merely new.
@@ -19,7 +21,7 @@ func (c *Client) Wait(ctx context.Context, actionID string) (Status, error) {
 		switch {
 		case ctx.Err() != nil:
 			return last, c.waitError(ctx, actionID, last, begin)
-		case IsNotFound(err) && time.Since(begin) < notFoundWait:
+		case IsNotFound(err) && time.Since(begin) < stretch.Limit(notFoundWait):
 			last = s
 		case err != nil:
 			return last, fmt.Errorf("wait for action %s, last %s: %w", actionID, last.Status.seen(), err)

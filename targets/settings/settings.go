@@ -4,6 +4,8 @@ package settings
 
 import (
 	"github.com/sethvargo/go-envconfig"
+
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Labels on everything a run makes, by which `mage clean` finds it.
@@ -33,6 +35,9 @@ type Settings struct {
 	Deprecate   Deprecate
 	Sweep       Sweep
 	Cleanup     Cleanup
+	Compare     Compare
+	// TimeoutScale is the factor of package stretch.
+	TimeoutScale float64
 	// OpenReport shows the report in a browser.
 	OpenReport bool
 	// Given are the variables that are set, secrets masked: for people, no setting.
@@ -48,11 +53,12 @@ type Part interface {
 	Read(v *Variables, s *Settings)
 }
 
-// Load reads and checks the environment, with the parts. Its error is a [Problems] that names every bad
+// Load reads and checks the environment, with the parts, and makes E2E_TIMEOUT_SCALE this process's. Its error is a [Problems] that names every bad
 // variable; the settings are of no use then.
 func Load(parts ...Part) (*Settings, error) {
 	v := NewVariables(envconfig.OsLookuper())
 	s := Read(v, parts...)
+	stretch.Set(s.TimeoutScale)
 	return s, v.Err()
 }
 
@@ -64,6 +70,7 @@ func Read(v *Variables, parts ...Part) *Settings {
 	s.Deploy = readDeploy(v)
 	s.Suite, s.Sensitivity = readSuite(v)
 	s.Listing, s.Deprecate, s.Sweep, s.Cleanup = readRequests(v)
+	s.Compare = readCompare(v)
 	s.readTimeouts(v)
 	readFiles(v, &s.Run)
 	s.OpenReport = v.Bool(Variable{Name: "OPEN", For: "`report`", Doc: "`1`: opens the report in a browser"})
@@ -80,10 +87,20 @@ func Read(v *Variables, parts ...Part) *Settings {
 
 func (s *Settings) readTimeouts(v *Variables) {
 	v.Group("Time limits")
-	s.Cluster.Timeout = v.Duration(Variable{Name: "E2E_CLUSTER_TIMEOUT", Default: "30m", Doc: "deadline of `cluster`; a first run compiles Kubernetes in it"})
-	s.Deploy.Timeout = v.Duration(Variable{Name: "E2E_DEPLOY_TIMEOUT", Default: "7m", Doc: "deadline of `deploy`"})
-	s.Suite.Timeout = v.Duration(Variable{Name: "E2E_SUITE_TIMEOUT", Default: "10m", Doc: "deadline of the tests"})
-	s.Cleanup.Timeout = v.Duration(Variable{Name: "E2E_CLEAN_TIMEOUT", Default: "3m", Doc: "deadline of `clean`"})
+	s.TimeoutScale = readScale(v)
+	s.Cluster.Timeout = v.Limit(Variable{Name: "E2E_CLUSTER_TIMEOUT", Default: "30m", Doc: "deadline of `cluster`; a first run compiles Kubernetes in it"})
+	s.Deploy.Timeout = v.Limit(Variable{Name: "E2E_DEPLOY_TIMEOUT", Default: "7m", Doc: "deadline of `deploy`"})
+	s.Suite.Timeout = v.Limit(Variable{Name: "E2E_SUITE_TIMEOUT", Default: "10m", Doc: "deadline of the tests"})
+	s.Cleanup.Timeout = v.Limit(Variable{Name: "E2E_CLEAN_TIMEOUT", Default: "3m", Doc: "deadline of `clean`"})
+}
+
+func readScale(v *Variables) float64 {
+	d := Variable{Name: stretch.Variable, Default: "1", Doc: "times every limit that no variable of its own sets, here, in the node and in the stand-in: for slow machines, from `1` to `100`"}
+	factor, err := stretch.Parse(v.Text(d))
+	if err != nil {
+		v.Problem(d.Name, err.Error(), "4")
+	}
+	return factor
 }
 
 // share gives each consumer the values that it has in common with others.
@@ -91,6 +108,7 @@ func (s *Settings) share() {
 	if !s.Cluster.AgentsChosen {
 		s.Cluster.Agents = agentsFor[s.Suite.Tests.Suite]
 	}
+	s.Suite.Tests.TimeoutScale = s.TimeoutScale
 	s.Suite.Tests.CedanaNamespace, s.Suite.Tests.RuncRoot = s.Deploy.CedanaNamespace, s.Cluster.RuncRoot
 	s.Deploy.RuncRoot = s.Cluster.RuncRoot
 	s.Deploy.CheckpointTimeout, s.Deploy.RestoreTimeout = s.Suite.Tests.CheckpointTimeout.Duration, s.Suite.Tests.RestoreTimeout.Duration

@@ -82,6 +82,7 @@ func (f TestFile) missing() []string {
 	want(f.PodTimeout.Duration > 0, "pod_timeout")
 	want(f.CheckpointTimeout.Duration > 0, "checkpoint_timeout")
 	want(f.RestoreTimeout.Duration > 0, "restore_timeout")
+	want(f.TimeoutScale >= 1, "timeout_scale")
 	want(f.ChaosTime.Duration > 0, "chaos_time")
 	want(f.Cycles > 0, "cycles")
 	want(f.Samples > 0, "samples")

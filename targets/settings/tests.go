@@ -18,6 +18,8 @@ type Tests struct {
 	PodTimeout        Duration `json:"pod_timeout"`
 	CheckpointTimeout Duration `json:"checkpoint_timeout"`
 	RestoreTimeout    Duration `json:"restore_timeout"`
+	// TimeoutScale stretches the limits that are not here, see package stretch.
+	TimeoutScale float64 `json:"timeout_scale"`
 	// Suite is the group of tests to run.
 	Suite Group `json:"suite"`
 	// Seed decides what TestChaos does; ChaosTime is for how long it begins new rounds.
@@ -59,7 +61,7 @@ const maxNamespacePrefix = 24
 func readTests(v *Variables) Tests {
 	duration := func(d Variable) Duration { return Duration{v.Duration(d)} }
 	operation := func(d Variable) Duration {
-		value := duration(d)
+		value := Duration{v.Limit(d)}
 		if value.Duration > LongestOperation {
 			v.Problem(d.Name, fmt.Sprintf("%s is more than %s", value, LongestOperation), d.example())
 		}
@@ -70,7 +72,7 @@ func readTests(v *Variables) Tests {
 			Name: "SUITE", Default: string(Smoke), Doc: "group of tests: `smoke`, `full`, `chaos`, `measure`",
 		}, string(Smoke), string(Full), string(Chaos), string(Measure))),
 		Namespace:         v.Label(Variable{Name: "NAMESPACE", Default: "cedana-e2e", Doc: "prefix of the tests' namespaces, at most 24 characters"}, maxNamespacePrefix),
-		PodTimeout:        duration(Variable{Name: "E2E_POD_TIMEOUT", Default: "60s", Doc: "how long a test waits for a pod to be Ready, and for it to be gone"}),
+		PodTimeout:        Duration{v.Limit(Variable{Name: "E2E_POD_TIMEOUT", Default: "60s", Doc: "how long a test waits for a pod to be Ready, and for it to be gone"})},
 		CheckpointTimeout: operation(Variable{Name: "E2E_CHECKPOINT_TIMEOUT", Default: "60s", Doc: "how long a checkpoint may take, at most `1h`: a test waits for so long, and the stand-in's dump is given up then"}),
 		RestoreTimeout:    operation(Variable{Name: "E2E_RESTORE_TIMEOUT", Default: "120s", Doc: "how long a restore may take, at most `1h`: a test waits for so long, and the stand-in gives up then"}),
 		Seed:              readSeed(v),

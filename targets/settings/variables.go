@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
+
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Variable is the declaration of one environment variable: all that the program and the documents know of it.
@@ -189,6 +191,17 @@ func (v *Variables) Duration(d Variable) time.Duration {
 		v.Problem(d.Name, fmt.Sprintf("%q is not a duration above zero", value), d.example())
 	}
 	return duration
+}
+
+// Limit is a Duration that bounds something: its default is stretched by E2E_TIMEOUT_SCALE, and what is given is not.
+func (v *Variables) Limit(d Variable) time.Duration {
+	if v.Given(d.Name) {
+		return v.Duration(d)
+	}
+	// What is wrong with the factor is told where it is declared.
+	text, _ := v.from.Lookup(stretch.Variable)
+	factor, _ := stretch.Parse(text)
+	return stretch.By(v.Duration(d), factor)
 }
 
 // Path is any path; it is made absolute. Without a default, a variable that is not set is empty.

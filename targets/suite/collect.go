@@ -15,6 +15,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/mask"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Source is something that only its caller can get: the nodes' logs, the propagator's, the release's history. It
@@ -30,7 +31,7 @@ type Source struct {
 // had is said, and is no error of its own.
 func Collect(ctx context.Context, con *console.Console, s *settings.Suite, opts Options) error {
 	opts = opts.withDefaults(s)
-	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(collectTimeout))
 	defer cancel()
 	dir := filepath.Join(s.Artifacts, FailureDir)
 	m := mask.New(opts.Token)

@@ -40,7 +40,7 @@ func newFixture(t *testing.T, run string) *fixture {
 		Timeout:    time.Minute, Parallel: 2, Pattern: run,
 		Tests: settings.Tests{
 			CedanaNamespace: "cedana-system", Namespace: "cedana-e2e", RuncRoot: "/run/containerd/runc/k8s.io", Suite: settings.Smoke,
-			PodTimeout: seconds(1), CheckpointTimeout: seconds(2), RestoreTimeout: seconds(3), ChaosTime: seconds(4), Cycles: 5, Samples: 6, Seed: 7, Keep: true,
+			PodTimeout: seconds(1), TimeoutScale: 1, CheckpointTimeout: seconds(2), RestoreTimeout: seconds(3), ChaosTime: seconds(4), Cycles: 5, Samples: 6, Seed: 7, Keep: true,
 		},
 	}
 	f.options = Options{

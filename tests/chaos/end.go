@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/wait"
 )
@@ -72,7 +73,7 @@ func (b Budget) met(d Done) error {
 // nothingKept checks that no checkpoint of the run is left that was not given up, and none that nobody would remove.
 func (r *Run) nothingKept() {
 	r.Helper()
-	err := wait.For(r.Ctx, "every checkpoint of the run to be given up", fixture.Soon, func(ctx context.Context) (bool, string, error) {
+	err := wait.For(r.Ctx, "every checkpoint of the run to be given up", stretch.Limit(fixture.Soon), func(ctx context.Context) (bool, string, error) {
 		var kept []string
 		for _, o := range r.started {
 			records, err := r.System.Checkpoints(ctx, o)

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/tests/checks"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
@@ -92,7 +93,7 @@ func (r *Run) take(p *corev1.Pod, last report.State) (*saved, error) {
 	if err := sameProcess(last, before); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(r.Ctx, r.Env.CheckpointTimeout.Duration+slack)
+	ctx, cancel := context.WithTimeout(r.Ctx, r.Env.CheckpointTimeout.Duration+stretch.Limit(slack))
 	defer cancel()
 	asked := time.Now()
 	operation, err := r.System.Checkpoint(ctx, p, steps.CheckpointOptions{})
@@ -180,7 +181,7 @@ func (r *Run) restore(v *pod, from *saved) error {
 // found is the pod that a restore has made: by its name where that is told, else by what its name has in it.
 func (r *Run) found(ctx context.Context, v *pod, name string) (*corev1.Pod, error) {
 	var found *corev1.Pod
-	err := wait.For(ctx, fmt.Sprintf("the restored pod of %s to be Ready", podName(v.number)), fixture.Soon, func(context.Context) (bool, string, error) {
+	err := wait.For(ctx, fmt.Sprintf("the restored pod of %s to be Ready", podName(v.number)), stretch.Limit(fixture.Soon), func(context.Context) (bool, string, error) {
 		var mine []*corev1.Pod
 		for _, p := range r.Pods.List() {
 			if p.DeletionTimestamp == nil && (p.Name == name || name == "" && pods.RestoredName(p.Name, podName(v.number))) {

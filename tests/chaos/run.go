@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/nodes"
 	"github.com/cedana/cedana-e2e/tests/pods"
@@ -120,7 +121,7 @@ func (r *Run) prepareNodes() {
 // afterwards is done in the case's cleanup, whatever became of the run.
 func (r *Run) afterwards(what string, do func(ctx context.Context) error) {
 	r.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Ctx), nodes.Settle)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Ctx), stretch.Limit(nodes.Settle))
 		defer cancel()
 		if err := do(ctx); err != nil {
 			r.Errorf("%s: %v", what, err)
@@ -232,7 +233,7 @@ func (r *Run) check() {
 		v.now = r.Progresses(v.pod, v.now)
 		r.Must(sameProcess(v.now, v.now), "look at the files of pod %d", v.number)
 		if r.nodes != nil {
-			r.Must(r.nodes.Moving(r.Ctx, v.pod.Spec.NodeName, v.pod, fixture.Soon), "look for frozen processes of pod %s", v.pod.Name)
+			r.Must(r.nodes.Moving(r.Ctx, v.pod.Spec.NodeName, v.pod, stretch.Limit(fixture.Soon)), "look for frozen processes of pod %s", v.pod.Name)
 		}
 		names = append(names, v.pod.Name)
 	}

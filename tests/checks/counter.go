@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
 	"github.com/cedana/cedana-e2e/tests/wait"
@@ -39,7 +40,7 @@ func (c *Checks) Write(p *corev1.Pod, port int, path, data string) {
 func (c *Checks) CountsOn(p *corev1.Pod, port int, from report.State) report.State {
 	c.Helper()
 	var now report.State
-	err := wait.For(c.Ctx, fmt.Sprintf("the count of pod %s, port %d, to go on from %d", p.Name, port, from.Count), fixture.Soon, func(context.Context) (bool, string, error) {
+	err := wait.For(c.Ctx, fmt.Sprintf("the count of pod %s, port %d, to go on from %d", p.Name, port, from.Count), stretch.Limit(fixture.Soon), func(context.Context) (bool, string, error) {
 		now = c.State(p, port)
 		return now.Count >= from.Count+progress, fmt.Sprintf("count %d", now.Count), nil
 	})
@@ -67,7 +68,7 @@ func (c *Checks) Progresses(p *corev1.Pod, from report.State) report.State {
 // LogGoesOn waits until a container's log has a count beyond one: standard output reaches the cluster.
 func (c *Checks) LogGoesOn(p *corev1.Pod, container string, beyond report.State) {
 	c.Helper()
-	err := wait.For(c.Ctx, fmt.Sprintf("the log of pod %s, container %s, to go on from count %d", p.Name, container, beyond.Count), fixture.Soon, func(ctx context.Context) (bool, string, error) {
+	err := wait.For(c.Ctx, fmt.Sprintf("the log of pod %s, container %s, to go on from count %d", p.Name, container, beyond.Count), stretch.Limit(fixture.Soon), func(ctx context.Context) (bool, string, error) {
 		content, err := c.Kube.CoreV1().Pods(p.Namespace).GetLogs(p.Name, &corev1.PodLogOptions{Container: container}).DoRaw(ctx)
 		if err != nil {
 			return false, "", err
@@ -91,7 +92,7 @@ func (c *Checks) Load(p *corev1.Pod) report.Load {
 func (c *Checks) Reached(p *corev1.Pod, since report.Load) report.Load {
 	c.Helper()
 	var now report.Load
-	err := wait.For(c.Ctx, fmt.Sprintf("pod %s to reach %s", p.Name, since.URL), fixture.Soon, func(context.Context) (bool, string, error) {
+	err := wait.For(c.Ctx, fmt.Sprintf("pod %s to reach %s", p.Name, since.URL), stretch.Limit(fixture.Soon), func(context.Context) (bool, string, error) {
 		now = c.Load(p)
 		return now.OK >= since.OK+progress, fmt.Sprintf("%d answers, %d failures, the last: %s", now.OK-since.OK, now.Failed-since.Failed, now.LastError), nil
 	})
@@ -104,7 +105,7 @@ func (c *Checks) Reached(p *corev1.Pod, since report.Load) report.Load {
 func (c *Checks) Answered(p *corev1.Pod, since time.Time, patience time.Duration) report.Load {
 	c.Helper()
 	var now report.Load
-	err := wait.For(c.Ctx, fmt.Sprintf("the requests of pod %s to be answered", p.Name), patience+fixture.Soon, func(context.Context) (bool, string, error) {
+	err := wait.For(c.Ctx, fmt.Sprintf("the requests of pod %s to be answered", p.Name), patience+stretch.Limit(fixture.Soon), func(context.Context) (bool, string, error) {
 		now = c.Load(p)
 		return now.Waiting < time.Since(since), fmt.Sprintf("%d answers, %d failures, one unanswered for %s", now.OK, now.Failed, now.Waiting), nil
 	})

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
 	"github.com/cedana/cedana-e2e/tests/wait"
@@ -78,7 +79,7 @@ func (c *Checks) Present() map[types.UID]bool {
 // Endpoints waits until a service sends requests to the pods of these addresses, and to no other.
 func (c *Checks) Endpoints(service string, want ...string) {
 	c.Helper()
-	err := wait.For(c.Ctx, fmt.Sprintf("service %s to have the endpoints %v", service, want), fixture.Soon, func(ctx context.Context) (bool, string, error) {
+	err := wait.For(c.Ctx, fmt.Sprintf("service %s to have the endpoints %v", service, want), stretch.Limit(fixture.Soon), func(ctx context.Context) (bool, string, error) {
 		list, err := c.Kube.DiscoveryV1().EndpointSlices(c.Namespace).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service})
 		if err != nil {
 			return false, "", err
@@ -130,7 +131,7 @@ func NamedByHosts(hosts, address, name string) error {
 func (c *Checks) Ended(p *corev1.Pod, container string) *corev1.ContainerStateTerminated {
 	c.Helper()
 	var ended *corev1.ContainerStateTerminated
-	err := wait.For(c.Ctx, fmt.Sprintf("container %s of pod %s to end", container, p.Name), fixture.Soon, func(context.Context) (bool, string, error) {
+	err := wait.For(c.Ctx, fmt.Sprintf("container %s of pod %s to end", container, p.Name), stretch.Limit(fixture.Soon), func(context.Context) (bool, string, error) {
 		now := c.Pods.Get(p.UID)
 		ended = pods.Ended(now, container)
 		return ended != nil, pods.Describe(now), nil

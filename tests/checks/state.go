@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
 	"github.com/cedana/cedana-e2e/tests/wait"
@@ -57,7 +58,7 @@ func (c *Checks) Kept(name string, before, restored, later report.State) {
 func (c *Checks) TimersFired(p *corev1.Pod, once time.Duration) report.State {
 	c.Helper()
 	var now report.State
-	err := wait.For(c.Ctx, fmt.Sprintf("the timers of pod %s that fire once to do so", p.Name), once+fixture.Soon, func(context.Context) (bool, string, error) {
+	err := wait.For(c.Ctx, fmt.Sprintf("the timers of pod %s that fire once to do so", p.Name), once+stretch.Limit(fixture.Soon), func(context.Context) (bool, string, error) {
 		now = c.State(p, pods.CounterPort)
 		done := true
 		for _, at := range now.Kinds["timers"].Once {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/local/workload/counter/report"
 	record "github.com/cedana/cedana-e2e/targets/report"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
 )
@@ -183,7 +184,7 @@ const still = 10 * time.Second
 // Briefly is nil when a counter was never held still for long.
 func Briefly(m *Counter) error {
 	for _, pause := range m.Last.Pauses {
-		if err := fixture.Expect(pause.Length() < still, fmt.Sprintf("the source of a checkpoint stands still for less than %s", still), pause.Length()); err != nil {
+		if err := fixture.Expect(pause.Length() < stretch.Limit(still), fmt.Sprintf("the source of a checkpoint stands still for less than %s", stretch.Limit(still)), pause.Length()); err != nil {
 			return err
 		}
 	}

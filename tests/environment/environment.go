@@ -14,6 +14,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/cluster/state"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Environment is what the file says, with the token.
@@ -37,7 +38,8 @@ const (
 const Remedy = "go tool mage e2e"
 
 // Load reads the file that E2E_TEST_SETTINGS names, and without it the one that the last run with CLUSTER_NAME has left:
-// so `go test -tags e2e ./tests/e2e -run X` goes on with its cluster. Its error names the command that makes the file.
+// so `go test -tags e2e ./tests/e2e -run X` goes on with its cluster. This process's limits are stretched as it says. The
+// error names the command that makes the file.
 func Load() (*Environment, error) { return load(os.Getenv) }
 
 func load(getenv func(string) string) (*Environment, error) {
@@ -49,6 +51,7 @@ func load(getenv func(string) string) (*Environment, error) {
 	if e.TestFile, err = settings.ReadTestFile(path); err != nil {
 		return nil, fmt.Errorf("%w; the suite runs against a cluster with Cedana in it, which `%s` sets up: run that first", err, Remedy)
 	}
+	stretch.Set(e.TimeoutScale)
 	if e.Token, err = token(e.TestFile, settings.Secret(getenv("CEDANA_AUTH_TOKEN"))); err != nil {
 		return nil, fmt.Errorf("find the propagator's token: %w", err)
 	}

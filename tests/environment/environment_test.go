@@ -24,7 +24,7 @@ func left(t *testing.T, change func(*settings.TestFile)) (dir string, variables 
 	f := settings.TestFile{
 		Tests: settings.Tests{
 			CedanaNamespace: "cedana-system", Namespace: "cedana-e2e", RuncRoot: "/run/r", Suite: Full,
-			PodTimeout: second, CheckpointTimeout: second, RestoreTimeout: second, ChaosTime: second, Cycles: 1, Samples: 1,
+			PodTimeout: second, TimeoutScale: 1, CheckpointTimeout: second, RestoreTimeout: second, ChaosTime: second, Cycles: 1, Samples: 1,
 		},
 		Backend: settings.BackendLive, URL: "https://ci.example", ClusterID: "c1", Kubeconfig: "/k", KubeContext: "c", ImageNginx: "nginx:1",
 		RunID: "1a2b3c4d", Artifacts: "/artifacts",

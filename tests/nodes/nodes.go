@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/tests/pods"
 	"github.com/cedana/cedana-e2e/tests/wait"
 )
@@ -61,7 +62,7 @@ func (n *Nodes) Return(ctx context.Context, node string, killed time.Time) error
 	if err := n.Start(ctx, node); err != nil {
 		return err
 	}
-	return wait.For(ctx, fmt.Sprintf("node %s to be Ready again", node), Settle, func(ctx context.Context) (bool, string, error) {
+	return wait.For(ctx, fmt.Sprintf("node %s to be Ready again", node), stretch.Limit(Settle), func(ctx context.Context) (bool, string, error) {
 		now, err := n.kube.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
 		if err != nil {
 			// It registers again, and until then the API may not know it.
@@ -143,7 +144,7 @@ func (n *Nodes) HelperReady(ctx context.Context, node string) error {
 }
 
 func (n *Nodes) helperReady(ctx context.Context, node string, not types.UID) error {
-	return wait.For(ctx, "a helper on node "+node+" to be Ready", Settle, func(ctx context.Context) (bool, string, error) {
+	return wait.For(ctx, "a helper on node "+node+" to be Ready", stretch.Limit(Settle), func(ctx context.Context) (bool, string, error) {
 		p, err := n.Helper(ctx, node)
 		if err != nil {
 			return false, err.Error(), nil

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cedana/cedana-e2e/targets/report"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/tests/checks"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
@@ -173,7 +174,7 @@ func (s *Steps) Known(c *Checkpoint) {
 func (s *Steps) listed(o Operation, restore bool) Status {
 	s.Helper()
 	var found Status
-	err := wait.For(s.Ctx, fmt.Sprintf("action %s to be successful in the list of actions", o), fixture.Soon, func(ctx context.Context) (bool, string, error) {
+	err := wait.For(s.Ctx, fmt.Sprintf("action %s to be successful in the list of actions", o), stretch.Limit(fixture.Soon), func(ctx context.Context) (bool, string, error) {
 		list, err := s.System.Operations(ctx)
 		if err != nil {
 			return false, "", err
@@ -232,7 +233,7 @@ func (s *Steps) records(ctx context.Context, o Operation) ([]Record, error) {
 // Deprecate gives an operation's checkpoints up and checks that they are listed so. It is for cleanup: the case's own
 // context has ended by then, and a failure does not keep the rest from being cleaned.
 func (s *Steps) Deprecate(o Operation) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.Ctx), fixture.CleanupTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.Ctx), stretch.Limit(fixture.CleanupTimeout))
 	defer cancel()
 	failedBefore := s.Failed()
 	records, err := s.records(ctx, o)
@@ -254,7 +255,7 @@ func (s *Steps) Deprecate(o Operation) {
 		if failedBefore {
 			continue // its effect is another case's matter
 		}
-		err := wait.For(ctx, "checkpoint "+r.ID+" to be deprecated", fixture.Soon, func(ctx context.Context) (bool, string, error) {
+		err := wait.For(ctx, "checkpoint "+r.ID+" to be deprecated", stretch.Limit(fixture.Soon), func(ctx context.Context) (bool, string, error) {
 			now, err := s.System.Checkpoints(ctx, o)
 			if err != nil {
 				return false, "", err
@@ -274,7 +275,7 @@ func (s *Steps) Deprecate(o Operation) {
 
 // deprecateIfReady gives up what an operation has made that may have failed.
 func (s *Steps) deprecateIfReady(o Operation) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.Ctx), fixture.CleanupTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.Ctx), stretch.Limit(fixture.CleanupTimeout))
 	defer cancel()
 	err := s.System.Wait(ctx, o)
 	var failed *FailedError

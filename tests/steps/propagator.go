@@ -15,6 +15,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
 )
@@ -228,7 +229,7 @@ func (p *Propagator) Raw(ctx context.Context, token settings.Secret, method, pat
 	if token.Set() {
 		request.Header.Set("Authorization", "Bearer "+token.Reveal())
 	}
-	client := http.Client{Transport: p.Transport, Timeout: propagator.DefaultRequestTimeout}
+	client := http.Client{Transport: p.Transport, Timeout: stretch.Limit(propagator.DefaultRequestTimeout)}
 	response, err := client.Do(request)
 	if err != nil {
 		return 0, nil, err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/local/backend"
 	"github.com/cedana/cedana-e2e/targets/propagator"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/nodes"
 )
@@ -30,7 +31,7 @@ func (p *Propagator) Server(f *fixture.Fixture, m *nodes.Machines) Server {
 	if !p.local {
 		return nil
 	}
-	p.Client = newPropagator(f, p.Token, p.Transport, propagator.WithTotalTimeout(time.Minute)).Client
+	p.Client = newPropagator(f, p.Token, p.Transport, propagator.WithTotalTimeout(stretch.Limit(time.Minute))).Client
 	return &propagatorServer{m, backend.Name(f.Env.ClusterName), p}
 }
 

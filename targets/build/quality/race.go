@@ -15,7 +15,7 @@ import (
 // none of them links k3d or Helm.
 var raced = []string{
 	"./targets/atomicfile/...", "./targets/build/...", "./targets/cluster/docker/...", "./targets/cluster/state", "./targets/console/...",
-	"./targets/contract/...", "./targets/filelock", "./targets/mask", "./targets/propagator/...", "./targets/settings", "./targets/suite", "./targets/sweep",
+	"./targets/contract/...", "./targets/filelock", "./targets/mask", "./targets/propagator/...", "./targets/settings", "./targets/stretch", "./targets/suite", "./targets/sweep",
 	"./targets/local/image/...", "./targets/local/node", "./targets/local/standin/...", "./targets/local/workload/...",
 	"./tests/chaos", "./tests/checks", "./tests/fixture", "./tests/nodes", "./tests/steps", "./tests/wait",
 }

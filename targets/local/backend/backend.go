@@ -29,6 +29,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 const (
@@ -200,7 +201,7 @@ func (b *backend) foreign(what string, labels map[string]string) error {
 
 // environment of the container. The fault is there when it is none, too, so that another one is seen.
 func (b *backend) environment() []string {
-	return []string{tokenEnv + "=" + b.token.Reveal(), fault.Variable + "=" + string(b.options.Fault)}
+	return []string{tokenEnv + "=" + b.token.Reveal(), fault.Variable + "=" + string(b.options.Fault), stretch.Environment()}
 }
 
 // replace puts a new container in the place of the one there may be.
@@ -296,7 +297,7 @@ func (b *backend) ensureVolume(ctx context.Context, name string) error {
 
 // wait fills in the addresses and waits until the propagator says that it is healthy.
 func (b *backend) wait(ctx context.Context, p *Propagator) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(startTimeout))
 	defer cancel()
 	restarts := -1
 	var last error
@@ -329,7 +330,7 @@ func (e *goneError) Error() string { return "the propagator's container is " + e
 
 // withLog adds the last lines of the propagator's log to an error.
 func (b *backend) withLog(ctx context.Context, err error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stretch.Limit(logTimeout))
 	defer cancel()
 	name := Name(b.settings.ClusterName)
 	lines, logErr := docker.Tail(ctx, b.engine, name, tailLines)

@@ -18,6 +18,8 @@ import (
 
 	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/client"
+
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Mode says which engine may be used.
@@ -257,7 +259,7 @@ const answerTimeout = 10 * time.Second
 
 // identify asks the engine who it is and fills that in.
 func (e *Engine) identify(ctx context.Context) (system.Info, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(answerTimeout))
 	defer cancel()
 	c, err := e.Client()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 const (
@@ -114,7 +115,7 @@ func debianLike(release string) (name string, ok bool) {
 // boot.
 func install(ctx context.Context, o Options) (err error) {
 	o.Progress.Step("installing docker.io and iptables with apt-get (%s not found)", strings.Join(missingPrograms(), ", "))
-	ctx, cancel := context.WithTimeout(ctx, installTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(installTimeout))
 	defer cancel()
 	units := map[string][]string{"docker.io": {"docker.service", "docker.socket"}, "containerd": {"containerd.service"}}
 	for name := range units {

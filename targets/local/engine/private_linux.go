@@ -19,6 +19,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/capabilities"
 	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 const (
@@ -162,7 +163,7 @@ func ensurePrivate(ctx context.Context, o Options) (*Engine, error) {
 
 // patientlyRunning is running, but gives an engine time that lives and does not answer.
 func patientlyRunning(ctx context.Context, o Options) (*Engine, state, error) {
-	deadline := time.Now().Add(slowTimeout)
+	deadline := time.Now().Add(stretch.Limit(slowTimeout))
 	for {
 		e, s, err := running(ctx, o)
 		if err == nil || !errors.Is(err, errNoAnswer) || ctx.Err() != nil || time.Now().After(deadline) {
@@ -284,7 +285,7 @@ func startDaemons(ctx context.Context, o Options, programs programs, pool netip.
 	if err := o.writeState(*s); err != nil {
 		return err
 	}
-	if err := containerd.wait(ctx, o, containerdTimeout, func(context.Context) error { return dial(address) }); err != nil {
+	if err := containerd.wait(ctx, o, stretch.Limit(containerdTimeout), func(context.Context) error { return dial(address) }); err != nil {
 		return err
 	}
 
@@ -313,7 +314,7 @@ func startDaemons(ctx context.Context, o Options, programs programs, pool netip.
 		return fmt.Errorf("make client of %s: %w", o.privateHost(), err)
 	}
 	defer c.Close()
-	return dockerd.wait(ctx, o, dockerdTimeout, func(ctx context.Context) error { _, err := c.Ping(ctx); return err })
+	return dockerd.wait(ctx, o, stretch.Limit(dockerdTimeout), func(ctx context.Context) error { _, err := c.Ping(ctx); return err })
 }
 
 // containerdConfig keeps everything of containerd in the engine's own directories. Format version 2 is understood

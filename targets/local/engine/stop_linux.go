@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cedana/cedana-e2e/targets/filelock"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 const (
@@ -98,7 +99,7 @@ func removeData(homes []string) (removed []string, err error) {
 
 // removeContainers takes away what dockerd would otherwise wait for, or start again.
 func removeContainers(ctx context.Context, e *Engine) error {
-	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(removeTimeout))
 	defer cancel()
 	c, err := e.Client()
 	if err != nil {
@@ -125,7 +126,7 @@ func removeContainers(ctx context.Context, e *Engine) error {
 // endEngine ends and removes everything of a private engine but its data and what is remembered in RunDir, whatever state
 // it is in, and names what it found. The lock must be held.
 func endEngine(ctx context.Context, o Options, s state, patience time.Duration) (found []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(endTimeout))
 	defer cancel()
 	note := func(n int, what string) {
 		if n > 0 {

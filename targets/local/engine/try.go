@@ -21,6 +21,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/capabilities"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 const (
@@ -55,7 +56,7 @@ func try(ctx context.Context, o Options, e *Engine) (answer, error) {
 		return a, err
 	}
 
-	runCtx, cancel := context.WithTimeout(ctx, probeTimeout)
+	runCtx, cancel := context.WithTimeout(ctx, stretch.Limit(probeTimeout))
 	defer cancel()
 	r, runErr := runProbe(runCtx, c, program, settings.OwnerOf(o.Home))
 	cleanErr := removeOldProbes(ctx, c)

@@ -18,6 +18,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/capabilities"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/image"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Flavour says where a node's Kubernetes comes from.
@@ -134,7 +135,7 @@ func findK3s(ctx context.Context, store *image.Store, o Options) (*k3sImage, err
 	case Source:
 		return nil, nil
 	case K3s:
-		return lookUpK3s(ctx, store, o, pullTimeout)
+		return lookUpK3s(ctx, store, o, stretch.Limit(pullTimeout))
 	case Auto, "":
 	default:
 		return nil, fmt.Errorf("unknown node flavour %q: want %s, %s or %s (E2E_NODE)", o.Flavour, Auto, K3s, Source)
@@ -150,7 +151,7 @@ func findK3s(ctx context.Context, store *image.Store, o Options) (*k3sImage, err
 	if err != nil || compiled {
 		return nil, err
 	}
-	k3s, err = lookUpK3s(ctx, store, o, probeTimeout)
+	k3s, err = lookUpK3s(ctx, store, o, stretch.Limit(probeTimeout))
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Row says who has to notice a fault, and what has to be said then.
@@ -29,8 +30,8 @@ func says(pattern string) *regexp.Regexp { return regexp.MustCompile(pattern) }
 
 // Shorter waits, for what does not come at all.
 var (
-	shortCheckpoint = func(f *settings.TestFile) { f.CheckpointTimeout.Duration = 5 * time.Second }
-	shortRestore    = func(f *settings.TestFile) { f.RestoreTimeout.Duration = 6 * time.Second }
+	shortCheckpoint = func(f *settings.TestFile) { f.CheckpointTimeout.Duration = stretch.Limit(5 * time.Second) }
+	shortRestore    = func(f *settings.TestFile) { f.RestoreTimeout.Duration = stretch.Limit(6 * time.Second) }
 )
 
 // Catalogue has a row for each fault of package fault, in its order.

@@ -17,6 +17,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
@@ -89,7 +90,7 @@ func Run(ctx context.Context, con *console.Console, s *settings.Sensitivity, o O
 		return fmt.Errorf("make artifacts directory: %w", err)
 	}
 	defer func() {
-		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), backTimeout)
+		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), stretch.Limit(backTimeout))
 		defer cancel()
 		err = errors.Join(err, o.Switch(back, ""))
 	}()
@@ -210,7 +211,7 @@ func (t trial) try(ctx context.Context, what string, name fault.Name, number int
 	err = t.con.Run(ctx, "run the tests "+what, func(ctx context.Context, step *console.Step) error {
 		step.Set("%s", strings.Join(row.Tests, ", "))
 		report, err = t.options.Program.Run(ctx, suite.Pick{
-			Tests: row.Tests, Limit: pickLimit,
+			Tests: row.Tests, Limit: stretch.Limit(pickLimit),
 			// A run id of its own: a namespace that is going cannot be made again.
 			Change: func(f *settings.TestFile) {
 				f.RunID, f.Artifacts = fmt.Sprintf("%sr%d", t.settings.RunID[:min(8, len(t.settings.RunID))], number), artifacts

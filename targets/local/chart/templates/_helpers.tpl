@@ -56,6 +56,8 @@ heritage: {{ .Release.Service }}
   valueFrom: {configMapKeyRef: {name: cedana-config, key: log-level}}
 - name: CEDANA_RESTORE_TIMEOUT
   valueFrom: {configMapKeyRef: {name: cedana-config, key: restore-timeout}}
+- name: E2E_TIMEOUT_SCALE
+  valueFrom: {configMapKeyRef: {name: cedana-config, key: timeout-scale}}
 - name: CEDANA_AUTH_TOKEN
   valueFrom: {secretKeyRef: {name: {{ include "cedana.secretName" . }}, key: auth-token}}
 {{- if .Values.config.caCertificate }}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Freezer is a container's cgroup as a means to hold it still. Writing to it takes a millisecond, where `runc pause`
@@ -34,7 +36,7 @@ const freezeTimeout = 10 * time.Second
 
 // Freeze holds the container still. It returns when every process stands.
 func (f Freezer) Freeze(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, freezeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(freezeTimeout))
 	defer cancel()
 	if err := f.set(ctx, true); err != nil {
 		return fmt.Errorf("freeze %s: %w", f.Dir, err)

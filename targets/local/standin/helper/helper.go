@@ -21,6 +21,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Environment is what the chart gives the helper.
@@ -145,7 +146,7 @@ func run(ctx context.Context, env Environment, seams Seams) error {
 	h := &Helper{
 		config: layout.Config{
 			URL: env.URL, Token: env.Token.Reveal(), ClusterID: env.ClusterID, Node: env.Node, CAFile: os.Getenv(layout.CAVariable),
-			RestoreTimeout: settings.Duration{Duration: env.RestoreTimeout},
+			RestoreTimeout: settings.Duration{Duration: env.RestoreTimeout}, TimeoutScale: stretch.Factor(),
 		},
 		compression: compression, store: queue, dumpTimeout: env.CheckpointTimeout, runcRoot: env.RuncRoot, workDir: layout.WorkDir, frozenDir: layout.FrozenDir,
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 const (
@@ -55,7 +56,7 @@ func freezePod(ctx context.Context, dir, work, uid string, containers []Containe
 
 // letGo lets every container go on. It works after ctx has ended too.
 func (p *frozenPod) letGo(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), thawTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stretch.Limit(thawTimeout))
 	defer cancel()
 	var errs []error
 	for _, f := range p.Freezers {
@@ -80,7 +81,7 @@ func (p *frozenPod) thaw(ctx context.Context) error {
 
 // waitForDumps waits for the dumps of a killed helper that may still go on.
 func (p *frozenPod) waitForDumps(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, orphanTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(orphanTimeout))
 	defer cancel()
 	return waitForDumps(ctx, "/proc", p.Containers)
 }

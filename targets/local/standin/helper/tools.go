@@ -13,6 +13,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/criu"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // tools are the node's own runc and criu.
@@ -44,7 +45,7 @@ func findTool(ctx context.Context, name string, oldest criu.Version) (path, vers
 	if path == "" {
 		return "", "", fmt.Errorf("this node has no %s (%s or newer is needed) in PATH nor in %s", name, oldest, strings.Join(layout.SearchPath, ", "))
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(10*time.Second))
 	defer cancel()
 	output, err := exec.CommandContext(ctx, path, "--version").CombinedOutput()
 	if err != nil {
@@ -63,7 +64,7 @@ func findTool(ctx context.Context, name string, oldest criu.Version) (path, vers
 // warm makes CRIU find out what the kernel can do, which it then keeps in /run/criu.kdat: the first pod to be dumped
 // should not stand still for that.
 func (t tools) warm(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(30*time.Second))
 	defer cancel()
 	output, err := exec.CommandContext(ctx, t.CRIU, "check").CombinedOutput()
 	if err != nil {

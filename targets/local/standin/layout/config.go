@@ -7,6 +7,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Config is what the runtime wrapper has to know; the helper writes it, because containerd starts the wrapper with an
@@ -21,6 +22,8 @@ type Config struct {
 	CAFile string `json:"ca_file,omitempty"`
 	// RestoreTimeout bounds the restore of one container.
 	RestoreTimeout settings.Duration `json:"restore_timeout"`
+	// TimeoutScale stretches the other limits, see package stretch.
+	TimeoutScale float64 `json:"timeout_scale"`
 }
 
 // CAVariable names the file of certificates that Go's TLS trusts in place of the system's.
@@ -46,7 +49,7 @@ func (c Config) Save(path string) error {
 	return atomicfile.Write(path, data, 0o600)
 }
 
-// LoadConfig reads what Save wrote.
+// LoadConfig reads what Save wrote, and stretches this process's limits as it says.
 func LoadConfig(path string) (Config, error) {
 	var c Config
 	data, err := os.ReadFile(path)
@@ -58,6 +61,9 @@ func LoadConfig(path string) (Config, error) {
 	}
 	if c.RestoreTimeout.Duration <= 0 {
 		return c, fmt.Errorf("read node configuration %s: it has no restore_timeout: an older cedana-helper wrote it, and the new one is not ready yet", path)
+	}
+	if c.TimeoutScale >= 1 {
+		stretch.Set(c.TimeoutScale)
 	}
 	return c, nil
 }

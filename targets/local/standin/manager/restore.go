@@ -12,6 +12,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // deleteTimeout is for removing a pod that was not restored, whatever has ended the restore.
@@ -91,7 +92,7 @@ func (r *restorer) ensure(ctx context.Context, w *work.Work) (*corev1.Pod, error
 
 // remove deletes a pod, also when the work is being given up.
 func (r *restorer) remove(ctx context.Context, pod *corev1.Pod) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stretch.Limit(deleteTimeout))
 	defer cancel()
 	err := r.Pods.Delete(ctx, pod)
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {

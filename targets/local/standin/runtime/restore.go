@@ -24,6 +24,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // reportTimeout bounds the telling of a failed restore.
@@ -323,7 +324,7 @@ func report(ctx context.Context, t Target, reason error) error {
 	if t.Restore == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stretch.Limit(reportTimeout))
 	defer cancel()
 	config, err := layout.LoadConfig(layout.ConfigFile)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // Config says how a Server runs. Zero fields but Dir and Token take their defaults.
@@ -64,9 +65,9 @@ func (c *Config) defaults() {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&c.Pickup, 15 * time.Second}, {&c.Lease, work.LeaseDuration}, {&c.ActionTimeout, settings.LongestOperation + 10*time.Minute},
+		{&c.Pickup, stretch.Limit(15 * time.Second)}, {&c.Lease, work.LeaseDuration}, {&c.ActionTimeout, settings.LongestOperation + 10*time.Minute},
 		{&c.Retention, 10 * time.Minute}, {&c.StatusHold, 500 * time.Millisecond}, {&c.URLLife, 15 * time.Minute},
-		{&c.BodyIdle, time.Minute}, {&c.HistoryAge, 7 * 24 * time.Hour}, {&c.Tick, 250 * time.Millisecond}, {&c.ArchiveTick, time.Minute},
+		{&c.BodyIdle, stretch.Limit(time.Minute)}, {&c.HistoryAge, 7 * 24 * time.Hour}, {&c.Tick, 250 * time.Millisecond}, {&c.ArchiveTick, time.Minute},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value

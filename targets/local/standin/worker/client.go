@@ -19,6 +19,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 const (
@@ -57,7 +58,7 @@ func (c *Client) Poll(ctx context.Context, wait time.Duration) (*work.Work, erro
 	query := url.Values{
 		"role": {string(c.Role)}, "cluster_id": {c.ClusterID}, "node": {c.Node}, "wait": {wait.String()},
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait+requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, wait+stretch.Limit(requestTimeout))
 	defer cancel()
 	var w work.Work
 	status, err := c.do(ctx, http.MethodGet, prefix+"/work?"+query.Encode(), nil, &w)
@@ -152,7 +153,7 @@ func (c *Client) Get(ctx context.Context, path string) (io.ReadCloser, error) {
 }
 
 func (c *Client) small(ctx context.Context, method, path string, body, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(requestTimeout))
 	defer cancel()
 	_, err := c.do(ctx, method, path, body, answer)
 	return err
@@ -282,7 +283,7 @@ func (c *Client) one(ctx context.Context, w *work.Work, do func(context.Context,
 	outcome := do(workCtx, w)
 	outcome.TotalDuration = time.Since(started).Nanoseconds()
 	// Also when the worker is being stopped: the result is known, and nobody else will send it.
-	reportCtx, stop := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	reportCtx, stop := context.WithTimeout(context.WithoutCancel(ctx), stretch.Limit(requestTimeout))
 	defer stop()
 	err := c.report(reportCtx, w.ID, outcome.Result)
 	if err == nil {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 const (
@@ -32,7 +34,7 @@ func Retry(ctx context.Context, what string, try func() error) error {
 		if last != nil && failing.IsZero() {
 			failing = time.Now()
 		}
-		if errors.Is(last, ErrRefused) || last != nil && time.Since(failing) > outage-slowestTry*3/2 {
+		if errors.Is(last, ErrRefused) || last != nil && time.Since(failing) > stretch.Limit(outage)-slowestTry*3/2 {
 			return struct{}{}, backoff.Permanent(last)
 		}
 		return struct{}{}, last

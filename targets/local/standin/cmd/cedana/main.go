@@ -24,6 +24,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/standin/runtime"
 	"github.com/cedana/cedana-e2e/targets/local/standin/server"
 	"github.com/cedana/cedana-e2e/targets/local/standin/shim"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // part runs one of the binary's parts with the arguments after its name, until it is done or ctx ends. An error with
@@ -58,6 +59,9 @@ func main() {
 }
 
 func run(ctx context.Context, argv []string) error {
+	if err := stretch.SetFrom(os.Getenv); err != nil {
+		return usage(err.Error())
+	}
 	if p, ok := byName[filepath.Base(argv[0])]; ok {
 		return p(ctx, argv[1:])
 	}
