@@ -43,6 +43,7 @@ func begin() (*run, error) {
 		return nil, err
 	}
 	con := console.Standard()
+	con.Learn(settings.DurationsFile(s.Home))
 	con.Step("backend %s, cluster %s, run %s", s.Backend, s.ClusterName, s.RunID)
 	return &run{con: con, settings: s, platform: platform.New(con, s, observed(check)...), contract: check, record: suite.Begin(&s.Suite, s.Given)}, nil
 }

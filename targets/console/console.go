@@ -1,5 +1,5 @@
-// Package console is where people see what happens: progress goes to stderr, data to stdout. Off a terminal, or
-// with NO_COLOR set (https://no-color.org), lines are plain.
+// Package console is where people see what happens: progress goes to stderr, data to stdout. On a terminal each piece of
+// work under way has a line with a bar. Off one, or with NO_COLOR set (https://no-color.org), lines are plain.
 package console
 
 import (
@@ -11,11 +11,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vbauerster/mpb/v8"
 	"golang.org/x/term"
 )
 
-// Heartbeat is how often a running step repeats itself with its last state, so that nothing is silent for long.
-const Heartbeat = 8 * time.Second
+// Heartbeat is how often a running step says off a terminal how far it is: often enough that nothing is silent for long.
+const Heartbeat = 10 * time.Second
 
 // Console writes progress and data. Its methods may be called from several goroutines.
 type Console struct {
@@ -24,6 +25,12 @@ type Console struct {
 	data     io.Writer
 	color    bool
 	beat     time.Duration
+	// terminal says that bars are drawn. bars is nil while there are none; drawn counts them.
+	terminal bool
+	bars     *mpb.Progress
+	drawn    int
+
+	durations durations
 }
 
 // New returns a console that writes progress and data to the given writers, in plain lines.
@@ -31,13 +38,17 @@ func New(progress, data io.Writer) *Console {
 	return &Console{progress: progress, data: data, beat: Heartbeat}
 }
 
-// Standard returns the console of this process: stderr and stdout, coloured when stderr is a terminal and NO_COLOR
+// Standard returns the console of this process: stderr and stdout, with bars and colours when stderr is a terminal and NO_COLOR
 // is not set to anything.
 func Standard() *Console {
 	c := New(os.Stderr, os.Stdout)
 	c.color = colored(os.Getenv, term.IsTerminal(int(os.Stderr.Fd())))
+	c.terminal = c.color && os.Getenv("TERM") != "dumb"
 	return c
 }
+
+// Learn makes the console remember in a file how long things take, and know it from there. The directory need not be there.
+func (c *Console) Learn(file string) { c.durations.file = file }
 
 func colored(getenv func(string) string, terminal bool) bool {
 	return terminal && getenv("NO_COLOR") == ""
@@ -61,33 +72,17 @@ func (c *Console) Ok(format string, args ...any) { c.line(green, "✓", fmt.Spri
 // Fail prints a piece of work that failed.
 func (c *Console) Fail(format string, args ...any) { c.line(red, "✗", fmt.Sprintf(format, args...)) }
 
-// Run does one named step: it prints the name, then again with the last state while it takes long, then the
-// outcome with the time it took. The error is returned as it came.
+// Run does one named step: it says that it is under way, as [Console.Watch] does, and then the outcome with the time it took.
+// The error is returned as it came.
 func (c *Console) Run(ctx context.Context, name string, do func(ctx context.Context, s *Step) error) error {
 	s := &Step{}
-	c.line(dim, "•", name)
+	if !c.terminal {
+		c.line(dim, "•", name)
+	}
 	start := time.Now()
-	done := make(chan struct{})
-	var beats sync.WaitGroup
-	beats.Go(func() {
-		tick := time.NewTicker(c.beat)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				state := s.State()
-				if state != "" {
-					state = ": " + state
-				}
-				c.line(dim, "…", fmt.Sprintf("%s (%s)%s", name, time.Since(start).Round(time.Second), state))
-			}
-		}
-	})
+	end := c.Watch(name, func() State { return State{Detail: s.State()} })
 	err := do(ctx, s)
-	close(done)
-	beats.Wait()
+	end(err)
 	took := time.Since(start).Round(10 * time.Millisecond)
 	if err != nil {
 		c.Fail("%s failed after %s", name, took)
@@ -108,7 +103,7 @@ type Step struct {
 	outcome string
 }
 
-// Set says what the step is doing or waiting for now; the next heartbeat shows it.
+// Set says what the step is doing or waiting for now; the next line about it shows it.
 func (s *Step) Set(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +155,7 @@ func (c *Console) line(col color, mark, text string) {
 		mark = "\x1b[" + string(col) + "m" + mark + "\x1b[0m"
 	}
 	// A progress line that cannot be written has nobody to read it.
-	_, _ = fmt.Fprintf(c.progress, "%s %s\n", mark, text)
+	_, _ = fmt.Fprintf(c.out(), "%s %s\n", mark, text)
 }
 
 type lockedWriter struct{ c *Console }
@@ -168,5 +163,5 @@ type lockedWriter struct{ c *Console }
 func (w lockedWriter) Write(p []byte) (int, error) {
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
-	return w.c.progress.Write(p)
+	return w.c.out().Write(p)
 }

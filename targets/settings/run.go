@@ -81,6 +81,9 @@ func HomeDir(value string) (string, error) {
 	return filepath.Abs(value)
 }
 
+// DurationsFile is where it is remembered how long things take on this machine.
+func DurationsFile(home string) string { return filepath.Join(home, "durations.json") }
+
 // Clusters is where every cluster has its directory.
 func (r Run) Clusters() string { return filepath.Join(r.Home, "clusters") }
 

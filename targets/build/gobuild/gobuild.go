@@ -58,9 +58,14 @@ type Command struct {
 	Env []string
 	// Begins is called with the path of each package when its compilation begins, if it is not nil; with -v.
 	Begins func(pkg string)
+	// Packages is how many will be compiled; 0 where that is not known.
+	Packages int
 }
 
-// Run runs the command, says every few seconds how far it has come, and returns its standard output. What the compiler
+// packageTime is how long a package takes to compile where nothing is known of the machine: it was measured on two cores.
+func packageTime() time.Duration { return 400 * time.Millisecond / time.Duration(runtime.NumCPU()) }
+
+// Run runs the command, shows how far it has come, and returns its standard output. What the compiler
 // complains about is in the error.
 func Run(ctx context.Context, progress console.Progress, c Command) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", c.Args...)
@@ -70,11 +75,9 @@ func Run(ctx context.Context, progress console.Progress, c Command) ([]byte, err
 	terminateGroup(cmd)
 	said := &output{begins: c.Begins}
 	cmd.Stderr = said
-	stop := console.Watch(progress, func(elapsed time.Duration) string {
-		return fmt.Sprintf("%s (%s): %s", c.What, elapsed, said.state())
-	})
+	end := progress.Watch(c.What, func() console.State { return said.state(c.Packages) })
 	stdout, err := cmd.Output()
-	stop()
+	end(err)
 	switch {
 	case err == nil:
 		return stdout, nil

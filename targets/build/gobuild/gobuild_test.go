@@ -24,12 +24,14 @@ func TestOutputIsSortedIntoProgressAndProblems(t *testing.T) {
 	t.Parallel()
 	var begun []string
 	out := &output{begins: func(pkg string) { begun = append(begun, pkg) }}
-	require.Equal(t, "reading packages", out.state())
+	require.Equal(t, "reading packages", out.state(0).Detail)
 	for _, piece := range []string{"go: downloading k8s.io/api v0.34.4\nk8s.io/", "api/core/v1\n", "# k8s.io/api/apps/v1\napps.go:1:2: undefined: x\n", "no newline"} {
 		_, err := out.Write([]byte(piece))
 		require.NoError(t, err)
 	}
-	require.Equal(t, "1 packages, now k8s.io/api/core/v1", out.state())
+	require.Equal(t, "1 packages, now k8s.io/api/core/v1", out.state(0).Detail)
+	known := out.state(40)
+	require.Equal(t, []any{0, 40, "k8s.io/api/core/v1"}, []any{known.Done, known.Total, known.Detail}, "it has only begun")
 	require.Equal(t, []string{"k8s.io/api/core/v1"}, begun)
 	require.Equal(t, "# k8s.io/api/apps/v1\napps.go:1:2: undefined: x\nno newline", out.problems())
 }

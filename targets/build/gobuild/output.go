@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/cedana/cedana-e2e/targets/console"
 )
 
 var packageLine = regexp.MustCompile(`^[\w./~+-]+$`)
@@ -53,16 +55,21 @@ func (c *output) line(line string) {
 	}
 }
 
-func (c *output) state() string {
+// state is how far the command has come, of total packages if that is known.
+func (c *output) state(total int) console.State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	s := console.State{Total: total, Unit: "packages", Each: packageTime(), Detail: "reading packages"}
 	switch {
 	case c.packages > 0:
-		return fmt.Sprintf("%d packages, now %s", c.packages, c.last)
+		s.Done, s.Detail = c.packages-1, c.last // the last one has only begun
+		if total == 0 {
+			s.Detail = fmt.Sprintf("%d packages, now %s", c.packages, c.last)
+		}
 	case c.downloads > 0:
-		return fmt.Sprintf("%d modules, %s", c.downloads, c.last)
+		s.Detail = fmt.Sprintf("%d modules, %s", c.downloads, c.last)
 	}
-	return "reading packages"
+	return s
 }
 
 // problems is what the compiler complained about, the last 60 lines of it.

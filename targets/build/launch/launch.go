@@ -47,7 +47,16 @@ func Target(ctx context.Context, name string) error {
 		case <-ctx.Done():
 		}
 	}()
-	path, err := compile(ctx, console.Standard(), name)
+	con, what, start := console.Standard(), "mage "+name, time.Now()
+	home, err := settings.HomeDir(os.Getenv("E2E_HOME"))
+	if err != nil {
+		return fmt.Errorf("find a place for the compiled targets: %w; set E2E_HOME to a directory", err)
+	}
+	con.Learn(settings.DurationsFile(home))
+	if last := con.Last(what); last > 0 {
+		con.Step("%s: the last one took %s", what, last.Round(time.Second))
+	}
+	path, err := compile(ctx, con, home, name)
 	if err != nil {
 		return err
 	}
@@ -72,43 +81,38 @@ func Target(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("run %s: %w", path, err)
 	}
+	con.Took(what, time.Since(start))
 	return nil
 }
 
-func compile(ctx context.Context, con *console.Console, name string) (string, error) {
+func compile(ctx context.Context, con *console.Console, home, name string) (string, error) {
 	root, err := gobuild.Root()
 	if err != nil {
 		return "", err
 	}
-	path, err := binary(root)
-	if err != nil {
-		return "", err
-	}
+	path := binary(home, root)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		con.Step("compile the targets to %s: some minutes the first time, with all that they share with the node's programs", path)
 		return path, compileFirst(ctx, con, root, name, path)
 	}
-	return path, compileTargets(ctx, con, root, path)
+	return path, compileTargets(ctx, con, root, path, 0)
 }
 
-func compileTargets(ctx context.Context, con *console.Console, root, path string) error {
-	return build(ctx, con, root, "compile the targets", "-ldflags=-s -w", "-o", path, program)
+// compileTargets compiles the program; packages is how many of it are not compiled yet, 0 where that is not known.
+func compileTargets(ctx context.Context, con *console.Console, root, path string, packages int) error {
+	return build(ctx, con, root, "compile the targets", packages, "-ldflags=-s -w", "-o", path, program)
 }
 
-func build(ctx context.Context, con *console.Console, root, what string, args ...string) error {
+func build(ctx context.Context, con *console.Console, root, what string, packages int, args ...string) error {
 	args = append(append([]string{"build", "-v"}, gobuild.Flags()...), args...)
-	_, err := gobuild.Run(ctx, con, gobuild.Command{What: what, Dir: root, Args: args})
+	_, err := gobuild.Run(ctx, con, gobuild.Command{What: what, Dir: root, Args: args, Packages: packages})
 	return err
 }
 
 // binary is where the program of this clone goes: two clones may be at different commits, and run at the same time.
-func binary(root string) (string, error) {
-	home, err := settings.HomeDir(os.Getenv("E2E_HOME"))
-	if err != nil {
-		return "", fmt.Errorf("find a place for the compiled targets: %w; set E2E_HOME to a directory", err)
-	}
+func binary(home, root string) string {
 	sum := sha256.Sum256([]byte(root))
-	return filepath.Join(home, "build", "targets-"+hex.EncodeToString(sum[:6])), nil
+	return filepath.Join(home, "build", "targets-"+hex.EncodeToString(sum[:6]))
 }
 
 // InterruptLimit is how long a target may put things in order after a signal: less than the 5 s after which `go tool mage`

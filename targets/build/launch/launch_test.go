@@ -35,15 +35,10 @@ func names(t *testing.T, file, pattern string) []string {
 
 // Two clones may be at different commits and run at the same time.
 func TestEachCloneHasItsOwnProgram(t *testing.T) {
-	t.Setenv("E2E_HOME", t.TempDir())
-	one, err := binary("/clones/one")
-	require.NoError(t, err)
-	other, err := binary("/clones/other")
-	require.NoError(t, err)
-	require.NotEqual(t, one, other)
-	again, err := binary("/clones/one")
-	require.NoError(t, err)
-	require.Equal(t, one, again)
+	t.Parallel()
+	one := binary("/home", "/clones/one")
+	require.NotEqual(t, one, binary("/home", "/clones/other"))
+	require.Equal(t, one, binary("/home", "/clones/one"))
 }
 
 // Else their compilation would be in vain.

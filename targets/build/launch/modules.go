@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/cedana/cedana-e2e/targets/build/gobuild"
 	"github.com/cedana/cedana-e2e/targets/capabilities"
@@ -44,12 +45,15 @@ func compileFirst(ctx context.Context, con *console.Console, root, target, path 
 	var err error
 	for _, pkg := range first {
 		if err == nil {
-			err = build(ctx, con, root, "compile "+pkg, pkg)
+			err = build(ctx, con, root, "compile "+pkg, 0, pkg)
 		}
 	}
 	if err == nil {
 		<-ours
-		err = compileTargets(ctx, con, root, path)
+		var left int
+		if left, err = toCompile(ctx, con, root); err == nil {
+			err = compileTargets(ctx, con, root, path, left)
+		}
 	}
 	if err != nil {
 		cancel()
@@ -59,6 +63,13 @@ func compileFirst(ctx context.Context, con *console.Console, root, target, path 
 		return notGot
 	}
 	return err
+}
+
+// toCompile is how many packages of the program are not compiled yet.
+func toCompile(ctx context.Context, con *console.Console, root string) (int, error) {
+	args := append([]string{"list", "-deps", "-f", "{{if .Stale}}+{{end}}"}, gobuild.Flags()...)
+	out, err := gobuild.Run(ctx, con, gobuild.Command{What: "count the packages of the targets", Dir: root, Args: append(args, program)})
+	return strings.Count(string(out), "+"), err
 }
 
 // later says how to get the modules that the target needs once it runs: the tests', and Kubernetes' where it is certain

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"github.com/magefile/mage/mage"
@@ -58,6 +59,13 @@ func runMage(args []string) int {
 	return mage.RunCompiled(inv, program, log.New(os.Stderr, "", 0))
 }
 
+// firstRun is what somebody should know who calls a target in a clone for the first time. The figures are those of two processors.
+func firstRun(processors int) string {
+	minutes := func(ofTwo int) int { return max(1, (ofTwo*2+processors-1)/processors) }
+	return fmt.Sprintf("the first run of this clone, with %d processors: about %d min to compile the targets, and for the first cluster about %d min more "+
+		"where no k3s image can be had and Kubernetes is compiled; the next runs take half a minute", processors, minutes(3), minutes(9))
+}
+
 // compile makes the program of the magefile and returns its path, and Mage's exit status if it could not. Every clone
 // has a program of its own: two may be at different commits.
 func compile(ctx context.Context, inv mage.Invocation) (path string, status int, err error) {
@@ -80,6 +88,9 @@ func compile(ctx context.Context, inv mage.Invocation) (path string, status int,
 		return "", 0, fmt.Errorf("remove what a killed mage left: %w", err)
 	}
 	path = filepath.Join(cache, "mage")
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		console.Standard().Step("%s", firstRun(runtime.NumCPU()))
+	}
 	// Under another name first: the program may be running.
 	inv.CompileOut = path + ".new"
 	if status := mage.Invoke(inv); status != 0 {

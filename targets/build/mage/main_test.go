@@ -66,6 +66,12 @@ func requireGone(t *testing.T, pid int) {
 		"process %d is still there", pid)
 }
 
+func TestTheFirstRunIsSaidHowLongItTakes(t *testing.T) {
+	t.Parallel()
+	require.Contains(t, firstRun(2), "with 2 processors: about 3 min to compile the targets, and for the first cluster about 9 min more")
+	require.Contains(t, firstRun(8), "with 8 processors: about 1 min to compile the targets, and for the first cluster about 3 min more")
+}
+
 func TestTheExitCodeIsMages(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{"exit 0": 0, "exit 2": 2, "kill -KILL $$": 137} {

@@ -4,6 +4,8 @@ package consoletest
 import (
 	"fmt"
 	"sync"
+
+	"github.com/cedana/cedana-e2e/targets/console"
 )
 
 // Recorder is a console.Progress that keeps what it hears. It may be used by several goroutines at once.
@@ -27,3 +29,6 @@ func (r *Recorder) Take() []string {
 	r.lines = nil
 	return lines
 }
+
+// Watch hears nothing: what is watched says how far it is now and then.
+func (*Recorder) Watch(string, func() console.State) func(error) { return func(error) {} }

@@ -19,6 +19,7 @@ import (
 	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/client"
 
+	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
@@ -40,11 +41,6 @@ const DefaultRunDir = "/run/cedana-e2e"
 // ErrNone is returned by Find when the engine that Ensure would use does not run.
 var ErrNone = errors.New("no docker engine runs")
 
-// Progress is told what happens, a line at a time.
-type Progress interface {
-	Step(format string, args ...any)
-}
-
 // Options say which engine is wanted and where the private one lives.
 type Options struct {
 	// Mode is Auto when empty.
@@ -59,7 +55,7 @@ type Options struct {
 	// AllOwners lets Stop take a private engine that was started from another Home.
 	AllOwners bool
 	// Progress may be nil.
-	Progress Progress
+	Progress console.Progress
 }
 
 // Engine is a running Docker engine.
@@ -226,7 +222,7 @@ func (o Options) complete() (Options, error) {
 		*dir = resolved
 	}
 	if o.Progress == nil {
-		o.Progress = quiet{}
+		o.Progress = console.Quiet{}
 	}
 	return o, nil
 }
@@ -291,7 +287,3 @@ func goArch(machine string) string {
 	}
 	return machine
 }
-
-type quiet struct{}
-
-func (quiet) Step(string, ...any) {}

@@ -28,6 +28,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/cedana/cedana-e2e/targets/capabilities"
+	"github.com/cedana/cedana-e2e/targets/console"
 )
 
 // needsEngineTest skips unless a private engine may be started here, and returns options of one that nobody else uses.
@@ -41,7 +42,7 @@ func needsEngineTest(t *testing.T) Options {
 	}
 	home, err := os.MkdirTemp("", "engine-home-")
 	require.NoError(t, err)
-	o, err := Options{Mode: Private, Home: home, RunDir: home + "-run", Progress: testProgress{t}}.complete()
+	o, err := Options{Mode: Private, Home: home, RunDir: home + "-run", Progress: testProgress{t: t}}.complete()
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_, err := Stop(context.WithoutCancel(t.Context()), o)
@@ -51,7 +52,10 @@ func needsEngineTest(t *testing.T) Options {
 	return o
 }
 
-type testProgress struct{ t *testing.T }
+type testProgress struct {
+	console.Quiet
+	t *testing.T
+}
 
 func (p testProgress) Step(format string, args ...any) { p.t.Logf(format, args...) }
 

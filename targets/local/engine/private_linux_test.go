@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -69,7 +70,7 @@ func TestDaemonsGetNoSecrets(t *testing.T) {
 func TestTheEngineSharesNothingWithAnother(t *testing.T) {
 	t.Parallel()
 	o := privateOptions(t)
-	o.Progress = quiet{}
+	o.Progress = console.Quiet{}
 	data, err := dockerdConfig(t.Context(), o, "/c.sock", netip.MustParsePrefix("10.213.0.0/16"))
 	require.NoError(t, err)
 	var dockerd map[string]any

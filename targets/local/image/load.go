@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/containerd/errdefs"
 	dockerimage "github.com/docker/docker/api/types/image"
@@ -37,7 +37,7 @@ func Present(ctx context.Context, engine Engine, ref string) (bool, error) {
 }
 
 // Load puts the image into the engine, unless one of that name is there: the name has the hash of its content.
-func Load(ctx context.Context, engine Engine, t Tarball, progress console.Progress) error {
+func Load(ctx context.Context, engine Engine, t Tarball, progress console.Progress) (err error) {
 	there, err := Present(ctx, engine, t.Ref)
 	if err != nil || there {
 		return err
@@ -54,10 +54,11 @@ func Load(ctx context.Context, engine Engine, t Tarball, progress console.Progre
 	total := megabytes(info.Size())
 	progress.Step("load image %s into the Docker engine (%d MB)", t.Ref, total)
 	input := &countingReader{r: file}
-	stop := console.Watch(progress, func(elapsed time.Duration) string {
-		return fmt.Sprintf("load image %s: %d of %d MB sent (%s)", t.Ref, megabytes(input.n.Load()), total, elapsed)
+	name, _, _ := strings.Cut(t.Ref, ":") // without what it was made of, so that it is known the next time
+	end := progress.Watch("load image "+name, func() console.State {
+		return console.State{Done: int(megabytes(input.n.Load())), Total: int(total), Unit: "MB"}
 	})
-	defer stop()
+	defer func() { end(err) }()
 	response, err := engine.ImageLoad(ctx, input, client.ImageLoadWithQuiet(true))
 	if err != nil {
 		return fmt.Errorf("load image %s from %s: %w", t.Ref, t.Path, err)

@@ -85,7 +85,7 @@ func (s *Store) program(ctx context.Context, p Program) (Binary, error) {
 	if err != nil {
 		return Binary{}, err
 	}
-	current, err := p.listSources(ctx, root, without, s.progress)
+	current, packages, err := p.listSources(ctx, root, without, s.progress)
 	if err != nil {
 		return Binary{}, err
 	}
@@ -96,7 +96,7 @@ func (s *Store) program(ctx context.Context, p Program) (Binary, error) {
 	path, err := s.File(ctx, p.Name, key, "", func(ctx context.Context, path string) error {
 		s.compiling.Lock()
 		defer s.compiling.Unlock()
-		return p.build(ctx, root, path, without, s.progress)
+		return p.build(ctx, root, path, packages, without, s.progress)
 	})
 	if err != nil {
 		return Binary{}, err
@@ -182,39 +182,44 @@ func (p Program) key(ctx context.Context, root string, dirs []sourceDir) (string
 	return in.Key()
 }
 
-// listSources asks Go which directories of the repository the program is built from. Everything else is the standard
-// library or a module whose sum is in go.sum.
-func (p Program) listSources(ctx context.Context, root string, without leftOut, progress console.Progress) ([]sourceDir, error) {
-	args := append([]string{"list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}\t{{len .EmbedFiles}}{{end}}"}, p.flags()...)
+// listSources asks Go which directories of the repository the program is built from, and how many packages are not
+// compiled yet. Everything else is the standard library or a module whose sum is in go.sum.
+func (p Program) listSources(ctx context.Context, root string, without leftOut, progress console.Progress) (dirs []sourceDir, packages int, err error) {
+	args := append([]string{"list", "-deps", "-f", "{{.Stale}}\t{{.Standard}}\t{{.Dir}}\t{{len .EmbedFiles}}"}, p.flags()...)
 	args = append(args, without.flags...)
 	// The first time it gets the modules.
 	out, err := gobuild.Run(ctx, progress, p.command(root, "list packages of "+p.Name, append(args, p.Package)...))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	dirs := []sourceDir{} // stays empty for a command of another module: its go.sum says it all
+	dirs = []sourceDir{} // stays empty for a command of another module: its go.sum says it all
 	for line := range strings.Lines(string(out)) {
-		dir, embeds, ok := strings.Cut(strings.TrimSpace(line), "\t")
-		if !ok {
+		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(fields) != 4 {
 			continue
 		}
+		if fields[0] == "true" {
+			packages++
+		}
+		dir := fields[2]
 		if strings.HasPrefix(dir, without.dir+string(filepath.Separator)) {
 			continue // a module by a link, in a store that may be in the repository
 		}
 		relative, err := filepath.Rel(root, dir)
-		if err != nil || relative == ".." || strings.HasPrefix(relative, "../") {
+		if err != nil || fields[1] == "true" || relative == ".." || strings.HasPrefix(relative, "../") {
 			continue
 		}
-		dirs = append(dirs, sourceDir{Path: relative, Embeds: embeds != "0"})
+		dirs = append(dirs, sourceDir{Path: relative, Embeds: fields[3] != "0"})
 	}
 	slices.SortFunc(dirs, func(a, b sourceDir) int { return strings.Compare(a.Path, b.Path) })
-	return dirs, nil
+	return dirs, packages, nil
 }
 
-func (p Program) build(ctx context.Context, root, to string, without leftOut, progress console.Progress) error {
+func (p Program) build(ctx context.Context, root, to string, packages int, without leftOut, progress console.Progress) error {
 	progress.Step("compile %s", p.Name)
 	args := slices.Concat([]string{"build", "-v"}, p.flags(), without.flags)
-	command := p.command(root, "compile", append(args, "-o", to, p.Package)...)
+	command := p.command(root, "compile "+p.Name, append(args, "-o", to, p.Package)...)
+	command.Packages = packages
 	if p.Linking != nil {
 		main, err := p.importPath(root)
 		if err != nil {

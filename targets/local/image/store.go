@@ -50,10 +50,10 @@ func (s *Store) Progress() console.Progress { return s.progress }
 func (s *Store) Image(ctx context.Context, name, key string, build func(ctx context.Context) (v1.Image, error)) (Tarball, error) {
 	t := Tarball{Ref: Ref(name, key)}
 	var err error
-	t.Path, err = s.file(ctx, "images", name, key, ".tar", func(ctx context.Context, path string) error {
+	t.Path, err = s.file(ctx, "images", name, key, ".tar", func(ctx context.Context, path string) (err error) {
 		s.progress.Step("make image %s", t.Ref)
-		stop := console.Watch(s.progress, func(elapsed time.Duration) string { return fmt.Sprintf("make image %s (%s)", t.Ref, elapsed) })
-		defer stop()
+		end := s.progress.Watch("make image "+name, func() console.State { return console.State{} })
+		defer func() { end(err) }()
 		img, err := build(ctx)
 		if err != nil {
 			return err

@@ -208,8 +208,8 @@ func (k *k3sImage) extract(ctx context.Context, store *image.Store, dir string) 
 	if err != nil {
 		return err
 	}
-	stop := console.Watch(store.Progress(), func(elapsed time.Duration) string { return fmt.Sprintf("get %s (%s)", k.ref, elapsed) })
-	defer stop()
+	end := store.Progress().Watch("get "+k.ref, func() console.State { return console.State{} })
+	defer func() { end(err) }()
 	contents := mutate.Extract(img)
 	defer contents.Close()
 	if err := unpackBin(contents, dir); err != nil {

@@ -8,6 +8,8 @@ import (
 	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/cedana/cedana-e2e/targets/console"
 )
 
 func TestMirror(t *testing.T) {
@@ -75,10 +77,6 @@ func TestLastLines(t *testing.T) {
 	require.Equal(t, "two\nthree\nfour", out.text())
 }
 
-type noProgress struct{}
-
-func (noProgress) Step(string, ...any) {}
-
 func TestAUserInstallsPackagesWithSudo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -92,7 +90,7 @@ func TestAUserInstallsPackagesWithSudo(t *testing.T) {
 	// The first time its lists are too old; it also needs its variables, which sudo takes away.
 	apt := script("apt-get", `test "$DEBIAN_FRONTEND" = noninteractive || exit 3
 case "$1" in update) touch `+dir+`/updated ;; install) test -e `+dir+`/updated ;; esac`)
-	require.NoError(t, install(t.Context(), noProgress{}, []string{sudo, "-n"}, apt, []string{"debian-archive-keyring", "dpkg"}))
+	require.NoError(t, install(t.Context(), console.Quiet{}, []string{sudo, "-n"}, apt, []string{"debian-archive-keyring", "dpkg"}))
 	said, err := os.ReadFile(log)
 	require.NoError(t, err)
 	as := "sudo -n env DEBIAN_FRONTEND=noninteractive LC_ALL=C " + apt

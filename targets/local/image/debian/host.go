@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/local/sudo"
@@ -98,11 +97,10 @@ func run(ctx context.Context, progress console.Progress, what, dir string, comma
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
 	output := &lastLines{keep: 25}
 	cmd.Stdout, cmd.Stderr = output, output
-	stop := console.Watch(progress, func(elapsed time.Duration) string {
-		return fmt.Sprintf("%s (%s): %s", what, elapsed, output.last())
-	})
-	defer stop()
-	if err := cmd.Run(); err != nil {
+	end := progress.Watch(what, func() console.State { return console.State{Detail: output.last()} })
+	err := cmd.Run()
+	end(err)
+	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", what, err, output.text())
 	}
 	return nil
