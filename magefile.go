@@ -17,6 +17,9 @@ import (
 // E2E creates the cluster, installs Cedana and runs the tests; what is there already is reused. It leaves the cluster in place for the next run: `mage clean` removes it.
 func E2E(ctx context.Context) error { return launch.Target(ctx, "e2e") }
 
+// Try checkpoints, deletes and restores the pods of the manifests in POD, and prints a page that says whether they survived; CHECK is a command whose output has to stay the same.
+func Try(ctx context.Context) error { return launch.Target(ctx, "try") }
+
 // Sensitivity breaks the local stand-in on purpose, in one way after the other, and checks that the tests notice and say what is wrong; E2E_FAULTS chooses the ways.
 func Sensitivity(ctx context.Context) error { return launch.Target(ctx, "sensitivity") }
 

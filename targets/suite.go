@@ -46,7 +46,7 @@ func (r *run) tests(ctx context.Context) compilation {
 func (r *run) suiteOptions(there *there) suite.Options {
 	c := there.cluster
 	o := suite.Options{
-		Versions: c.Versions, ClusterName: c.Name, Kubeconfig: c.Kubeconfig, Context: c.Context, Nginx: c.Nginx, Counter: c.Counter, Record: r.record, Contract: r.contract,
+		Versions: c.Versions, ClusterName: c.Name, Kubeconfig: c.Kubeconfig, Context: c.Context, Nginx: c.Nginx, Counter: c.Counter, Programs: c.Programs, Record: r.record, Contract: r.contract,
 	}
 	if there.identity != nil {
 		o.ClusterID, o.Registered = there.identity.ID, there.identity.Registered

@@ -14,14 +14,19 @@ import (
 )
 
 // E2E makes the cluster, deploys and runs the suite; what is there already is reused.
-func E2E(ctx context.Context) (err error) {
+func E2E(ctx context.Context) error {
 	ctx, r, unlock, err := beginAlone(ctx, "e2e")
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	return r.runTests(ctx, "mage e2e")
+}
+
+// runTests makes the cluster, deploys and runs the tests that the settings choose, with all that is kept of a run.
+func (r *run) runTests(ctx context.Context, target string) (err error) {
 	defer func() { err = r.end(err) }()
-	ctx, endTrace, err := tracing.Start(ctx, "mage e2e")
+	ctx, endTrace, err := tracing.Start(ctx, target)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func TestATableIsReplacedAndTheRestStays(t *testing.T) {
 	got, err := filled([]byte("before\n<!-- variables: SUITE -->\nold\n<!-- end -->\nafter\n"))
 	require.NoError(t, err)
 	require.Equal(t, "before\n<!-- variables: SUITE -->\n\n| variable | default | meaning |\n| --- | --- | --- |\n"+
-		"| `SUITE` | `smoke` | group of tests: `smoke`, `full`, `chaos`, `measure` |\n\n<!-- end -->\nafter\n", string(got))
+		"| `SUITE` | `smoke` | group of tests: `smoke`, `full`, `chaos`, `measure`, `workloads` |\n\n<!-- end -->\nafter\n", string(got))
 	again, err := filled(got)
 	require.NoError(t, err)
 	require.Equal(t, string(got), string(again))

@@ -31,6 +31,12 @@ const MeasuredDir = "measured"
 // SUITE chose the tests and E2E_RUN did not.
 const OtherGroupsFile = "other-groups.txt"
 
+// TryFile is the page that `mage try` is run for.
+const TryFile = "try.md"
+
+// WorkloadsFile is in the directory for all tests: the table of SUITE=workloads.
+const WorkloadsFile = "workloads.md"
+
 // Directory is where one test's artifacts go. The secret is masked in all that is written.
 type Directory struct {
 	Path   string

@@ -32,6 +32,8 @@ type Lab struct {
 	// Flavour is what the node image is made of; K3sImage is in place of the pinned official image.
 	Flavour  node.Flavour
 	K3sImage string
+	// Programs are those of which images are wanted, of [workload.ProgramNames].
+	Programs []string
 }
 
 // Made is what a cluster is made of.
@@ -82,7 +84,7 @@ func (l Lab) Make(ctx context.Context, standIn bool, linking func()) (Made, erro
 			return err
 		})
 		work.Go(func() (err error) {
-			made.Pods, err = workload.Images(ctx, workload.Options{Home: l.Home, Progress: l.Progress})
+			made.Pods, err = workload.Images(ctx, workload.Options{Home: l.Home, Progress: l.Progress, Programs: l.Programs})
 			return err
 		})
 		if standIn {

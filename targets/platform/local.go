@@ -52,6 +52,7 @@ func Load() (*Settings, error) {
 func newLab(con *console.Console, s *Settings) local.Lab {
 	return local.Lab{
 		Home: s.Home, Progress: con, EngineMode: engine.Mode(s.lab.Engine), Flavour: node.Flavour(s.lab.Node), K3sImage: s.lab.K3sImage,
+		Programs: s.lab.Programs,
 	}
 }
 
@@ -81,6 +82,10 @@ func (k *k3d) Make(ctx context.Context, linking func()) (*Cluster, error) {
 	}
 	usable := ofK3d(c)
 	usable.Nginx, usable.Counter = parts.Pods.Nginx.Ref, parts.Pods.Counter.Ref
+	usable.Programs = map[string]string{"nginx": usable.Nginx, "counter": usable.Counter}
+	for name, program := range parts.Pods.Programs {
+		usable.Programs[name] = program.Ref
+	}
 	usable.made = &made{parts, c.Network}
 	return usable, nil
 }

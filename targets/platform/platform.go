@@ -79,6 +79,8 @@ type Cluster struct {
 	Name string
 	// Nginx and Counter are the images of the pods under test. Counter is empty where there is none.
 	Nginx, Counter string
+	// Programs are the images of programs that the nodes were given, by name.
+	Programs map[string]string
 	// Logs are what is to be kept of the cluster after a failure.
 	Logs []suite.Source
 	// Versions are those of its nodes' programs; nil where the nodes are not ours to look into.

@@ -38,6 +38,8 @@ type TestFile struct {
 	// ImageCounter may be empty in an existing cluster alone, which cannot be given an image.
 	ImageNginx   string `json:"image_nginx,omitempty"`
 	ImageCounter string `json:"image_counter,omitempty"`
+	// Programs are the lab's images, by program; empty in an existing cluster.
+	Programs map[string]string `json:"programs,omitempty"`
 	// RunID is on the labels of what the tests make.
 	RunID string `json:"run_id"`
 	// Artifacts is the directory that the tests write to.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,19 @@ type Tests struct {
 	OpenAPI string `json:"openapi,omitempty"`
 	// Keep leaves the namespaces of failed tests in place.
 	Keep bool `json:"keep"`
+	// Images are used in place of others: of those that a manifest names, or of the programs' of SUITE=workloads. One that begins
+	// with @ is a program's of the lab.
+	Images map[string]string `json:"images,omitempty"`
+	// Try is what `mage try` tries.
+	Try Try `json:"try,omitzero"`
+}
+
+// Try is a user's own pods, to be seen through a checkpoint and a restore.
+type Try struct {
+	// Manifests is a file or a directory; empty for none.
+	Manifests string `json:"manifests,omitempty"`
+	// Check is a shell command whose output in the pod is to be the same before and after; empty for none.
+	Check string `json:"check,omitempty"`
 }
 
 // Duration is a time.Duration that JSON has as Go spells it: "1m30s".
@@ -69,8 +83,8 @@ func readTests(v *Variables) Tests {
 	}
 	return Tests{
 		Suite: Group(v.OneOf(Variable{
-			Name: "SUITE", Default: string(Smoke), Doc: "group of tests: `smoke`, `full`, `chaos`, `measure`",
-		}, string(Smoke), string(Full), string(Chaos), string(Measure))),
+			Name: "SUITE", Default: string(Smoke), Doc: "group of tests: `smoke`, `full`, `chaos`, `measure`, `workloads`",
+		}, string(Smoke), string(Full), string(Chaos), string(Measure), string(Workloads))),
 		Namespace:         v.Label(Variable{Name: "NAMESPACE", Default: "cedana-e2e", Doc: "prefix of the tests' namespaces, at most 24 characters"}, maxNamespacePrefix),
 		PodTimeout:        Duration{v.Limit(Variable{Name: "E2E_POD_TIMEOUT", Default: "60s", Doc: "how long a test waits for a pod to be Ready, and for it to be gone"})},
 		CheckpointTimeout: operation(Variable{Name: "E2E_CHECKPOINT_TIMEOUT", Default: "60s", Doc: "how long a checkpoint may take, at most `1h`: a test waits for so long, and the stand-in's dump is given up then"}),
@@ -83,8 +97,40 @@ func readTests(v *Variables) Tests {
 			Name: "E2E_OPENAPI", Example: "openapi.json",
 			Doc: "OpenAPI document (3.0, 3.1): every exchange with the propagator is checked against it, see [openapi-drift.md](openapi-drift.md)",
 		}),
-		Keep: v.Bool(Variable{Name: "E2E_KEEP", Doc: "`1`: namespaces of failed tests are kept"}),
+		Keep:   v.Bool(Variable{Name: "E2E_KEEP", Doc: "`1`: namespaces of failed tests are kept"}),
+		Images: readImages(v),
+		Try: Try{
+			Manifests: v.Path(Variable{Name: "POD", Example: "pod.yaml", For: "`try`", Doc: "manifest, or directory of manifests, of the pods to try: see [try.md](try.md)"}),
+			Check: v.Text(Variable{
+				Name: "CHECK", Example: "redis-cli dbsize", For: "`try`",
+				Doc: "shell command that is run in the first container before and after; its output has to be the same",
+			}),
+		},
 	}
+}
+
+// ImagesVariable puts images in place of others.
+const ImagesVariable = "E2E_IMAGES"
+
+// readImages takes NAME=IMAGE; a name of an image has no = in it.
+func readImages(v *Variables) map[string]string {
+	d := Variable{
+		Name: ImagesVariable, Example: "redis:8=@redis", For: "`try`, `SUITE=workloads`",
+		Doc: "images in place of others, `NAME=IMAGE` with commas between: of those that a manifest names, or of a program of `SUITE=workloads` by its name. `@PROGRAM` is the lab's own image of a program",
+	}
+	var images map[string]string
+	for _, one := range v.List(d) {
+		name, image, ok := strings.Cut(one, "=")
+		if !ok || name == "" || image == "" {
+			v.Problem(d.Name, fmt.Sprintf("%q is not NAME=IMAGE", one), d.Example)
+			continue
+		}
+		if images == nil {
+			images = map[string]string{}
+		}
+		images[name] = image
+	}
+	return images
 }
 
 // readSeed takes any number, and by default another one each time.
@@ -113,6 +159,10 @@ const (
 	Chaos Group = "chaos"
 	// Measure has the tests that take times, and so have the machine to themselves.
 	Measure Group = "measure"
+	// Workloads has real programs under load.
+	Workloads Group = "workloads"
+	// TryPods is what `mage try` runs; SUITE does not take it.
+	TryPods Group = "try"
 )
 
 // Has reports whether a run of this group runs the tests of another.

@@ -42,6 +42,8 @@ type Options struct {
 	NoCluster string
 	// Nginx and Counter are the images of the pods under test.
 	Nginx, Counter string
+	// Programs are images of programs, by name.
+	Programs map[string]string
 	// Sources are what Collect keeps besides the cluster's own objects, when the run fails.
 	Sources []Source
 	// Record is the run's so far, with what was done before the tests. Default: one that begins now.
@@ -192,7 +194,10 @@ func (r *Report) verdict(runErr error, s *settings.Suite) error {
 		if len(interrupted) > 0 {
 			text += "; not finished: " + strings.Join(interrupted, ", ")
 		}
-		text += fmt.Sprintf("; see %s; one test again: E2E_RUN=%s go tool mage e2e", s.Artifacts, append(failed, interrupted...)[0])
+		text += "; see " + s.Artifacts
+		if s.Tests.Suite != settings.TryPods {
+			text += fmt.Sprintf("; one test again: E2E_RUN=%s go tool mage e2e", append(failed, interrupted...)[0])
+		}
 		if cause := interruption(runErr); cause != nil {
 			return fmt.Errorf("%s: %w", text, cause)
 		}

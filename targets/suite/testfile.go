@@ -27,7 +27,7 @@ func testFile(s *settings.Suite, opts Options) settings.TestFile {
 		return f
 	}
 	f.Kubeconfig, f.KubeContext, f.ImageNginx, f.ImageCounter = opts.Kubeconfig, opts.Context, opts.Nginx, opts.Counter
-	f.ClusterName = opts.ClusterName
+	f.ClusterName, f.Programs = opts.ClusterName, opts.Programs
 	return f
 }
 

@@ -46,7 +46,7 @@ func TestAGroupSelectsItsOwnTestsAndFullThoseOfSmokeToo(t *testing.T) {
 	t.Parallel()
 	for suite, want := range map[settings.Group][]settings.Group{
 		settings.Smoke: {settings.Smoke}, settings.Full: {settings.Smoke, settings.Full},
-		settings.Chaos: {settings.Chaos}, settings.Measure: {settings.Measure},
+		settings.Chaos: {settings.Chaos}, settings.Measure: {settings.Measure}, settings.Workloads: {settings.Workloads}, settings.TryPods: {settings.TryPods},
 	} {
 		pattern := regexp.MustCompile(selection(suite))
 		for _, g := range groups {
@@ -64,6 +64,6 @@ func TestAGroupSelectsItsOwnTestsAndFullThoseOfSmokeToo(t *testing.T) {
 
 func TestOtherGroupsAreOneLine(t *testing.T) {
 	t.Parallel()
-	require.Regexp(t, `^not asked for: \d+ in SUITE=full, 1 in SUITE=chaos, 2 in SUITE=measure$`, others(settings.Smoke))
+	require.Regexp(t, `^not asked for: \d+ in SUITE=full, 1 in SUITE=chaos, 2 in SUITE=measure, 1 in SUITE=workloads$`, others(settings.Smoke))
 	require.NotContains(t, others(settings.Full), "smoke")
 }

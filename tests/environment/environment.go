@@ -32,6 +32,9 @@ const (
 	Full    = settings.Full
 	Chaos   = settings.Chaos
 	Measure = settings.Measure
+	TryPods = settings.TryPods
+
+	Workloads = settings.Workloads
 )
 
 // Remedy is the command that sets all of this.

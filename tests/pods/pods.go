@@ -79,6 +79,17 @@ func CounterContainer(name, image string, port int32) Option {
 	})
 }
 
+// Shell adds a container that runs a shell's script, and is Ready when that has made the file /tmp/ready.
+func Shell(name, image, script string) Option {
+	return container(corev1.Container{
+		Name: name, Image: image, Command: []string{"sh", "-c", script}, Resources: requests("64Mi"),
+		ReadinessProbe: &corev1.Probe{
+			ProbeHandler:  corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"sh", "-c", "[ -e /tmp/ready ]"}}},
+			PeriodSeconds: 1, TimeoutSeconds: 5, FailureThreshold: 3,
+		},
+	})
+}
+
 // Named sets the pod's name; its label app too, unless Labelled comes later.
 func Named(name string) Option {
 	return func(p *corev1.Pod) {

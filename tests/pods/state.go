@@ -78,7 +78,7 @@ func describeContainer(c corev1.ContainerStatus) string {
 	case s.Waiting != nil:
 		fmt.Fprintf(&b, "waiting: %s %s", s.Waiting.Reason, s.Waiting.Message)
 		if strings.Contains(s.Waiting.Reason, "Image") {
-			fmt.Fprintf(&b, " (in a cluster that exists E2E_IMAGE_NGINX and E2E_IMAGE_COUNTER choose the image; here %s)", c.Image)
+			fmt.Fprintf(&b, " (E2E_IMAGE_NGINX and E2E_IMAGE_COUNTER choose the images of the tests in a cluster that exists, E2E_IMAGES those of `mage try`; here %s)", c.Image)
 		}
 	default:
 		b.WriteString("not started")

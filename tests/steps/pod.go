@@ -144,7 +144,10 @@ func (s *Steps) OwnedBeside(template, has *corev1.Pod) *corev1.Pod {
 		return i >= 0, pods.Names(list), nil
 	}, wait.Every(fixture.Look))
 	s.Must(err, "wait for a pod of %s", template.Name)
-	// What the controller put on it beside the template is the controller's.
-	s.descends(found, template)
+	s.MadeOf(template, found)
 	return found
 }
+
+// MadeOf notes of which template a pod is made: what its controller put on it beside that is the controller's, and a restored
+// pod need not have it.
+func (s *Steps) MadeOf(template, p *corev1.Pod) { s.descends(p, template) }

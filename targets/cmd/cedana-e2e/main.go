@@ -26,6 +26,7 @@ func main() {
 		"report":          targets.Report,
 		"sensitivity":     targets.Sensitivity,
 		"sweep":           targets.Sweep,
+		"try":             targets.Try,
 		"values":          targets.Values,
 	}))
 }

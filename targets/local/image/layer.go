@@ -96,9 +96,14 @@ func TreeEntries(dir string) ([]Entry, error) {
 // Layer is a layer of the entries. The files are read when the image is written: they must stay until then. Of two
 // entries with one path the later counts.
 func Layer(entries ...Entry) (v1.Layer, error) {
+	return LayerOf(func(w io.Writer) error { return writeEntries(w, entries) })
+}
+
+// LayerOf is a layer of what write writes, a tar archive ([NewTar]), which is the same each time.
+func LayerOf(write func(io.Writer) error) (v1.Layer, error) {
 	return newLayer(func() (io.ReadCloser, error) {
 		r, w := io.Pipe()
-		go func() { w.CloseWithError(writeEntries(w, entries)) }()
+		go func() { w.CloseWithError(write(w)) }()
 		return r, nil
 	})
 }

@@ -2,7 +2,12 @@
 package labsettings
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/workload"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
 
@@ -16,6 +21,8 @@ type Settings struct {
 	K3sImage string
 	// Fault is what the stand-in breaks on purpose; empty means nothing.
 	Fault fault.Name
+	// Programs are those of which images are wanted.
+	Programs []string
 }
 
 // Read is for [settings.Load].
@@ -41,4 +48,26 @@ func (l *Settings) Read(v *settings.Variables, s *settings.Settings) {
 		v.Problem(broken.Name, "breaks the local stand-in on purpose, and the backend is "+string(s.Backend), "<nothing>")
 	}
 	l.Fault = name
+	l.readPrograms(v, s)
+}
+
+// readPrograms takes the programs of the tests and those that E2E_IMAGES names. The lab makes no images for a cluster that exists.
+func (l *Settings) readPrograms(v *settings.Variables, s *settings.Settings) {
+	if s.Suite.Tests.Suite == settings.Workloads && s.Existing == nil {
+		l.Programs = workload.TestedPrograms()
+	}
+	for _, image := range s.Suite.Tests.Images {
+		program, ok := strings.CutPrefix(image, "@")
+		switch {
+		case !ok:
+		case s.Existing != nil:
+			v.Problem(settings.ImagesVariable, image+" is an image that is made for a k3d cluster, and this one exists", "nginx:1.14.2=registry.example/nginx:1")
+		case program == "nginx" || program == "counter": // each cluster of ours has them
+		case !slices.Contains(workload.ProgramNames(), program):
+			v.Problem(settings.ImagesVariable, fmt.Sprintf("there is no image %s; there are @counter, @nginx, @%s", image, strings.Join(workload.ProgramNames(), ", @")), "redis:8=@redis")
+		case !slices.Contains(l.Programs, program):
+			l.Programs = append(l.Programs, program)
+		}
+	}
+	slices.Sort(l.Programs)
 }

@@ -4,11 +4,14 @@
 //   - counter keeps a nonce, a count and a chunk of memory, and writes a file: see its own documentation.
 //   - nginx is Debian's, on port 80, with one worker and its access log in a file: the log's lines are state that a
 //     restore must bring back. busybox is beside it for whoever executes something in the pod.
+//   - programs of Debian's, as their packages have them, for those who ask for them.
 package workload
 
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -27,15 +30,24 @@ type Options struct {
 	Mirror string
 	// Progress may be nil.
 	Progress console.Progress
+	// Programs are those of which images are wanted, of [ProgramNames].
+	Programs []string
 }
 
 // Set is every image, by what it is for.
 type Set struct {
 	Counter, Nginx image.Tarball
+	Programs       map[string]Program
 }
 
 // All are the images in a row, to be put on the nodes.
-func (s Set) All() []image.Tarball { return []image.Tarball{s.Counter, s.Nginx} }
+func (s Set) All() []image.Tarball {
+	all := []image.Tarball{s.Counter, s.Nginx}
+	for _, name := range slices.Sorted(maps.Keys(s.Programs)) {
+		all = append(all, s.Programs[name].Tarball)
+	}
+	return all
+}
 
 var counter = image.Static{
 	Name:    "counter",
@@ -74,7 +86,10 @@ func Images(ctx context.Context, o Options) (Set, error) {
 		if err != nil {
 			return err
 		}
-		set.Nginx, err = nginx(ctx, store, files, nginxUser(lacksSysResource))
+		if set.Nginx, err = nginx(ctx, store, files, nginxUser(lacksSysResource)); err != nil {
+			return err
+		}
+		set.Programs, err = makePrograms(ctx, store, o.Mirror, files, o.Programs, lacksSysResource)
 		return err
 	})
 	if err := work.Wait(); err != nil {

@@ -101,6 +101,7 @@ var (
 var hints = []struct{ reason, hint string }{
 	{"Unsupported proto 262", "the program listens with MPTCP, as Go 1.24 and newer do by default: set GODEBUG=multipathtcp=0 in its environment"},
 	{"io_uring", "the program uses io_uring, which CRIU cannot dump: turn it off in the program, or on the node with sysctl kernel.io_uring_disabled=2"},
+	{"has unreachable sharing", "a volume follows the node's mounts (mountPropagation HostToContainer or Bidirectional), which are outside of the container, and CRIU cannot dump it: take mountPropagation out"},
 	{"Can't get rlimit", "the node lacks CAP_SYS_RESOURCE, so CRIU reads limits of its own user's processes only: run the program as root there"},
 	{"Cannot assign requested address", "a connection bound to the old pod's address was dumped: tcp-close must be in /etc/criu/runc.conf"},
 	{"Can't create inotify: Too many open files", "this machine's inotify instances are used up, by its clusters for the most part: sysctl -w fs.inotify.max_user_instances=1024"},
@@ -124,13 +125,20 @@ func Reason(log io.Reader) string {
 		}
 	}
 	text := strings.Join(reasons, "; ")
-	for _, h := range hints {
-		if strings.Contains(text, h.reason) {
-			text += " (" + h.hint + ")"
-			break
-		}
+	if hint := Hint(text); hint != "" {
+		text += " (" + hint + ")"
 	}
 	return text
+}
+
+// Hint is what to do about a reason, by the first known message that it has; "" where none is known.
+func Hint(reason string) string {
+	for _, h := range hints {
+		if strings.Contains(reason, h.reason) {
+			return h.hint
+		}
+	}
+	return ""
 }
 
 func containsAny(text string, parts []string) bool {

@@ -43,11 +43,12 @@ func TestReasonIsTheFirstErrorsWithoutNoise(t *testing.T) {
 func TestKnownReasonsHaveAHint(t *testing.T) {
 	t.Parallel()
 	for line, hint := range map[string]string{
-		"Error (criu/sockets.c:100): inet: Unsupported proto 262":                                        "GODEBUG=multipathtcp=0",
-		"Error (criu/files.c:1): Can't dump file 5 of that type [10600] (anon_inode:[io_uring])":         "sysctl kernel.io_uring_disabled=2",
-		"Error (criu/kerndat.c:1): Can't create inotify: Too many open files":                            "fs.inotify.max_user_instances",
-		"Error (criu/cr-dump.c:200): Can't get rlimit 0":                                                 "CAP_SYS_RESOURCE",
-		"Error (criu/sk-inet.c:900): inet: Can't bind inet socket back: Cannot assign requested address": "tcp-close",
+		"Error (criu/sockets.c:100): inet: Unsupported proto 262":                                                                                     "GODEBUG=multipathtcp=0",
+		"Error (criu/mount.c:400): mnt: Mount 1002 ./host/root (master_id: 177 shared_id: 0) has unreachable sharing. Try --enable-external-masters.": "take mountPropagation out",
+		"Error (criu/files.c:1): Can't dump file 5 of that type [10600] (anon_inode:[io_uring])":                                                      "sysctl kernel.io_uring_disabled=2",
+		"Error (criu/kerndat.c:1): Can't create inotify: Too many open files":                                                                         "fs.inotify.max_user_instances",
+		"Error (criu/cr-dump.c:200): Can't get rlimit 0":                                                                                              "CAP_SYS_RESOURCE",
+		"Error (criu/sk-inet.c:900): inet: Can't bind inet socket back: Cannot assign requested address":                                              "tcp-close",
 	} {
 		require.Contains(t, Reason(strings.NewReader(line)), hint)
 	}
