@@ -98,4 +98,4 @@ func (m *maker) runtimesReady(ctx context.Context, step *console.Step, nodes []s
 }
 
 // runtimesTimeout is for a node that is slow to start a shell and ctr, not for something to change.
-const runtimesTimeout = 20 * time.Second
+const runtimesTimeout = time.Minute

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/console"
@@ -89,17 +90,25 @@ func (p *Program) Run(ctx context.Context, pick Pick) (*Report, error) {
 	go func() { followed <- said.read(read, p.mask) }()
 	err = run(ctx, cmd)
 	if err = errors.Join(cleanExit(err), write.Close(), <-followed); err != nil {
-		return said, fmt.Errorf("run %v: %w", pick.Tests, err)
+		return said, fmt.Errorf("run %s: %w", pick.names(), err)
 	}
 	if open := names(said.Of(report.Interrupted)); len(open) > 0 {
-		return said, fmt.Errorf("run %v: not finished: %v", pick.Tests, open)
+		return said, fmt.Errorf("run %s: not finished: %v", pick.names(), open)
 	}
 	for _, name := range pick.Tests {
 		if said.byName[name] == nil {
-			return said, fmt.Errorf("run %v: there is no test %s", pick.Tests, name)
+			return said, fmt.Errorf("run %s: there is no test %s", pick.names(), name)
 		}
 	}
 	return said, nil
+}
+
+// names are those of the tests, or how many they are: an error begins with it.
+func (p Pick) names() string {
+	if len(p.Tests) > 3 {
+		return fmt.Sprintf("%d tests", len(p.Tests))
+	}
+	return strings.Join(p.Tests, ", ")
 }
 
 // exactly is the -run pattern of these tests and no others.

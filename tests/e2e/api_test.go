@@ -257,12 +257,12 @@ func TestClusterRegistration(t *testing.T) {
 
 	s.Must(s.api.DeleteCluster(s.Ctx, id), "remove cluster %s", id)
 	gone = true
+	fixture.Equal(s, "the number of clusters of id "+id+" after its removal", 0, len(named(id)))
 	if action != "" {
 		fixture.Equal(s, "the number of actions "+action+" after the removal of their cluster", 0, s.listed(action))
 		_, err := s.api.Client.Status(s.Ctx, action)
 		s.refused(err, "the status of an action whose cluster was removed", http.StatusNotFound)
 	}
-	fixture.Equal(s, "the number of clusters of id "+id+" after its removal", 0, len(named(id)))
 	if s.Env.ClusterID != "" {
 		fixture.Equal(s, "the number of clusters of the suite's own id", 1, len(named(s.Env.ClusterID)))
 	}

@@ -46,7 +46,7 @@ var Catalogue = []Row{
 	{fault.RestoredCrashes, tests("TestRestoredPodLivesOn"), says(`(?s)expected: pod \S+ stays Ready with 0 restarts.*(137|not Ready)`), nil},
 	{fault.NotListening, tests("TestRestoreEmptyDir"), says(`(?s)expected: pod counter-restored answers on port 8080: GET /state.*the pod is Running, Ready`), nil},
 	{fault.StdoutLost, tests("TestRestoreCounter"), says(`wait for the log of pod \S+-restored, container counter, to go on`), nil},
-	{fault.TimerStops, tests("TestRestoreState"), says(`expected: the timerfd, set for \S+ before the checkpoint, fires after it`), nil},
+	{fault.TimerStops, tests("TestRestoreState"), says(`expected: the timerfd, set for \S+ before the checkpoint, fires in the restored process`), nil},
 	{fault.ClockStops, tests("TestRestoreEmptyDir"), says(`(?s)expected: pod counter-restored answers on port 8080: GET /state.*the pod is Running, Ready`), nil},
 	{fault.RootfsLost, tests("TestRestoreNginx"), says(`restore pod nginx: .*No such file or directory`), nil},
 	{fault.RootfsLostForgotten, tests("TestRestoreCounter"), says(`(?s)expected: pod \S+-restored answers on port 8080: GET /read\?path=%2Fetc%2Fe2e%2Fnew%2Ffile.*no such file`), nil},

@@ -34,8 +34,9 @@ type Options struct {
 }
 
 const (
-	// pickLimit bounds the tests of one row.
-	pickLimit = 2 * time.Minute
+	// pickLimit bounds the tests of one row, controlLimit those of the control, which are all rows' together.
+	pickLimit    = 2 * time.Minute
+	controlLimit = 10 * time.Minute
 	// backTimeout bounds the way back to a propagator that is whole. mage ends 5 s after Ctrl-C.
 	backTimeout = 30 * time.Second
 	// artifactsDir is where the failed tests' artifacts and the table go, below the artifacts directory.
@@ -204,14 +205,14 @@ func (t trial) try(ctx context.Context, what string, name fault.Name, number int
 	if err := t.options.Switch(ctx, name); err != nil {
 		return nil, err
 	}
-	artifacts := filepath.Join(t.dir, string(name))
+	artifacts, limit := filepath.Join(t.dir, string(name)), pickLimit
 	if name == "" {
-		artifacts = filepath.Join(t.dir, "control")
+		artifacts, limit = filepath.Join(t.dir, "control"), controlLimit
 	}
 	err = t.con.Run(ctx, "run the tests "+what, func(ctx context.Context, step *console.Step) error {
 		step.Set("%s", strings.Join(row.Tests, ", "))
 		report, err = t.options.Program.Run(ctx, suite.Pick{
-			Tests: row.Tests, Limit: stretch.Limit(pickLimit),
+			Tests: row.Tests, Limit: stretch.Limit(limit),
 			// A run id of its own: a namespace that is going cannot be made again.
 			Change: func(f *settings.TestFile) {
 				f.RunID, f.Artifacts = fmt.Sprintf("%sr%d", t.settings.RunID[:min(8, len(t.settings.RunID))], number), artifacts
