@@ -509,7 +509,7 @@ func TestWhatIsGoneForGoodIsForgottenByItsName(t *testing.T) {
 	}))
 	w.options.RemoveFrom = func(context.Context, state.Existing) ([]string, error) { return nil, errors.New("no such file") }
 	err := w.clean(t)
-	for _, what := range []string{"in the another engine at tcp://gone:2376", "context eks in /gone: no such file", "registered at https://gone"} {
+	for _, what := range []string{"in the other engine at tcp://gone:2376", "context eks in /gone: no such file", "registered at https://gone"} {
 		require.ErrorContains(t, err, what)
 	}
 	require.Equal(t, 3, strings.Count(err.Error(), "; where it is gone for good, `FORGET=a go tool mage clean`"))

@@ -63,7 +63,7 @@ func (w *cleaner) openEngines(ctx context.Context, dirs map[string]string) []*en
 		for _, host := range st.Engines {
 			users[host] = append(users[host], name)
 			if !slices.ContainsFunc(all, func(e Engine) bool { return e.Host == host }) {
-				all = append(all, Engine{Name: "another", Host: host})
+				all = append(all, Engine{Name: "other", Host: host})
 			}
 		}
 	}
