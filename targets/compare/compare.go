@@ -15,6 +15,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/artifacts"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/measured"
 	"github.com/cedana/cedana-e2e/targets/report"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
@@ -102,17 +103,12 @@ func (t *times) read(dir string) error {
 		if err != nil {
 			return err
 		}
-		var measured struct {
-			Series []struct {
-				Name    string          `json:"name"`
-				Samples []time.Duration `json:"samples_ns"`
-			}
-		}
-		if err := json.Unmarshal(data, &measured); err != nil {
+		var run measured.Times
+		if err := json.Unmarshal(data, &run); err != nil {
 			return fmt.Errorf("read %s: %w", file, err)
 		}
 		test := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(file), ".json"), "budget-")
-		for _, one := range measured.Series {
+		for _, one := range run.Series {
 			name := test + ", " + one.Name
 			(*t)[name] = append((*t)[name], one.Samples...)
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/perf/benchmath"
+
+	"github.com/cedana/cedana-e2e/targets/measured"
 )
 
 // alpha is how often one comparison of equals may be told as a change, shared by all figures of a run.
@@ -56,7 +58,7 @@ func Judge(figures []Figure, threshold int) []Row {
 			P: benchmath.AssumeNothing.Compare(sample(all), sample(f.B)).P, Verdict: Same,
 		}
 		size := math.Abs(row.Change)
-		apart := (median(f.B) - median(all)).Abs() >= noticed
+		apart := (measured.Median(f.B) - measured.Median(all)).Abs() >= noticed
 		if row.P < alpha/float64(len(figures)) && size > row.Noise && size*100 >= float64(threshold) && apart {
 			row.Verdict = Slower
 			if row.Change < 0 {
@@ -76,12 +78,9 @@ func sample(of []time.Duration) *benchmath.Sample {
 	return benchmath.NewSample(values, &benchmath.DefaultThresholds)
 }
 
-func median(of []time.Duration) time.Duration {
-	center := benchmath.AssumeNothing.Summary(sample(of), 0.95).Center
-	return time.Duration(center * float64(time.Second)).Round(time.Microsecond)
+func over(b, a []time.Duration) float64 {
+	return float64(measured.Median(b))/float64(measured.Median(a)) - 1
 }
-
-func over(b, a []time.Duration) float64 { return float64(median(b))/float64(median(a)) - 1 }
 
 // Write writes the rows as a table.
 func Write(w io.Writer, rows []Row) error {
@@ -94,7 +93,7 @@ func Write(w io.Writer, rows []Row) error {
 	return table.Flush()
 }
 
-func short(of []time.Duration) time.Duration { return median(of).Round(time.Millisecond) }
+func short(of []time.Duration) time.Duration { return measured.Median(of).Round(time.Millisecond) }
 
 // Err names the figures that B is slower in; nil where there is none.
 func Err(rows []Row) error {

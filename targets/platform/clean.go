@@ -56,10 +56,9 @@ func deregister(ctx context.Context, r state.Registration, token settings.Secret
 	}
 	missing := fmt.Errorf("no cluster called %s is registered", r.Name)
 	if id != "" {
-		missing = api.DeleteCluster(ctx, id)
-	}
-	if id != "" && !propagator.IsNotFound(missing) {
-		return missing
+		if missing = api.DeleteCluster(ctx, id); !propagator.IsNotFound(missing) {
+			return missing
+		}
 	}
 	user, err := api.Preflight(ctx)
 	if err != nil || r.User != "" && r.User == user {

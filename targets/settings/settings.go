@@ -36,8 +36,6 @@ type Settings struct {
 	Sweep       Sweep
 	Cleanup     Cleanup
 	Compare     Compare
-	// TimeoutScale is the factor of package stretch.
-	TimeoutScale float64
 	// OpenReport shows the report in a browser.
 	OpenReport bool
 	// Given are the variables that are set, secrets masked: for people, no setting.
@@ -53,12 +51,12 @@ type Part interface {
 	Read(v *Variables, s *Settings)
 }
 
-// Load reads and checks the environment, with the parts, and makes E2E_TIMEOUT_SCALE this process's. Its error is a [Problems] that names every bad
-// variable; the settings are of no use then.
+// Load reads and checks the environment, with the parts, and makes E2E_TIMEOUT_SCALE this process's. Its error is a
+// [Problems] that names every bad variable; the settings are of no use then.
 func Load(parts ...Part) (*Settings, error) {
 	v := NewVariables(envconfig.OsLookuper())
 	s := Read(v, parts...)
-	stretch.Set(s.TimeoutScale)
+	stretch.Set(s.Suite.Tests.TimeoutScale)
 	return s, v.Err()
 }
 
@@ -87,7 +85,7 @@ func Read(v *Variables, parts ...Part) *Settings {
 
 func (s *Settings) readTimeouts(v *Variables) {
 	v.Group("Time limits")
-	s.TimeoutScale = readScale(v)
+	s.Suite.Tests.TimeoutScale = readScale(v)
 	s.Cluster.Timeout = v.Limit(Variable{Name: "E2E_CLUSTER_TIMEOUT", Default: "30m", Doc: "deadline of `cluster`; a first run compiles Kubernetes in it"})
 	s.Deploy.Timeout = v.Limit(Variable{Name: "E2E_DEPLOY_TIMEOUT", Default: "7m", Doc: "deadline of `deploy`"})
 	s.Suite.Timeout = v.Limit(Variable{Name: "E2E_SUITE_TIMEOUT", Default: "10m", Doc: "deadline of the tests"})
@@ -108,7 +106,6 @@ func (s *Settings) share() {
 	if !s.Cluster.AgentsChosen {
 		s.Cluster.Agents = agentsFor[s.Suite.Tests.Suite]
 	}
-	s.Suite.Tests.TimeoutScale = s.TimeoutScale
 	s.Suite.Tests.CedanaNamespace, s.Suite.Tests.RuncRoot = s.Deploy.CedanaNamespace, s.Cluster.RuncRoot
 	s.Deploy.RuncRoot = s.Cluster.RuncRoot
 	s.Deploy.CheckpointTimeout, s.Deploy.RestoreTimeout = s.Suite.Tests.CheckpointTimeout.Duration, s.Suite.Tests.RestoreTimeout.Duration

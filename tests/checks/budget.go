@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cedana/cedana-e2e/targets/artifacts"
+	"github.com/cedana/cedana-e2e/targets/measured"
 )
 
 // Within reports a figure that is over its budget; it does not end the test.
@@ -23,7 +24,7 @@ func (c *Checks) Within(what string, took time.Duration, budget float64, of stri
 }
 
 // Report prints a set of times and keeps it, whether the test passes or not.
-func (c *Checks) Report(name string, times *Times) {
+func (c *Checks) Report(name string, times *measured.Times) {
 	c.Helper()
 	var table strings.Builder
 	if err := times.Write(&table); err != nil {

@@ -11,7 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/cedana/cedana-e2e/tests/checks"
+	"github.com/cedana/cedana-e2e/targets/measured"
 	"github.com/cedana/cedana-e2e/tests/pods"
 	"github.com/cedana/cedana-e2e/tests/steps"
 )
@@ -35,7 +35,7 @@ func TestCycles(t *testing.T) {
 	p, cold := timedStart(s, pods.Counter(s.CounterImage(), pods.Memory(64)))
 	load = s.Ready(load)
 
-	var times checks.Times
+	var times measured.Times
 	times.Add(coldStart, cold)
 	restores := 0
 	defer func() {
@@ -75,7 +75,7 @@ func TestBudget(t *testing.T) {
 }
 
 func budget(s *steps.Steps, name string, pod func() *corev1.Pod) {
-	var times checks.Times
+	var times measured.Times
 	defer s.Report("budget-"+name, &times)
 	for range s.Env.Samples {
 		p, cold := timedStart(s, pod())
@@ -122,7 +122,7 @@ const (
 )
 
 // profile adds what the system says of where a checkpoint's time went.
-func profile(times *checks.Times, c *steps.Checkpoint) {
+func profile(times *measured.Times, c *steps.Checkpoint) {
 	r := c.Records[0]
 	if r.Freeze > 0 {
 		times.Add(freezeName, r.Freeze)

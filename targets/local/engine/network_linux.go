@@ -267,11 +267,13 @@ func ensureRules(ctx context.Context, name string, pool netip.Prefix, bridges []
 	return nil
 }
 
-func replaceRules(ctx context.Context, name string, pool netip.Prefix, bridges []string) error {
-	if _, err := removeRules(ctx, name); err != nil {
+// admit has the firewall let through what comes from the engine's networks and goes there.
+func admit(ctx context.Context, o Options, pool netip.Prefix) error {
+	bridges, err := engineBridges(o)
+	if err != nil {
 		return err
 	}
-	return ensureRules(ctx, name, pool, bridges)
+	return ensureRules(ctx, instance(o.RunDir), pool, bridges)
 }
 
 func removeRules(ctx context.Context, name string) (removed bool, err error) {

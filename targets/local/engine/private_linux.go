@@ -146,11 +146,7 @@ func ensurePrivate(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", o.stateFile(), err)
 	}
-	bridges, err := engineBridges(o)
-	if err == nil {
-		err = ensureRules(ctx, instance(o.RunDir), pool, bridges)
-	}
-	if err != nil {
+	if err := admit(ctx, o, pool); err != nil {
 		return nil, err
 	}
 	a, err := tryOnce(ctx, o, e)
@@ -246,11 +242,10 @@ func startPrivate(ctx context.Context, o Options) (_ *Engine, s state, err error
 	if err := ensureBridge(instance(o.RunDir), pool); err != nil {
 		return nil, s, err
 	}
-	bridges, err := engineBridges(o)
-	if err == nil {
-		err = replaceRules(ctx, instance(o.RunDir), pool, bridges)
+	if _, err := removeRules(ctx, instance(o.RunDir)); err != nil {
+		return nil, s, err
 	}
-	if err != nil {
+	if err := admit(ctx, o, pool); err != nil {
 		return nil, s, err
 	}
 	if err := startDaemons(ctx, o, programs, pool, &s); err != nil {

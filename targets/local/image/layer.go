@@ -141,10 +141,8 @@ func writeEntries(w io.Writer, entries []Entry) error {
 	}
 	slices.SortFunc(sorted, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
 	out := NewTar(w)
-	for _, e := range sorted {
-		if err := out.Add(e); err != nil {
-			return err
-		}
+	if err := out.Add(sorted...); err != nil {
+		return err
 	}
 	return out.Close()
 }
@@ -216,13 +214,15 @@ func (a *Tar) Copy(header *tar.Header, content io.Reader) error {
 	return err
 }
 
-// Add adds an entry.
-func (a *Tar) Add(e Entry) error {
-	if a.take(e.Path) {
-		return nil
-	}
-	if err := writeEntry(a.out, e); err != nil {
-		return fmt.Errorf("write %s to layer: %w", e.Path, err)
+// Add adds entries.
+func (a *Tar) Add(entries ...Entry) error {
+	for _, e := range entries {
+		if a.take(e.Path) {
+			continue
+		}
+		if err := writeEntry(a.out, e); err != nil {
+			return fmt.Errorf("write %s to layer: %w", e.Path, err)
+		}
 	}
 	return nil
 }

@@ -49,10 +49,8 @@ func assemble(ctx context.Context, w io.Writer, packages []debian.Package) error
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if err := archive.Add(e); err != nil {
-			return err
-		}
+	if err := archive.Add(entries...); err != nil {
+		return err
 	}
 	return archive.Close()
 }

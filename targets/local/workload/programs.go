@@ -233,7 +233,7 @@ func (p program) write(ctx context.Context, w io.Writer, packages []debian.Packa
 	if err != nil {
 		return err
 	}
-	if err := add(archive, entries); err != nil {
+	if err := archive.Add(entries...); err != nil {
 		return err
 	}
 	for _, one := range packages {
@@ -248,17 +248,8 @@ func (p program) write(ctx context.Context, w io.Writer, packages []debian.Packa
 			return err
 		}
 	}
-	if err := add(archive, tools); err != nil {
+	if err := archive.Add(tools...); err != nil {
 		return err
 	}
 	return archive.Close()
-}
-
-func add(archive *image.Tar, entries []image.Entry) error {
-	for _, e := range entries {
-		if err := archive.Add(e); err != nil {
-			return err
-		}
-	}
-	return nil
 }

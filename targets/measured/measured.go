@@ -1,4 +1,6 @@
-package checks
+// Package measured is what tests measure: times of several quantities, kept as JSON in artifacts/cases/measured for the programs
+// that read them again.
+package measured
 
 import (
 	"fmt"
@@ -37,9 +39,12 @@ func (s *Times) Get(name string) *Series {
 	return nil
 }
 
-// Median of the samples; of an even number of them the mean of the middle two, of none 0.
-func (s *Series) Median() time.Duration {
-	sorted := slices.Sorted(slices.Values(s.Samples))
+// Median is that of the samples.
+func (s *Series) Median() time.Duration { return Median(s.Samples) }
+
+// Median of several times; of an even number of them the mean of the middle two, of none 0.
+func Median(of []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(of))
 	n := len(sorted)
 	switch {
 	case n == 0:
