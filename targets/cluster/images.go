@@ -94,7 +94,7 @@ const imageDir = "/var/lib/rancher/k3s/agent/images"
 func (m *maker) layImages(ctx context.Context, node string) error {
 	archive, w := io.Pipe()
 	go func() { _ = w.CloseWithError(packImages(w, m.options.Images)) }()
-	defer archive.Close()
+	defer func() { _ = archive.Close() }()
 	if err := m.engine.CopyToContainer(ctx, node, "/", archive, container.CopyToContainerOptions{}); err != nil {
 		return fmt.Errorf("put images into node %s: %w", node, err)
 	}

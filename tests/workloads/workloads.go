@@ -69,7 +69,7 @@ func (w Workload) Pod(image string, lab, rootOnly bool) *corev1.Pod {
 	if lab {
 		user = w.User
 	}
-	if user != 0 && !(lab && rootOnly) {
+	if user != 0 && (!lab || !rootOnly) {
 		pods.User(user, user)(p)
 		pods.OwnedBy(user)(p)
 	}
