@@ -31,9 +31,11 @@ func Doctor(ctx context.Context) error {
 	defer cancel()
 	findings := []platform.Finding{
 		{Name: "environment", OK: true, Detail: fmt.Sprintf("no bad variable; backend %s, cluster %s", s.Backend, s.ClusterName)},
-		machine(),
+		machine(runtime.GOOS, runtime.GOARCH, s.Backend),
 		disk(s.Home),
-		inotify(),
+	}
+	if runtime.GOOS == "linux" { // elsewhere the engine's machine has the limit, and nobody else uses it up
+		findings = append(findings, inotify())
 	}
 	chosen := platform.New(con, s)
 	findings = append(findings, chosen.Clusters.Check(ctx)...)
@@ -53,9 +55,22 @@ func Doctor(ctx context.Context) error {
 	return nil
 }
 
-func machine() platform.Finding {
-	f := platform.Finding{Name: "platform", Detail: runtime.GOOS + "/" + runtime.GOARCH, Remedy: "run on Linux, amd64 or arm64: CRIU exists nowhere else"}
-	f.OK = runtime.GOOS == "linux" && (runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64")
+// machine tells whether this client's system will do. CRIU is on the nodes: on macOS they are in Docker's Linux machine,
+// and so is all but the local backend's private engine.
+func machine(system, arch string, backend settings.Backend) platform.Finding {
+	f := platform.Finding{Name: "platform", Detail: system + "/" + arch}
+	switch {
+	case arch != "amd64" && arch != "arm64":
+		f.Remedy = "use a machine with amd64 or arm64: CRIU and Cedana's images are built for these"
+	case system == "linux":
+		f.OK = true
+	case system != "darwin":
+		f.Remedy = "run on Linux, or on macOS with Docker Desktop"
+	case backend == settings.BackendLocal:
+		f.Remedy = "set CEDANA_AUTH_TOKEN and CEDANA_URL: the local backend was never seen on macOS; or run it in a Linux machine"
+	default:
+		f.OK = true
+	}
 	return f
 }
 

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // CounterPort and NginxPort are where the first container of each kind listens.
@@ -85,7 +87,7 @@ func Shell(name, image, script string) Option {
 		Name: name, Image: image, Command: []string{"sh", "-c", script}, Resources: requests("64Mi"),
 		ReadinessProbe: &corev1.Probe{
 			ProbeHandler:  corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"sh", "-c", "[ -e /tmp/ready ]"}}},
-			PeriodSeconds: 1, TimeoutSeconds: 5, FailureThreshold: 3,
+			PeriodSeconds: 1, TimeoutSeconds: probeSeconds(), FailureThreshold: 3,
 		},
 	})
 }
@@ -171,15 +173,18 @@ func container(c corev1.Container) Option {
 func last(p *corev1.Pod) *corev1.Container { return &p.Spec.Containers[len(p.Spec.Containers)-1] }
 
 // probe has patience: kubelet's failed probes are to tell of a process that does not answer, not of a machine that has much
-// to do. A pod is no longer Ready after 15 s without an answer.
+// to do. A pod is no longer Ready after 15 s without an answer, times E2E_TIMEOUT_SCALE.
 func probe(path string, port int32) *corev1.Probe {
 	return &corev1.Probe{
 		ProbeHandler:     corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(port)}},
 		PeriodSeconds:    1,
-		TimeoutSeconds:   5,
+		TimeoutSeconds:   probeSeconds(),
 		FailureThreshold: 3,
 	}
 }
+
+// probeSeconds is how long one answer to a probe may take.
+func probeSeconds() int32 { return int32(stretch.Limit(5 * time.Second).Seconds()) }
 
 // requests are small, so that a case fits on a busy node. With a CPU request much smaller than this, the kernel gives a
 // pod next to nothing beside other programs, and its probes fail.

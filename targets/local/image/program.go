@@ -256,8 +256,9 @@ func (p Program) flags() []string {
 	return append(gobuild.Flags(), p.Flags...)
 }
 
+// command runs go for a container: on macOS too, where the engine's machine is a Linux one.
 func (p Program) command(root, what string, args ...string) gobuild.Command {
-	return gobuild.Command{What: what, Dir: filepath.Join(root, p.Module), Args: args, Env: p.Env}
+	return gobuild.Command{What: what, Dir: filepath.Join(root, p.Module), Args: args, Env: append([]string{"GOOS=linux"}, p.Env...)}
 }
 
 // goEnv is the toolchain's version and the settings that change what it makes.

@@ -129,6 +129,9 @@ func waitListener(ctx context.Context, network, address string) error {
 	}
 }
 
+// answerLimit is for one answer of the API server: under emulation it has taken more than 2 s.
+const answerLimit = 30 * time.Second
+
 // waitReady waits until the API server says that it is ready.
 func waitReady(ctx context.Context, config *rest.Config) error {
 	client, err := kubernetes.NewForConfig(config)
@@ -136,7 +139,7 @@ func waitReady(ctx context.Context, config *rest.Config) error {
 		return fmt.Errorf("create client: %w", err)
 	}
 	return retry(ctx, 50*time.Millisecond, func(ctx context.Context) error {
-		return client.Discovery().RESTClient().Get().AbsPath("/readyz").Timeout(2 * time.Second).Do(ctx).Error()
+		return client.Discovery().RESTClient().Get().AbsPath("/readyz").Timeout(answerLimit).Do(ctx).Error()
 	})
 }
 
