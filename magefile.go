@@ -74,6 +74,14 @@ func Report(ctx context.Context) error { return launch.Target(ctx, "report") }
 // Compare measures two versions, A and B, in turns on this machine, and fails where B is slower beyond noise and chance: git revisions, or charts on the live backend.
 func Compare(ctx context.Context) error { return launch.Target(ctx, "compare") }
 
+// VM runs another target in a virtual machine of VM (debian-12, debian-13, debian-testing): `mage vm e2e`. It has its own kernel, cgroup version and Docker engine.
+func VM(ctx context.Context, target string) error {
+	if err := os.Setenv("E2E_VM_TARGET", target); err != nil {
+		return err
+	}
+	return launch.Target(ctx, "vm")
+}
+
 // Test runs the unit and integration tests; it needs no Docker.
 func Test(ctx context.Context) error { return quality.Test(ctx, console.Standard()) }
 

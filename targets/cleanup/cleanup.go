@@ -40,6 +40,8 @@ type Options struct {
 	// StopEngine stops the private engine, removes its data and names what it removed. It is called when the settings
 	// say so (CleanEngine or CleanAll), and must do nothing, without an error, where there is none.
 	StopEngine func(ctx context.Context) (removed []string, err error)
+	// RemoveMachines ends the virtual machine of that name, or all of them where it is empty, and names what it removed.
+	RemoveMachines func(name string) (removed []string, err error)
 	// Deregister deletes a cluster that a run registered at a propagator. One that is known to be gone is a success.
 	Deregister func(ctx context.Context, r state.Registration, token settings.Secret) error
 	// RemoveFrom takes out of a cluster that is not ours what these runs have put into it, and names what it removed.
@@ -137,9 +139,24 @@ func (w *cleaner) run(ctx context.Context) {
 	for _, name := range sortedKeys(dirs) {
 		w.cleanCluster(ctx, name, dirs[name])
 	}
+	w.cleanMachines()
 	w.cleanDisk()
 	w.cleanPrivateEngine(ctx)
 	w.cleanCaches(ctx)
+}
+
+// cleanMachines ends the virtual machines in scope, with whatever is in them.
+func (w *cleaner) cleanMachines() {
+	if w.options.RemoveMachines == nil {
+		return
+	}
+	removed, err := w.options.RemoveMachines(w.scope)
+	for _, what := range removed {
+		w.gone("%s", what)
+	}
+	if err != nil {
+		w.leave(err.Error())
+	}
 }
 
 // clusterDirs are the cluster directories in scope.

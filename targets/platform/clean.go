@@ -23,7 +23,8 @@ func Cleanup(con *console.Console, s *Settings) cleanup.Options {
 			{Name: "system", Host: docker.Host()},
 			{Name: "private", Host: host, Data: data},
 		},
-		StopEngine: func(ctx context.Context) ([]string, error) { return lab.StopEngine(ctx, s.Cleanup.AllOwners) },
+		RemoveMachines: func(name string) ([]string, error) { return removeMachines(s.Home, name) },
+		StopEngine:     func(ctx context.Context) ([]string, error) { return lab.StopEngine(ctx, s.Cleanup.AllOwners) },
 		RemoveFrom: func(ctx context.Context, there state.Existing) ([]string, error) {
 			in := s.Deploy
 			in.CedanaNamespace = there.Namespace

@@ -92,6 +92,10 @@ var effects = map[string]effect{
 
 	"A":             {"targets/compare.go", "Compare", "s.Compare.A"},
 	"B":             {"targets/compare.go", "Compare", "s.Compare.B"},
+	"VM":            {"targets/local/vm/vm_test.go", "TestEachReleaseHasASuiteOfDebians", "Releases"},
+	"E2E_VM_MEMORY": {"targets/local/vm/vm_test.go", "TestTheMachineIsReachedFromThisHostAloneAndSeesTheSharesReadOnly", "Memory"},
+	"E2E_VM_TARGET": {"targets/local/vm/vm_test.go", "TestTheTargetIsGivenTheVariablesAsTheyAre", "e2e"},
+
 	"E2E_ROUNDS":    {"targets/compare/compare_test.go", "compared", "Rounds"},
 	"E2E_THRESHOLD": {"targets/compare/compare_test.go", "TestAChangeHasToBeBeyondTheNoiseAndTheThreshold", "threshold"},
 

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/sethvargo/go-envconfig"
 
 	"github.com/cedana/cedana-e2e/targets/cluster"
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
@@ -21,8 +24,10 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/node"
 	"github.com/cedana/cedana-e2e/targets/local/sensitivity"
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/vm"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 	"github.com/cedana/cedana-e2e/targets/settings"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 	"github.com/cedana/cedana-e2e/targets/suite"
 )
 
@@ -54,6 +59,40 @@ func newLab(con *console.Console, s *Settings) local.Lab {
 		Home: s.Home, Progress: con, EngineMode: engine.Mode(s.lab.Engine), Flavour: node.Flavour(s.lab.Node), K3sImage: s.lab.K3sImage,
 		Programs: s.lab.Programs,
 	}
+}
+
+// removeMachines ends the virtual machine of that name, or all of them where it is empty.
+func removeMachines(home, name string) ([]string, error) { return vm.Remove(home, name) }
+
+// InMachine runs the target that the settings name in a virtual machine of the lab's.
+func InMachine(ctx context.Context, con *console.Console, s *Settings, root string) error {
+	machine := s.lab.Machine
+	if machine.Target == "" {
+		return errors.New("run in a virtual machine: no target is named: `go tool mage vm e2e`")
+	}
+	var scale float64
+	if os.Getenv(stretch.Variable) != "" {
+		scale = stretch.Factor()
+	}
+	return vm.Run(ctx, vm.Options{
+		Home: s.Home, Name: s.ClusterName, Release: machine.Release, Memory: machine.Memory, Root: root, Env: forMachine(os.Getenv),
+		Artifacts: filepath.Join(s.Artifacts, "vm", machine.Release), Scale: scale, Progress: con,
+	}, machine.Target)
+}
+
+// forMachine are the variables that a target in a machine is given: all that are set here, but those that name this
+// machine's files and addresses.
+func forMachine(getenv func(string) string) []string {
+	v := settings.NewVariables(envconfig.MapLookuper(nil))
+	settings.Read(v, &labsettings.Settings{})
+	here := []string{"E2E_ARTIFACTS", "E2E_HISTORY", "DOCKER_HOST", "KUBECONFIG", "KUBECONTEXT", "VM", "E2E_VM_TARGET", "E2E_VM_MEMORY", stretch.Variable}
+	var env []string
+	for _, d := range v.Declared() {
+		if value := getenv(d.Name); value != "" && !slices.Contains(here, d.Name) {
+			env = append(env, d.Name+"="+value)
+		}
+	}
+	return env
 }
 
 // k3d makes clusters: with the lab's engine where there is none, of the lab's node image, with the lab's pods on it.

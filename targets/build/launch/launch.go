@@ -69,7 +69,7 @@ func Target(ctx context.Context, name string) error {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	// A group of its own: Ctrl-C comes to it once, by ctx, and not from the terminal as well.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	endWithParent(cmd.SysProcAttr)
+	parent.Bind(cmd.SysProcAttr, syscall.SIGTERM)
 	// The signal at the parent's end is sent when the thread ends that started the program.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -28,5 +28,6 @@ func main() {
 		"sweep":           targets.Sweep,
 		"try":             targets.Try,
 		"values":          targets.Values,
+		"vm":              targets.VM,
 	}))
 }

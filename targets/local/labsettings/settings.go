@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
+	"github.com/cedana/cedana-e2e/targets/local/vm"
 	"github.com/cedana/cedana-e2e/targets/local/workload"
 	"github.com/cedana/cedana-e2e/targets/settings"
 )
@@ -23,6 +24,16 @@ type Settings struct {
 	Fault fault.Name
 	// Programs are those of which images are wanted.
 	Programs []string
+	// Machine is what `mage vm` makes.
+	Machine Machine
+}
+
+// Machine is a virtual machine, and what is run in it.
+type Machine struct {
+	// Release is the Debian in it; Memory is in GiB. Target is empty for every target but `mage vm`.
+	Release string
+	Memory  int
+	Target  string
 }
 
 // Read is for [settings.Load].
@@ -49,6 +60,17 @@ func (l *Settings) Read(v *settings.Variables, s *settings.Settings) {
 	}
 	l.Fault = name
 	l.readPrograms(v, s)
+	l.Machine = readMachine(v)
+}
+
+func readMachine(v *settings.Variables) Machine {
+	const target = "`vm`"
+	v.Group("Virtual machines")
+	return Machine{
+		Release: v.OneOf(settings.Variable{Name: "VM", Default: "debian-13", For: target, Doc: "what the machine is: `debian-12`, `debian-13`, `debian-testing`"}, vm.Releases()...),
+		Memory:  v.Number(settings.Variable{Name: "E2E_VM_MEMORY", Default: "8", For: target, Doc: "the machine's memory in GiB"}, 4, 1024),
+		Target:  v.Text(settings.Variable{Name: "E2E_VM_TARGET", For: target, Doc: "the target in the machine, which `mage vm TARGET` sets"}),
+	}
 }
 
 // readPrograms takes the programs of the tests and those that E2E_IMAGES names. The lab makes no images for a cluster that exists.

@@ -61,7 +61,7 @@ func Get(ctx context.Context, progress console.Progress, source Source, dir stri
 		return nil, fmt.Errorf("set up apt in %s: %w", lists, err)
 	}
 	progress.Step("get %s of Debian %s from %s", s, Suite, mirror)
-	if err := run(ctx, progress, "apt-get update", "", apt, "-c", settings, "-q", "update"); err != nil {
+	if err := Run(ctx, progress, "apt-get update", "", apt, "-c", settings, "-q", "update"); err != nil {
 		if unknownKey(err.Error()) {
 			return nil, fmt.Errorf("%w%s", err, keyringHint)
 		}
@@ -71,7 +71,7 @@ func Get(ctx context.Context, progress console.Progress, source Source, dir stri
 		return nil, err
 	}
 	command := append([]string{apt, "-c", settings, "-q", "-o", "Dir::Cache::archives=" + dir}, s.command()...)
-	if err := run(ctx, progress, "download packages with apt-get", dir, command...); err != nil {
+	if err := Run(ctx, progress, "download packages with apt-get", dir, command...); err != nil {
 		return nil, err
 	}
 	return downloaded(dir, s)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/cedana/cedana-e2e/targets/console"
@@ -76,12 +78,12 @@ func install(ctx context.Context, progress console.Progress, root []string, apt 
 	// The lists may be absent or old: only then is updating them worth the time.
 	for _, update := range []bool{false, true} {
 		if update {
-			if err := run(ctx, progress, "apt-get update", "", append(command[:len(command):len(command)], "update", "-q")...); err != nil {
+			if err := Run(ctx, progress, "apt-get update", "", append(command[:len(command):len(command)], "update", "-q")...); err != nil {
 				return errors.Join(append(tries, err)...)
 			}
 		}
 		args := append(command[:len(command):len(command)], "install", "-q", "-y", "--no-install-recommends")
-		err := run(ctx, progress, "apt-get install "+strings.Join(packages, " "), "", append(args, packages...)...)
+		err := Run(ctx, progress, "apt-get install "+strings.Join(packages, " "), "", append(args, packages...)...)
 		if err == nil {
 			return nil
 		}
@@ -91,7 +93,8 @@ func install(ctx context.Context, progress console.Progress, root []string, apt 
 }
 
 // run runs a command, which is called what it does, in a directory, and puts the end of its output into the error.
-func run(ctx context.Context, progress console.Progress, what, dir string, command ...string) error {
+// Run runs a program of the host and shows the last line that it has printed; the error has the last 25.
+func Run(ctx context.Context, progress console.Progress, what, dir string, command ...string) error {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
@@ -104,4 +107,14 @@ func run(ctx context.Context, progress console.Progress, what, dir string, comma
 		return fmt.Errorf("%s: %w\n%s", what, err, output.text())
 	}
 	return nil
+}
+
+// InstallPrograms installs what of the programs the host lacks: the package of each by its name. It takes root, as
+// [Get] does for what it needs itself.
+func InstallPrograms(ctx context.Context, progress console.Progress, packageOf map[string]string) error {
+	var wanted []hostPackage
+	for _, program := range slices.Sorted(maps.Keys(packageOf)) {
+		wanted = append(wanted, hostPackage{packageOf[program], command(program)})
+	}
+	return ensureInstalled(ctx, progress, wanted...)
 }
