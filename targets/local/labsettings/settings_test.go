@@ -17,11 +17,14 @@ func read(env map[string]string) (*Settings, error) {
 	return lab, v.Err()
 }
 
+// usual is the machine where nothing is chosen.
+var usual = Machine{Release: "debian-13", Memory: 8}
+
 func TestOnlyAKnownFaultOfTheStandInCanBeChosen(t *testing.T) {
 	t.Parallel()
 	lab, err := read(nil)
 	require.NoError(t, err)
-	require.Equal(t, &Settings{Engine: "auto", Node: "auto"}, lab, "nothing is broken by default")
+	require.Equal(t, &Settings{Engine: "auto", Node: "auto", Machine: usual}, lab, "nothing is broken by default")
 	lab, err = read(map[string]string{"E2E_FAULT": "cold-start"})
 	require.NoError(t, err)
 	require.Equal(t, fault.ColdStart, lab.Fault)
@@ -42,11 +45,11 @@ func TestOnlyAKnownFaultOfTheStandInCanBeChosen(t *testing.T) {
 // The lab's problems are told with the core's, in one report.
 func TestEveryVariableOfTheLabIsChecked(t *testing.T) {
 	t.Parallel()
-	lab, err := read(map[string]string{"E2E_ENGINE": "private", "E2E_NODE": "k3s", "E2E_K3S_IMAGE": "rancher/k3s:1"})
+	lab, err := read(map[string]string{"E2E_ENGINE": "private", "E2E_NODE": "k3s", "E2E_K3S_IMAGE": "rancher/k3s:1", "VM": "debian-12", "E2E_VM_MEMORY": "6", "E2E_VM_TARGET": "doctor"})
 	require.NoError(t, err)
-	require.Equal(t, &Settings{Engine: "private", Node: "k3s", K3sImage: "rancher/k3s:1"}, lab)
-	_, err = read(map[string]string{"E2E_ENGINE": "podman", "E2E_NODE": "kind", "E2E_AGENTS": "many"})
+	require.Equal(t, &Settings{Engine: "private", Node: "k3s", K3sImage: "rancher/k3s:1", Machine: Machine{Release: "debian-12", Memory: 6, Target: "doctor"}}, lab)
+	_, err = read(map[string]string{"E2E_ENGINE": "podman", "E2E_NODE": "kind", "E2E_AGENTS": "many", "VM": "plan-9", "E2E_VM_MEMORY": "1"})
 	var problems settings.Problems
 	require.ErrorAs(t, err, &problems)
-	require.Len(t, problems, 3)
+	require.Len(t, problems, 5)
 }
