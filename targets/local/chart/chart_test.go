@@ -261,7 +261,7 @@ func TestOwnSecretIsUsedAndNoneMade(t *testing.T) {
 	require.True(t, found)
 }
 
-// What the manager asks of the API server is in package manager's podAPI, eventAPI and informers, and no more is granted.
+// What the manager asks of the API server is in package manager's podAPI, objectAPI, eventAPI and informers, and no more is granted.
 func TestManagerMayDoNoMoreThanItDoes(t *testing.T) {
 	t.Parallel()
 	objects, err := render(t, nil)
@@ -270,7 +270,7 @@ func TestManagerMayDoNoMoreThanItDoes(t *testing.T) {
 	for _, rule := range object[rbacv1.ClusterRole](t, objects, "ClusterRole/cedana-manager-role").Rules {
 		granted = append(granted, fmt.Sprint(rule.Resources, rule.Verbs))
 	}
-	require.Equal(t, []string{"[pods] [get list watch create delete]", "[nodes] [get list watch]", "[events] [create]"}, granted)
+	require.Equal(t, []string{"[pods] [get list watch create delete]", "[nodes] [get list watch]", "[configmaps secrets persistentvolumeclaims] [get]", "[runtimeclasses] [get]", "[events] [create]"}, granted)
 }
 
 func intersection(a, b map[string]string) map[string]string {

@@ -104,4 +104,7 @@ var Catalogue = []Row{
 	{fault.ClusterStays, tests("TestClusterRegistration"), says(`expected: the number of clusters of id \S+ after its removal is 0`), nil},
 	{fault.ActionsStay, tests("TestClusterRegistration"), says(`expected: the number of actions \S+ after the removal of their cluster is 0`), nil},
 	{fault.RestartForgets, tests("TestRestartKeepsActions"), says(`wait for action \S+ to be successful in the list of actions: .*not among its`), nil},
+	{fault.DamageAccepted, tests("TestRestoreRefused"), says(`expected: a restore from an archive that is damaged in \S+ (ends in error within|is refused with the code ArchiveDamaged)`), nil},
+	{fault.ChecksSkipped, tests("TestRestoreRefused"), says(`expected: a restore without one of the pod's volumes ends in error within`), nil},
+	{fault.RefusedPodStays, tests("TestRestoreRefused"), says(`wait for the pod of a refused restore to be gone: .*counter-restored is`), nil},
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	metadata "github.com/checkpoint-restore/checkpointctl/lib"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -62,6 +63,45 @@ func (c Checkpoint) Deleted() ([]string, error) {
 		return nil, fmt.Errorf("read %s: %w", DeletedFiles, err)
 	}
 	return names, nil
+}
+
+// Memory is how many bytes of memory CRIU has dumped.
+func (c Checkpoint) Memory() (size int64, err error) {
+	images, _ := filepath.Glob(c.Path(ImagesDir + "/pages-*.img")) // the pattern is well-formed
+	for _, path := range images {
+		info, err := os.Stat(path)
+		if err != nil {
+			return 0, fmt.Errorf("read memory of checkpoint: %w", err)
+		}
+		size += info.Size()
+	}
+	return size, nil
+}
+
+// Image is the digest of the image that the container was made of; empty when that was not known.
+func (c Checkpoint) Image() (string, error) {
+	var config ContainerConfig
+	data, err := os.ReadFile(c.Path(ConfigDump))
+	if err == nil {
+		err = json.Unmarshal(data, &config)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", ConfigDump, err)
+	}
+	return config.RootfsImageRef, nil
+}
+
+// Spec is the OCI specification of the container as it was dumped.
+func (c Checkpoint) Spec() (*specs.Spec, error) {
+	var spec specs.Spec
+	data, err := os.ReadFile(c.Path(SpecDump))
+	if err == nil {
+		err = json.Unmarshal(data, &spec)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", SpecDump, err)
+	}
+	return &spec, nil
 }
 
 // Volumes lists the emptyDir volumes in the checkpoint, by name.

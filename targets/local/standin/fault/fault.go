@@ -105,6 +105,9 @@ const (
 	ClusterStays         Name = "cluster-removal-ignored"
 	ActionsStay          Name = "actions-outlive-cluster"
 	RestartForgets       Name = "restart-forgets"
+	DamageAccepted       Name = "damage-accepted"
+	ChecksSkipped        Name = "checks-skipped"
+	RefusedPodStays      Name = "refused-pod-stays"
 )
 
 var all = []Fault{
@@ -176,6 +179,9 @@ var all = []Fault{
 	{ClusterStays, Propagator, "removing a cluster is answered well and does nothing"},
 	{ActionsStay, Propagator, "the actions of a removed cluster stay"},
 	{RestartForgets, Propagator, "a restarted propagator has forgotten every action"},
+	{DamageAccepted, Propagator, "a checkpoint whose archive was damaged is taken for whole"},
+	{ChecksSkipped, Manager, "a restore is tried that the cluster has no place for"},
+	{RefusedPodStays, Manager, "the pod of a restore that was refused stays"},
 }
 
 // All lists every fault.

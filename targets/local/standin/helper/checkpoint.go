@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/archive"
+	"github.com/cedana/cedana-e2e/targets/local/standin/refusal"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -114,7 +115,17 @@ func (h *Helper) upload(ctx context.Context, w *work.Work, how options, pod *cor
 	if result.SHA256, result.Size, err = h.send(ctx, how.compression, result.Path, d, packed); err != nil {
 		return result, fmt.Errorf("upload checkpoint of container %s: %w", d.Name, err)
 	}
-	result.Info, err = json.Marshal(h.info(d, frozen, time.Since(begin)))
+	memory, err := d.Checkpoint.Memory()
+	if err != nil {
+		return result, err
+	}
+	result.Info, err = json.Marshal(struct {
+		propagator.CheckpointInfo
+		Needs refusal.Needs `json:"needs"`
+	}{
+		h.info(d, frozen, time.Since(begin)),
+		refusal.Needs{Format: refusal.Format, CPUFeatures: refusal.CPUFeatures(), Memory: memory},
+	})
 	if err != nil {
 		return result, fmt.Errorf("encode checkpoint info: %w", err)
 	}

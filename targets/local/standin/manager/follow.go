@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/cedana/cedana-e2e/targets/local/standin/refusal"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 )
 
@@ -43,6 +44,8 @@ func (f *follower) follow(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, er
 		switch {
 		case gone:
 			return pod, errors.New("it was deleted by someone else")
+		case failure != "" && imageMissing(pod):
+			return pod, refusal.New(refusal.ImageMissing, "%s", failure)
 		case failure != "":
 			return pod, errors.New(failure)
 		case ready:

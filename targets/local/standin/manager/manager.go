@@ -79,7 +79,9 @@ func run(ctx context.Context, env Environment, config *rest.Config, seams Seams)
 		return err
 	}
 	f := &follower{timeout: env.RestoreTimeout}
-	parts := Parts{Build: restoredPod, Pods: podAPI{kubernetes}, Follow: f.follow}
+	nodes := informer(kubernetes, "nodes", &corev1.Node{})
+	check := checker{objectAPI{kubernetes}, nodes.GetStore()}
+	parts := Parts{Build: restoredPod, Check: check.check, Pods: podAPI{kubernetes}, Follow: f.follow}
 	if seams.Decorate != nil {
 		parts = seams.Decorate(parts)
 	}
@@ -87,7 +89,7 @@ func run(ctx context.Context, env Environment, config *rest.Config, seams Seams)
 		api: api, queue: queue, reporter: newReporter(env.ClusterID, api.SyncCluster),
 		restorer: &restorer{parts}, follower: f, events: eventAPI{kubernetes},
 		pods:  informer(kubernetes, "pods", &corev1.Pod{}),
-		nodes: informer(kubernetes, "nodes", &corev1.Node{}),
+		nodes: nodes,
 	}
 	ready := health.New(env.Address, "the cluster's pods and nodes are not known yet")
 	return ready.Serve(ctx, func(ctx context.Context) error { return m.run(ctx, ready, env.URL) })

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/cedana/cedana-e2e/targets/local/standin/refusal"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
 	"github.com/cedana/cedana-e2e/targets/stretch"
@@ -25,6 +26,8 @@ type restorer struct{ Parts }
 type Parts struct {
 	// Build makes the pod to create for a restore action.
 	Build func(action string, r *work.Restore) (*corev1.Pod, error)
+	// Check refuses what cannot be restored, before there is a pod.
+	Check func(ctx context.Context, r *work.Restore, pod *corev1.Pod) error
 	Pods  Pods
 	// Follow waits until a created pod is Ready. It returns the pod as last seen, with an error too.
 	Follow func(context.Context, *corev1.Pod) (*corev1.Pod, error)
@@ -37,12 +40,13 @@ func (r *restorer) do(ctx context.Context, w *work.Work) worker.Outcome {
 	}
 	pod, err := r.ensure(ctx, w)
 	if err != nil {
-		return worker.Failed(err)
+		return worker.Failed(refusal.Coded(err))
 	}
 	pod, err = r.Follow(ctx, pod)
 	if err != nil {
 		// Left alone it would be tried again and again, and a later success would contradict the action's error.
-		return worker.Failed(errors.Join(fmt.Errorf("restore pod %s/%s: %w", pod.Namespace, pod.Name, err), r.remove(ctx, pod)))
+		err = refusal.Coded(fmt.Errorf("restore pod %s/%s: %w", pod.Namespace, pod.Name, err))
+		return worker.Failed(errors.Join(err, r.remove(ctx, pod)))
 	}
 	return worker.Outcome{
 		Result: work.Result{PodName: pod.Name, NodeName: pod.Spec.NodeName},
@@ -67,6 +71,9 @@ func (r *restorer) ensure(ctx context.Context, w *work.Work) (*corev1.Pod, error
 	}
 	if len(made) > 0 {
 		return &made[0], nil
+	}
+	if err := r.Check(ctx, w.Restore, pod); err != nil {
+		return nil, fmt.Errorf("restore pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	names := []string{pod.Name}
 	if w.Restore.PodName == "" {

@@ -99,7 +99,8 @@ func restoreWork(t *testing.T) *work.Work {
 // restoring is a restorer, and the follower of what it has created.
 func restoring(f *fakePods, timeout time.Duration) (*restorer, *follower) {
 	w := &follower{timeout: timeout}
-	return &restorer{Parts{Build: restoredPod, Pods: f, Follow: w.follow}}, w
+	admit := func(context.Context, *work.Restore, *corev1.Pod) error { return nil }
+	return &restorer{Parts{Build: restoredPod, Check: admit, Pods: f, Follow: w.follow}}, w
 }
 
 // untilFollowed waits until the restorer follows a pod: the informer may be ahead of the answer to the creation.

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,7 +13,7 @@ func outcome(pod *corev1.Pod) (ready bool, failure, state string) {
 	if pod.DeletionTimestamp != nil {
 		return false, "it is being deleted", "deleting"
 	}
-	statuses := append(append([]corev1.ContainerStatus{}, pod.Status.InitContainerStatuses...), pod.Status.ContainerStatuses...)
+	statuses := containerStatuses(pod)
 	for _, s := range statuses {
 		if reason := containerFailure(s); reason != "" {
 			return false, fmt.Sprintf("container %s: %s", s.Name, reason), ""
@@ -42,7 +43,25 @@ func outcome(pod *corev1.Pod) (ready bool, failure, state string) {
 // behind a restore that it has reported as failed.
 var fatalWaiting = map[string]bool{
 	"RunContainerError": true, "CreateContainerError": true, "StartError": true, "CrashLoopBackOff": true,
-	"CreateContainerConfigError": true, "InvalidImageName": true, "ErrImageNeverPull": true,
+	"CreateContainerConfigError": true,
+}
+
+// missingImage are kubelet's reasons when an image is not on the node and does not come. It would try again for as long as
+// the pod is there; whoever asked for the restore can do that too.
+var missingImage = map[string]bool{
+	"ErrImagePull": true, "ImagePullBackOff": true, "ErrImageNeverPull": true, "InvalidImageName": true,
+	"ImageInspectError": true, "RegistryUnavailable": true, "SignatureValidationFailed": true,
+}
+
+// imageMissing reports whether a container of a pod waits for an image that does not come.
+func imageMissing(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(containerStatuses(pod), func(s corev1.ContainerStatus) bool {
+		return s.State.Waiting != nil && missingImage[s.State.Waiting.Reason]
+	})
+}
+
+func containerStatuses(pod *corev1.Pod) []corev1.ContainerStatus {
+	return slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 }
 
 // containerFailure is why a container will not be restored, or "" while it may. A restored container that has ended
@@ -54,7 +73,7 @@ func containerFailure(s corev1.ContainerStatus) string {
 	if t := s.LastTerminationState.Terminated; t != nil {
 		return terminated(t)
 	}
-	if w := s.State.Waiting; w != nil && fatalWaiting[w.Reason] {
+	if w := s.State.Waiting; w != nil && (fatalWaiting[w.Reason] || missingImage[w.Reason]) {
 		return joinReason("cannot start", w.Reason, w.Message)
 	}
 	if s.RestartCount > 0 {

@@ -17,9 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/archive"
+	"github.com/cedana/cedana-e2e/targets/local/standin/refusal"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
 )
+
+// anywhere is for checkpoints that can be restored anywhere.
+func anywhere(work.ContainerCheckpoint) error { return nil }
 
 // serving answers with one checkpoint; the first failures requests get a 503.
 func serving(t *testing.T, manifest work.Manifest, blob []byte, failures int32) *worker.Client {
@@ -63,7 +67,7 @@ func packed(t *testing.T) ([]byte, work.Manifest) {
 func TestArchiveIsFetchedAlsoFromAPropagatorThatIsStarting(t *testing.T) {
 	t.Parallel()
 	blob, manifest := packed(t)
-	c, err := fetch(t.Context(), serving(t, manifest, blob, 2), Target{Checkpoint: "the-action", Container: "web"}, filepath.Join(t.TempDir(), "a"))
+	c, err := fetch(t.Context(), serving(t, manifest, blob, 2), Target{Checkpoint: "the-action", Container: "web"}, filepath.Join(t.TempDir(), "a"), anywhere)
 	require.NoError(t, err)
 	data, err := os.ReadFile(c.Path(archive.ImagesDir + "/inventory.img"))
 	require.NoError(t, err)
@@ -75,15 +79,27 @@ func TestADamagedArchiveIsRefused(t *testing.T) {
 	blob, manifest := packed(t)
 	damaged := bytes.Replace(blob, []byte("image"), []byte("imago"), 1)
 	require.NotEqual(t, blob, damaged)
-	_, err := fetchOnce(t.Context(), serving(t, manifest, damaged, 0), Target{Checkpoint: "the-action", Container: "web"}, filepath.Join(t.TempDir(), "a"))
-	require.ErrorContains(t, err, "damaged")
+	_, err := fetchOnce(t.Context(), serving(t, manifest, damaged, 0), Target{Checkpoint: "the-action", Container: "web"}, filepath.Join(t.TempDir(), "a"), anywhere)
+	require.ErrorContains(t, refusal.Coded(err), "ArchiveDamaged: ")
 	require.ErrorContains(t, err, "checkpoints/1/web.tar")
+
+	// Cut off in the store, so that it cannot even be unpacked; not on its way here.
+	_, err = fetchOnce(t.Context(), serving(t, manifest, blob[:len(blob)/2], 0), Target{Checkpoint: "the-action", Container: "web"}, filepath.Join(t.TempDir(), "b"), anywhere)
+	require.ErrorContains(t, refusal.Coded(err), "ArchiveDamaged: ")
+}
+
+func TestACheckpointThatCannotBeRestoredHereIsNotFetched(t *testing.T) {
+	t.Parallel()
+	_, manifest := packed(t)
+	no := func(work.ContainerCheckpoint) error { return refusal.New(refusal.CPUFeatureMissing, "no such CPU") }
+	_, err := fetch(t.Context(), serving(t, manifest, nil, 0), Target{Checkpoint: "the-action", Container: "web"}, filepath.Join(t.TempDir(), "a"), no)
+	require.EqualError(t, err, "no such CPU")
 }
 
 func TestAContainerThatIsNotInTheCheckpointIsNamed(t *testing.T) {
 	t.Parallel()
 	blob, manifest := packed(t)
-	_, err := fetch(t.Context(), serving(t, manifest, blob, 0), Target{Checkpoint: "the-action", Container: "db"}, filepath.Join(t.TempDir(), "a"))
+	_, err := fetch(t.Context(), serving(t, manifest, blob, 0), Target{Checkpoint: "the-action", Container: "db"}, filepath.Join(t.TempDir(), "a"), anywhere)
 	require.ErrorIs(t, err, errNotInCheckpoint)
 	require.ErrorContains(t, err, "web")
 }

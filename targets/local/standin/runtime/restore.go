@@ -18,8 +18,10 @@ import (
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/local/standin/archive"
 	"github.com/cedana/cedana-e2e/targets/local/standin/bundle"
+	"github.com/cedana/cedana-e2e/targets/local/standin/cri"
 	"github.com/cedana/cedana-e2e/targets/local/standin/criu"
 	"github.com/cedana/cedana-e2e/targets/local/standin/layout"
+	"github.com/cedana/cedana-e2e/targets/local/standin/refusal"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
 	"github.com/cedana/cedana-e2e/targets/propagator"
@@ -49,7 +51,7 @@ type RecreateRequest struct {
 
 // restore is the wrapper's Restore with what is put around it and its part.
 func (s Seams) restore() Restore {
-	r := restorer{recreate: recreate}
+	r := restorer{recreate: recreate, image: cri.ImageRef}
 	if s.Recreate != nil {
 		r.recreate = s.Recreate(r.recreate)
 	}
@@ -59,7 +61,11 @@ func (s Seams) restore() Restore {
 	return r.restore
 }
 
-type restorer struct{ recreate Recreate }
+type restorer struct {
+	recreate Recreate
+	// image is the digest of the image that a container, by its id, was made of.
+	image func(ctx context.Context, id string) (string, error)
+}
 
 // restore puts a container in place of `create` from its checkpoint. cold means that the container was restored before
 // and is to be started as any other: a restart starts afresh. A restore that was asked for of the propagator fails again at
@@ -83,7 +89,7 @@ func (r restorer) restore(ctx context.Context, in Invocation, t Target) (cold bo
 	if err == nil {
 		return false, nil
 	}
-	err = fmt.Errorf("restore container %s from checkpoint %s: %w", t.Container, t.Checkpoint, err)
+	err = refusal.Coded(fmt.Errorf("restore container %s from checkpoint %s: %w", t.Container, t.Checkpoint, err))
 	if t.Name != "" {
 		return false, err
 	}
@@ -107,8 +113,18 @@ func (r restorer) restoreOnce(ctx context.Context, in Invocation, t Target, mark
 	}
 	defer func() { err = errors.Join(err, held.Remove()) }()
 	dir := held.Path
-	checkpoint, err := fetch(ctx, source, t, filepath.Join(dir, "archive"))
+	spec, err := bundle.Read(t.Bundle)
 	if err != nil {
+		return err
+	}
+	checkpoint, err := fetch(ctx, source, t, filepath.Join(dir, "archive"), func(c work.ContainerCheckpoint) error {
+		return refusal.Machine(c, source.Node, memoryLimit(spec))
+	})
+	if err != nil {
+		return err
+	}
+	// Before anything of it is laid into the pod.
+	if err := r.fits(ctx, in, t, spec, checkpoint); err != nil {
 		return err
 	}
 	if err := t.settle(marks); err != nil {
@@ -146,12 +162,13 @@ func connect(through http.RoundTripper) (*worker.Client, error) {
 }
 
 // fetch downloads the container's archive and unpacks it into dir; nothing of it is used before its checksum is right.
-func fetch(ctx context.Context, source *worker.Client, t Target, dir string) (checkpoint archive.Checkpoint, err error) {
+// admit is asked beforehand whether it can be restored here.
+func fetch(ctx context.Context, source *worker.Client, t Target, dir string, admit func(work.ContainerCheckpoint) error) (checkpoint archive.Checkpoint, err error) {
 	err = worker.Retry(ctx, "fetch of checkpoint "+t.Checkpoint, func() (err error) {
-		checkpoint, err = fetchOnce(ctx, source, t, dir)
+		checkpoint, err = fetchOnce(ctx, source, t, dir, admit)
 		return err
 	})
-	if err != nil && !errors.Is(err, errNotInCheckpoint) {
+	if err != nil && !errors.Is(err, errNotInCheckpoint) && !refusal.Is(err) {
 		return archive.Checkpoint{}, fmt.Errorf("fetch checkpoint: %w", err)
 	}
 	return checkpoint, err
@@ -159,12 +176,15 @@ func fetch(ctx context.Context, source *worker.Client, t Target, dir string) (ch
 
 var errNotInCheckpoint = errors.New("the checkpoint has no such container")
 
-func fetchOnce(ctx context.Context, source *worker.Client, t Target, dir string) (c archive.Checkpoint, err error) {
+func fetchOnce(ctx context.Context, source *worker.Client, t Target, dir string, admit func(work.ContainerCheckpoint) error) (c archive.Checkpoint, err error) {
 	manifest, err := source.Manifest(ctx, t.Checkpoint, t.Namespace)
 	if err != nil {
 		return c, err
 	}
 	entry, err := findEntry(manifest, t.Container)
+	if err == nil {
+		err = admit(entry)
+	}
 	if err != nil {
 		return c, backoff.Permanent(err)
 	}
@@ -180,15 +200,15 @@ func fetchOnce(ctx context.Context, source *worker.Client, t Target, dir string)
 	}
 	defer body.Close()
 	sum := newBesideSum()
-	c, err = archive.Unpack(dir, io.TeeReader(body, sum))
-	got := sum.finish()
-	if err != nil {
-		return c, err
+	content := io.TeeReader(body, sum)
+	c, err = archive.Unpack(dir, content)
+	// What cannot be unpacked may be damaged, or cut off on its way here.
+	_, restErr := io.Copy(io.Discard, content)
+	if got := sum.finish(); restErr == nil && got != entry.SHA256 {
+		return c, backoff.Permanent(refusal.New(refusal.ArchiveDamaged,
+			"archive %s is damaged: its SHA-256 is %s, and was %s when it was made", entry.Path, got, entry.SHA256))
 	}
-	if got != entry.SHA256 {
-		return c, backoff.Permanent(fmt.Errorf("archive %s is damaged: its SHA-256 is %s, and was %s when it was made", entry.Path, got, entry.SHA256))
-	}
-	return c, nil
+	return c, err
 }
 
 func findEntry(m work.Manifest, container string) (work.ContainerCheckpoint, error) {

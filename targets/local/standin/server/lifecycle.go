@@ -16,28 +16,35 @@ import (
 // An action goes initialized -> processing -> [checkpoint_created ->] ready, or to error from anywhere before ready.
 // Every step is in the store before anybody hears of it; the queue and the endings follow the store.
 
-// begin stores a new action with the pod that fill finds for it, and puts its work up. One transaction reads and
-// writes, so that what fill has checked still holds.
+// begin stores a new action with the pod that fill finds for it, and puts its work up, unless fill has ended it. One
+// transaction reads and writes, so that what fill has checked still holds.
 func (s *Server) begin(a *store.Action, fill func(*store.Tx) (pod json.RawMessage, err error)) error {
-	var pod json.RawMessage
-	again := false
-	err := s.store.Update(func(tx *store.Tx) (err error) {
-		if again, err = begun(tx, a); again || err != nil {
+	var offer func()
+	err := s.store.Update(func(tx *store.Tx) error {
+		again, err := begun(tx, a)
+		if again || err != nil {
 			return err
 		}
-		if pod, err = fill(tx); err != nil {
+		pod, err := fill(tx)
+		if err != nil {
 			return err
+		}
+		if !a.HasEnded() {
+			w, to, busy, err := s.unit(tx, *a, pod)
+			if err != nil {
+				return err
+			}
+			offer = func() { s.queue.offer(w, to, busy) }
 		}
 		if err := tx.Specs.Put(a.ID, pod); err != nil {
 			return err
 		}
 		return tx.Actions.Put(a.ID, *a)
 	})
-	if err != nil || again {
-		return err
+	if err == nil && offer != nil {
+		offer()
 	}
-	s.queue.offer(s.unit(*a, pod))
-	return nil
+	return err
 }
 
 // begun makes a the action that the same request has started before: its answer was lost, and it was sent again.
@@ -54,22 +61,23 @@ func begun(tx *store.Tx, a *store.Action) (bool, error) {
 }
 
 // unit is the work of an action, whom it is for, and the pod that it keeps busy.
-func (s *Server) unit(a store.Action, spec json.RawMessage) (work.Work, worker, string) {
+func (s *Server) unit(tx *store.Tx, a store.Action, spec json.RawMessage) (w work.Work, to worker, pod string, err error) {
 	// A restart must know the work again when its result comes: it has the action's id.
-	w := work.Work{ID: a.ID, ActionID: a.ID}
+	w = work.Work{ID: a.ID, ActionID: a.ID}
 	if a.Type == propagator.ActionRestorePod {
+		containers, err := described(tx, a.SourceActionID)
 		w.Kind = work.KindRestore
 		w.Restore = &work.Restore{
-			CheckpointActionID: a.SourceActionID, Pod: spec, PodName: a.WantedPodName,
+			CheckpointActionID: a.SourceActionID, Pod: spec, PodName: a.WantedPodName, Containers: containers,
 		}
-		return w, worker{role: work.RoleManager, cluster: a.ClusterID}, ""
+		return w, worker{role: work.RoleManager, cluster: a.ClusterID}, "", err
 	}
 	w.Kind = work.KindCheckpoint
 	w.Checkpoint = &work.Checkpoint{
 		PodUID: a.PodUID, PodName: a.PodName, Namespace: a.Namespace, NodeName: a.NodeName,
 		RuncRoot: a.RuncRoot, CheckpointID: a.CheckpointID, Pod: spec, Overrides: a.Overrides,
 	}
-	return w, worker{role: work.RoleHelper, cluster: a.ClusterID, node: a.NodeName}, a.PodUID
+	return w, worker{role: work.RoleHelper, cluster: a.ClusterID, node: a.NodeName}, a.PodUID, nil
 }
 
 // resume puts up again what was not handed out before a restart, and gives what was handed out a new lease: its worker
@@ -88,7 +96,10 @@ func (s *Server) resume() error {
 			if err != nil {
 				return err
 			}
-			w, to, pod := s.unit(a, spec)
+			w, to, pod, err := s.unit(tx, a, spec)
+			if err != nil {
+				return err
+			}
 			if a.Status == propagator.StatusInitialized {
 				s.queue.offer(w, to, pod)
 			} else {

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/cedana/cedana-e2e/targets/local/standin/refusal"
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
+	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
 
@@ -49,6 +52,10 @@ func (s *Server) restorePod(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a.WantedPodName = overrides.PodName
+	refused, err := s.refused(source)
+	if err != nil {
+		return err
+	}
 	err = s.begin(&a, func(tx *store.Tx) (json.RawMessage, error) {
 		from, err := s.restorable(tx, source)
 		if err != nil {
@@ -65,13 +72,64 @@ func (s *Server) restorePod(w http.ResponseWriter, r *http.Request) error {
 		a.PodUID, a.PodName, a.Namespace = from.PodUID, from.PodName, from.Namespace
 		a.CheckpointID, a.GPU, a.Platform = from.CheckpointID, from.GPU, from.Platform
 		a.CheckpointName, a.WorkloadKind = from.CheckpointName, from.WorkloadKind
+		if refused != nil {
+			a.Status, a.Error, a.Ended = propagator.StatusError, refusal.Coded(refused).Error(), &a.Created
+		}
 		pod, _, err := tx.Specs.Get(source)
 		return pod, err
 	})
 	if err != nil {
 		return err
 	}
+	if refused != nil {
+		s.log.Info("restore refused", "action", a.ID, "checkpoint", source, "error", a.Error)
+	}
 	return writeText(w, a.ID)
+}
+
+// refused is why nobody could restore a checkpoint, wherever that is tried; nil when nothing is known against it.
+func (s *Server) refused(id string) (refused, err error) {
+	var containers []work.ContainerCheckpoint
+	err = s.store.View(func(tx *store.Tx) (err error) {
+		containers, err = described(tx, id)
+		return err
+	})
+	if err != nil || len(containers) == 0 {
+		return nil, err // there is no such checkpoint, which is for the request to answer
+	}
+	for _, c := range containers {
+		needs, refused := refusal.NeedsOf(c)
+		if refused == nil {
+			refused = needs.Newer(c.Container)
+		}
+		if refused != nil {
+			return refused, nil
+		}
+	}
+	// Outside of a transaction: an archive whose sum is not known since the last start is read for it.
+	if reason := s.checkArchives(containers); reason != "" {
+		return refusal.New(refusal.ArchiveDamaged, "%s", reason), nil
+	}
+	return nil, nil
+}
+
+// described are the containers of a finished checkpoint, with what their rows say of where they can be restored.
+func described(tx *store.Tx, id string) ([]work.ContainerCheckpoint, error) {
+	a, ok, err := tx.Actions.Get(id)
+	if err != nil || !ok {
+		return nil, err
+	}
+	containers := slices.Clone(a.Containers)
+	for i := range containers {
+		row, ok, err := tx.Checkpoints.Get(containers[i].CheckpointID)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			containers[i].Platform, containers[i].Info = row.Platform, row.Info
+		}
+	}
+	return containers, nil
 }
 
 // restorable is the checkpoint action of that id, if a pod can be restored from it.

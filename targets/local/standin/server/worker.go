@@ -174,7 +174,7 @@ func (s *Server) checkArchives(containers []work.ContainerCheckpoint) string {
 		case err != nil:
 			return fmt.Sprintf("archive of container %s: %v", c.Container, err)
 		case entry.SHA256 != c.SHA256 || entry.Size != c.Size:
-			return fmt.Sprintf("archive of container %s: stored are %d bytes of sha256 %s, the helper reported %d of %s",
+			return fmt.Sprintf("archive of container %s is damaged: stored are %d bytes of sha256 %s, the helper reported %d of %s",
 				c.Container, entry.Size, entry.SHA256, c.Size, c.SHA256)
 		}
 	}
@@ -259,6 +259,14 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	var containers []work.ContainerCheckpoint
+	err = s.store.View(func(tx *store.Tx) (err error) {
+		containers, err = described(tx, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	if a.Type != propagator.ActionCheckpointPod || a.Status != propagator.StatusReady {
 		return notFound("action %s is a %s in state %s, not a finished checkpoint", id, a.Type, a.Status)
 	}
@@ -275,5 +283,5 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	return writeJSON(w, work.Manifest{ActionID: id, Containers: a.Containers})
+	return writeJSON(w, work.Manifest{ActionID: id, Containers: containers})
 }

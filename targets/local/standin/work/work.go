@@ -122,6 +122,8 @@ type Restore struct {
 	Pod json.RawMessage `json:"pod"`
 	// PodName is the wanted name; empty for the manager's choice (original name + "-restored").
 	PodName string `json:"pod_name,omitempty"`
+	// Containers are those of the checkpoint, with platform and info.
+	Containers []ContainerCheckpoint `json:"containers,omitempty"`
 }
 
 // Event is a Kubernetes event about a container.
@@ -188,7 +190,8 @@ type ContainerCheckpoint struct {
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"`
 	// GPU, Platform and Info (propagator.CheckpointInfo) are those of CheckpointInfoRequest, for a worker that does
-	// not send that beforehand. The propagator adds what it knows itself: size, pod, container, node, ids, time.
+	// not send that beforehand. The propagator adds what it knows itself: size, pod, container, node, ids, time. Whoever
+	// restores is given Platform and Info as the row has them by then.
 	GPU      string          `json:"gpu,omitempty"`
 	Platform string          `json:"platform,omitempty"`
 	Info     json.RawMessage `json:"info,omitempty"`

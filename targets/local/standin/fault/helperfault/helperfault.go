@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/cedana/cedana-e2e/targets/local/standin/archive"
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault"
 	"github.com/cedana/cedana-e2e/targets/local/standin/fault/relay"
@@ -42,6 +44,9 @@ func decorate(dump helper.Dump, current func() fault.Name) helper.Dump {
 			name.Warn(slog.Default().With("action", r.ActionID))
 			return apart(ctx, dump, r)
 		}
+		if name == fault.ImageDiffers {
+			forgetImages(r.Pod)
+		}
 		all, frozen, err := dump(ctx, r)
 		if err != nil || spoil == nil {
 			return all, frozen, err
@@ -52,6 +57,16 @@ func decorate(dump helper.Dump, current func() fault.Name) helper.Dump {
 			}
 		}
 		return all, frozen, nil
+	}
+}
+
+// forgetImages leaves out of a checkpoint of which images it is, so that the runtime does not refuse others.
+func forgetImages(pod *corev1.Pod) {
+	if pod == nil {
+		return
+	}
+	for i := range pod.Status.ContainerStatuses {
+		pod.Status.ContainerStatuses[i].ImageID = ""
 	}
 }
 

@@ -25,7 +25,7 @@ func Seams() manager.Seams {
 }
 
 func decorate(p manager.Parts, current func() fault.Name) manager.Parts {
-	build, follow := p.Build, p.Follow
+	build, check, follow := p.Build, p.Check, p.Follow
 	p.Build = func(action string, r *work.Restore) (*corev1.Pod, error) {
 		pod, err := build(action, r)
 		if err == nil {
@@ -34,6 +34,13 @@ func decorate(p manager.Parts, current func() fault.Name) manager.Parts {
 			spoil(pod, action, r, name)
 		}
 		return pod, err
+	}
+	p.Check = func(ctx context.Context, r *work.Restore, pod *corev1.Pod) error {
+		if name := current(); name == fault.ChecksSkipped {
+			warn(name, pod)
+			return nil
+		}
+		return check(ctx, r, pod)
 	}
 	p.Pods = pods{p.Pods, current}
 	p.Follow = func(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error) {
@@ -101,10 +108,13 @@ func eachContainer(pod *corev1.Pod, do func(*corev1.Container)) {
 	}
 }
 
+// emptyConfigMaps names config maps that there are not, and may be none: the kubelet mounts empty directories, and nobody
+// sees volumes of another type.
 func emptyConfigMaps(pod *corev1.Pod) {
+	optional := true
 	for i := range pod.Spec.Volumes {
 		if v := &pod.Spec.Volumes[i]; v.ConfigMap != nil {
-			v.VolumeSource = corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
+			v.ConfigMap.Name, v.ConfigMap.Optional = "there-is-none", &optional
 		}
 	}
 }
@@ -139,7 +149,7 @@ func awayFrom(original json.RawMessage) *corev1.Affinity {
 	}}
 }
 
-// pods creates no pod, or two.
+// pods creates no pod, or two, or deletes none.
 type pods struct {
 	manager.Pods
 	current func() fault.Name
@@ -165,4 +175,12 @@ func (p pods) Create(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error) 
 	default:
 		return p.Pods.Create(ctx, pod)
 	}
+}
+
+func (p pods) Delete(ctx context.Context, pod *corev1.Pod) error {
+	if name := p.current(); name == fault.RefusedPodStays {
+		warn(name, pod)
+		return nil
+	}
+	return p.Pods.Delete(ctx, pod)
 }

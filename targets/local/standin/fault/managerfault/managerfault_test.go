@@ -2,6 +2,7 @@ package managerfault
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,6 +41,7 @@ func parts(name fault.Name) (p manager.Parts, created, followed *[]string) {
 	created, followed = &[]string{}, &[]string{}
 	return decorate(manager.Parts{
 		Build: build, Pods: recorder{created: created},
+		Check: func(context.Context, *work.Restore, *corev1.Pod) error { return errors.New("no place") },
 		Follow: func(_ context.Context, pod *corev1.Pod) (*corev1.Pod, error) {
 			*followed = append(*followed, pod.Name)
 			return pod, nil
@@ -56,6 +58,8 @@ func (r recorder) Create(_ context.Context, pod *corev1.Pod) (*corev1.Pod, error
 	*r.created = append(*r.created, pod.Name)
 	return pod, nil
 }
+
+func (r recorder) Delete(context.Context, *corev1.Pod) error { return errors.New("deleted") }
 
 // spoilt is the pod that a restore would create with a fault.
 func spoilt(t *testing.T, name fault.Name) *corev1.Pod {
@@ -141,4 +145,16 @@ func TestARestoreMakesNoPodOrTwoOrWaitsForNone(t *testing.T) {
 		require.Equal(t, want.created, *created, name)
 		require.Equal(t, want.followed, *followed, name)
 	}
+}
+
+func TestRefusalsAreNotWhatTheyWere(t *testing.T) {
+	t.Parallel()
+	pod := spoilt(t, "")
+	whole, _, _ := parts("")
+	require.Error(t, whole.Check(t.Context(), nil, pod))
+	require.Error(t, whole.Pods.Delete(t.Context(), pod))
+	unchecked, _, _ := parts(fault.ChecksSkipped)
+	require.NoError(t, unchecked.Check(t.Context(), nil, pod))
+	staying, _, _ := parts(fault.RefusedPodStays)
+	require.NoError(t, staying.Pods.Delete(t.Context(), pod))
 }

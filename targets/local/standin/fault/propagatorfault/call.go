@@ -38,6 +38,7 @@ var (
 	getStatus       = published(http.MethodGet, `/checkpoint/status`+id)
 	getManifest     = internal(http.MethodGet, `/checkpoints`+id+`/manifest`)
 	chooseDeclared  = internal(http.MethodPost, `/restores/declared`)
+	putArchive      = internal(http.MethodPut, `/blobs/(.+)`)
 	reportResult    = internal(http.MethodPost, `/work`+id+`/result`)
 )
 

@@ -76,6 +76,7 @@ var apiFaults = map[fault.Name]func(injector, http.Handler) http.Handler{
 	fault.ClusterStays:         keepCluster,
 	fault.ActionsStay:          keepActions,
 	fault.RestartForgets:       forget,
+	fault.DamageAccepted:       acceptDamage,
 }
 
 // archiveFaults are those of the store of archives.

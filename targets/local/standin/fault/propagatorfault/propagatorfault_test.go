@@ -288,3 +288,15 @@ func TestACheckpointsInfoNamesAnotherPod(t *testing.T) {
 	r.checkpoint(r.pod(unknown), unknown)
 	require.Contains(t, string(r.row().Info), `"pod_name":"another-app"`)
 }
+
+func TestADamagedArchiveIsTakenForWhole(t *testing.T) {
+	t.Parallel()
+	r := broken(t, fault.DamageAccepted)
+	cluster := r.pod(unknown)
+	checkpoint := r.checkpoint(cluster, unknown)
+	damaged := r.stored(checkpoint+".tar", "not what it was")
+	r.restore(cluster, checkpoint)
+	entry := r.manifest(checkpoint).Containers[0]
+	require.Equal(t, damaged.SHA256, entry.SHA256)
+	require.Equal(t, damaged.Size, entry.Size)
+}

@@ -2,12 +2,16 @@ package propagatorfault
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/store"
+	"github.com/cedana/cedana-e2e/targets/local/standin/work"
 	"github.com/cedana/cedana-e2e/targets/propagator"
 )
 
@@ -170,4 +174,30 @@ func forget(in injector, next http.Handler) http.Handler {
 	})
 	in.name.Warn(in.log)
 	return next
+}
+
+// acceptDamage takes what is put in the place of a checkpoint's archive for the archive that the checkpoint was made with.
+func acceptDamage(in injector, next http.Handler) http.Handler {
+	return on(putArchive, next, func(w http.ResponseWriter, r *http.Request, path string) {
+		a := hold(next, r)
+		size, err := strconv.ParseInt(a.body.String(), 10, 64)
+		if a.code == http.StatusOK && err == nil {
+			in.update(func(tx *store.Tx) error {
+				all, err := tx.Actions.Where("", func(a store.Action) bool {
+					return slices.ContainsFunc(a.Containers, func(c work.ContainerCheckpoint) bool { return c.Path == path })
+				})
+				for _, action := range all {
+					in.warn(r)
+					for i, c := range action.Containers {
+						if c.Path == path {
+							action.Containers[i].SHA256, action.Containers[i].Size = a.header.Get(work.HeaderSHA256), size
+						}
+					}
+					err = errors.Join(err, tx.Actions.Put(action.ID, action))
+				}
+				return err
+			})
+		}
+		a.send(w, a.body.Bytes())
+	})
 }
