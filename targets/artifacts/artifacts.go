@@ -34,6 +34,9 @@ const OtherGroupsFile = "other-groups.txt"
 // TryFile is the page that `mage try` is run for.
 const TryFile = "try.md"
 
+// RefusalsFile is in the directory for all tests: the table of TestRestoreRefused.
+const RefusalsFile = "refusals.md"
+
 // WorkloadsFile is in the directory for all tests: the table of SUITE=workloads.
 const WorkloadsFile = "workloads.md"
 

@@ -27,6 +27,7 @@ var groups = []struct {
 		"TestCheckpointOfAnotherRuncRoot",
 		"TestRestoreSpecification", "TestRestoredPodLivesOn", "TestRestartKeepsActions",
 		"TestRestoreState",
+		"TestRestoreRefused", "TestRestoreRefusedWithoutRuntimeClass",
 		"TestRestoreUser", "TestRestoreStoppedProcess",
 	}},
 	{settings.Chaos, []string{

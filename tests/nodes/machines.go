@@ -198,11 +198,16 @@ func (m *Machines) KillPod(ctx context.Context, node, podUID string) error {
 	return err
 }
 
-// left prints what a node has of pods, $1 a pattern of their UIDs, that are gone: their mounts and cgroups; and, of
-// whatever pod, dumps and restores that go on, and shims of containers that containerd does not have.
-const left = `
+// of prints what a node has of pods, $1 a pattern of their UIDs: their mounts, their cgroups, and the processes in those.
+const of = `
 grep -E "$1" /proc/mounts | sed 's/^/mount /'
 find /sys/fs/cgroup -type d 2>/dev/null | grep -E "pod($1)" | sed 's/^/cgroup /'
+grep -lE "pod($1)" /proc/[0-9]*/cgroup 2>/dev/null | cut -d/ -f3 | sed 's/^/process /'
+`
+
+// left prints what a node has of pods that are gone; and, of whatever pod, dumps and restores that go on, and shims of
+// containers that containerd does not have.
+const left = of + `
 containers=$(ctr -n k8s.io containers ls -q)
 for dir in /proc/[0-9]*; do
   line=$(tr '\0' ' ' < $dir/cmdline 2>/dev/null) || continue
@@ -218,10 +223,19 @@ done
 exit 0
 `
 
-// Left is what a node still has of pods that are gone, one line each.
+// Of is what a node has of pods, one line each, whatever others have there meanwhile.
+func (m *Machines) Of(ctx context.Context, node string, podUIDs []string) ([]string, error) {
+	return m.lines(ctx, node, of+"exit 0", podUIDs)
+}
+
+// Left is what a node still has of pods that are gone, one line each, when nothing else runs there.
 func (m *Machines) Left(ctx context.Context, node string, podUIDs []string) ([]string, error) {
+	return m.lines(ctx, node, left, podUIDs)
+}
+
+func (m *Machines) lines(ctx context.Context, node, script string, podUIDs []string) ([]string, error) {
 	pattern := strings.Join(podUIDs, "|")
-	out, err := m.Shell(ctx, node, left, pattern+"|"+strings.ReplaceAll(pattern, "-", "_"))
+	out, err := m.Shell(ctx, node, script, pattern+"|"+strings.ReplaceAll(pattern, "-", "_"))
 	if err != nil {
 		return nil, err
 	}

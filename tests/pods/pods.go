@@ -140,6 +140,13 @@ func ConfigMap(name, path string) Option {
 	}}, path, true)
 }
 
+// Claim mounts a persistent volume claim of that name into the last container.
+func Claim(name, path string) Option {
+	return mount(corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
+		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name},
+	}}, path, false)
+}
+
 // Command replaces what the last container runs.
 func Command(command ...string) Option { return func(p *corev1.Pod) { last(p).Command = command } }
 

@@ -26,6 +26,7 @@ var notRaced = map[string]string{
 	"./tests/e2e":                                "needs a cluster",
 	"./tests/kills":                              "needs a cluster",
 	"./tests/live":                               "needs a cluster",
+	"./tests/refusals":                           "needs a cluster",
 }
 
 func TestTheRaceDetectorSeesEveryPackageWithConcurrency(t *testing.T) {
