@@ -199,8 +199,11 @@ func Document(rows []*Row) string {
 	b.WriteString(heading)
 	b.WriteString("| workload | version | memory, MiB | checkpoint | restore | archive, MiB | checked | verdict |\n|---|---|---|---|---|---|---|---|\n")
 	for _, r := range rows {
-		fmt.Fprintf(&b, "| %s | %s | %d | %s | %s | %.1f | %s | %s |\n", r.Workload, r.Version, r.MemoryMiB,
-			r.Checkpoint.Round(time.Millisecond), r.Restore.Round(10*time.Millisecond), r.ArchiveMiB, r.Checked, r.Verdict)
+		took := "– | – | –"
+		if r.Checkpoint > 0 {
+			took = fmt.Sprintf("%s | %s | %.1f", r.Checkpoint.Round(time.Millisecond), r.Restore.Round(10*time.Millisecond), r.ArchiveMiB)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %d | %s | %s | %s |\n", r.Workload, r.Version, r.MemoryMiB, took, r.Checked, r.Verdict)
 	}
 	return b.String()
 }
