@@ -74,8 +74,12 @@ func InMachine(ctx context.Context, con *console.Console, s *Settings, root stri
 	if os.Getenv(stretch.Variable) != "" {
 		scale = stretch.Factor()
 	}
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
 	return vm.Run(ctx, vm.Options{
-		Home: s.Home, Name: s.ClusterName, Release: machine.Release, Memory: machine.Memory, Root: root, Env: forMachine(os.Getenv),
+		Home: s.Home, Program: program, Name: s.ClusterName, Release: machine.Release, Memory: machine.Memory, Root: root, Env: forMachine(os.Getenv),
 		Artifacts: filepath.Join(s.Artifacts, "vm", machine.Release), Scale: scale, Progress: con,
 	}, machine.Target)
 }

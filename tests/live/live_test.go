@@ -121,6 +121,7 @@ func TestTheLiveWorkflowWithItsSecret(t *testing.T) {
 		return string(text)
 	}
 	over := map[string]string{
+		"E2E_HOME":     r.home, // the cluster is its own: a job's home would be another owner
 		"CLUSTER_NAME": r.cluster, "HELM_VALUES": r.env["HELM_VALUES"], "SSL_CERT_FILE": r.env["SSL_CERT_FILE"],
 		"HELM_CONFIG_HOME": r.env["HELM_CONFIG_HOME"], "DOCKER_CONFIG": r.env["DOCKER_CONFIG"],
 	}

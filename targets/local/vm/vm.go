@@ -32,6 +32,8 @@ type Options struct {
 	Memory int
 	// Root is the repository's directory. The guest sees it under the same path.
 	Root string
+	// Program is what runs the targets, in a directory that the guest sees.
+	Program string
 	// Artifacts is where the guest's artifacts are put; the directory is made.
 	Artifacts string
 	// Env is `KEY=value` for the target.

@@ -27,9 +27,10 @@ func TestEachReleaseHasASuiteOfDebians(t *testing.T) {
 // A value may be a secret, and may have anything in it: none is an argument, and none is read by the shell.
 func TestTheTargetIsGivenTheVariablesAsTheyAre(t *testing.T) {
 	t.Parallel()
-	text := script(Options{Root: "/src/it's here", Scale: 12.5, Env: []string{"CEDANA_AUTH_TOKEN=a'b $(reboot) `x`", "SUITE=full"}}, "e2e",
+	text := script(Options{Root: "/src/it's here", Program: "/build/targets", Scale: 12.5, Env: []string{"CEDANA_AUTH_TOKEN=a'b $(reboot) `x`", "SUITE=full"}}, "e2e",
 		[]share{{"share0", "/usr/local/go"}, {"share1", "/root/go"}})
-	require.Contains(t, text, "exec go tool mage 'e2e' </dev/null\n")
+	require.Contains(t, text, "exec '/build/targets' 'e2e' </dev/null\n")
+	require.Contains(t, script(Options{}, "test", []share{{}}), "exec go tool mage 'test' </dev/null\n")
 	require.Contains(t, text, "lowerdir=/var/lib/shares/share1/lower,upperdir=/var/lib/shares/share1/upper,workdir=/var/lib/shares/share1/work share1 '/root/go'\n")
 
 	// Only the exports, since the rest is for a machine of its own.
