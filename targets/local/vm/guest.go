@@ -179,6 +179,9 @@ func (g *guest) fetch(ctx context.Context, from, to string) error {
 		sent <- err
 	}()
 	err := unpack(read, to)
+	if err == nil {
+		_, err = io.Copy(io.Discard, read) // tar's padding
+	}
 	_ = read.CloseWithError(err) // never fails
 	if failed := <-sent; failed != nil {
 		return fmt.Errorf("%w: %s", failed, said.String())
