@@ -371,8 +371,8 @@ func (b *backend) healthy(ctx context.Context, p *Propagator, restarts *int) err
 	return nil
 }
 
-// healthClient goes through no proxy: the propagator is on this machine.
-var healthClient = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+// healthClient goes through no proxy: the propagator is on this machine. It has patience with a slow one.
+var healthClient = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
 func addresses(have container.InspectResponse, networkName string) (url, inCluster string, err error) {
 	endpoint := have.NetworkSettings.Networks[networkName]

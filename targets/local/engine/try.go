@@ -27,7 +27,9 @@ import (
 const (
 	probeLabel   = settings.DockerLabel + ".probe"
 	probeTimeout = 60 * time.Second
-	// probeLives is the age at which an image of another probe is a leftover of a killed one. The containers remove
+	// unprobeTimeout is for the removal of the container, and of the image.
+	unprobeTimeout = 30 * time.Second
+	// probeLives, on this machine, is the age at which an image of another probe is a leftover of a killed one. The containers remove
 	// themselves.
 	probeLives = 10 * time.Minute
 )
@@ -58,9 +60,9 @@ func try(ctx context.Context, o Options, e *Engine) (answer, error) {
 
 	runCtx, cancel := context.WithTimeout(ctx, stretch.Limit(probeTimeout))
 	defer cancel()
-	r, runErr := runProbe(runCtx, c, program, settings.OwnerOf(o.Home))
-	cleanErr := removeOldProbes(ctx, c)
-	if err := errors.Join(ctx.Err(), cleanErr); err != nil {
+	r, runErr, left := runProbe(runCtx, c, program, settings.OwnerOf(o.Home))
+	// What could not be removed says nothing of whether the engine can run nodes.
+	if err := errors.Join(ctx.Err(), left, removeOldProbes(ctx, c)); err != nil {
 		return a, errors.Join(runErr, err)
 	}
 	if runErr != nil {
@@ -79,58 +81,60 @@ func try(ctx context.Context, o Options, e *Engine) (answer, error) {
 	return a, nil
 }
 
-func runProbe(ctx context.Context, c *client.Client, program, owner string) (r report, err error) {
+// runProbe returns what the probe reports, why there is no report, and what of it is left in the engine.
+func runProbe(ctx context.Context, c *client.Client, program, owner string) (r report, err, left error) {
 	name := "cedana-e2e-probe-" + uuid.NewString()[:8]
 	ref := "cedana-e2e.local/probe:" + name
 	root, err := rootfs(program)
 	if err != nil {
-		return r, err
+		return r, err, nil
 	}
-	// The clean-up does its work even if the caller is interrupted.
-	cleanCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
+	// It does its work even if the caller is interrupted, and has a time of its own.
+	remove := func(what string, do func(context.Context) error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stretch.Limit(unprobeTimeout))
+		defer cancel()
+		if failed := do(ctx); failed != nil && !errdefs.IsNotFound(failed) && !errdefs.IsConflict(failed) { // conflict: it is being removed
+			left = errors.Join(left, fmt.Errorf("remove %s: %w", what, failed))
+		}
+	}
 
 	out, err := c.ImageImport(ctx, image.ImportSource{Source: root, SourceName: "-"}, ref, image.ImportOptions{
 		Changes: []string{`ENTRYPOINT ["/probe"]`, "LABEL " + settings.DockerLabel + "=true", "LABEL " + probeLabel + "=true"},
 	})
 	if err != nil {
-		return r, fmt.Errorf("import probe image: %w", err)
+		return r, fmt.Errorf("import probe image: %w", err), nil
 	}
 	_, err = io.Copy(io.Discard, out)
 	if err = errors.Join(err, out.Close()); err != nil {
-		return r, fmt.Errorf("import probe image: %w", err)
+		return r, fmt.Errorf("import probe image: %w", err), nil
 	}
-	defer func() {
-		if _, rmErr := c.ImageRemove(cleanCtx, ref, image.RemoveOptions{Force: true}); rmErr != nil && !errdefs.IsNotFound(rmErr) {
-			err = errors.Join(err, fmt.Errorf("remove probe image %s: %w", ref, rmErr))
-		}
-	}()
+	defer remove("probe image "+ref, func(ctx context.Context) error {
+		_, err := c.ImageRemove(ctx, ref, image.RemoveOptions{Force: true})
+		return err
+	})
 
 	created, err := c.ContainerCreate(ctx,
-		&container.Config{Image: ref, Cmd: []string{"wait"}, Labels: map[string]string{settings.DockerLabel: "true", settings.DockerLabelOwner: owner, probeLabel: "true"}},
-		// AutoRemove: the probe ends by itself after a minute, so that a killed run leaves no container.
+		&container.Config{Image: ref, Cmd: []string{"wait", fmt.Sprint(int(stretch.Limit(probeTimeout).Seconds()))}, Labels: map[string]string{settings.DockerLabel: "true", settings.DockerLabelOwner: owner, probeLabel: "true"}},
+		// AutoRemove: the probe ends by itself in time, so that a killed run leaves no container.
 		&container.HostConfig{Privileged: true, AutoRemove: true, NetworkMode: "none"}, nil, nil, name)
 	if err != nil {
-		return r, fmt.Errorf("create a privileged container: %w", err)
+		return r, fmt.Errorf("create a privileged container: %w", err), nil
 	}
-	defer func() {
-		rmErr := c.ContainerRemove(cleanCtx, created.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
-		if rmErr != nil && !errdefs.IsNotFound(rmErr) && !errdefs.IsConflict(rmErr) { // conflict: it is being removed
-			err = errors.Join(err, fmt.Errorf("remove probe container %s: %w", name, rmErr))
-		}
-	}()
+	defer remove("probe container "+name, func(ctx context.Context) error {
+		return c.ContainerRemove(ctx, created.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	})
 	if err := c.ContainerStart(ctx, created.ID, container.StartOptions{}); err != nil {
-		return r, fmt.Errorf("start a privileged container: %w", err)
+		return r, fmt.Errorf("start a privileged container: %w", err), nil
 	}
 	stdout, stderr, code, err := execIn(ctx, c, created.ID, []string{"/probe", "check"})
 	if err != nil {
-		return r, fmt.Errorf("exec into a privileged container: %w", err)
+		return r, fmt.Errorf("exec into a privileged container: %w", err), nil
 	}
 	if err := json.Unmarshal(stdout, &r); err != nil || code != 0 {
 		return r, fmt.Errorf("exec into a privileged container: exit code %d: %s", code,
-			lastLines(bytes.TrimSpace(append(stdout, stderr...)), 3))
+			lastLines(bytes.TrimSpace(append(stdout, stderr...)), 3)), nil
 	}
-	return r, nil
+	return r, nil, nil
 }
 
 func execIn(ctx context.Context, c *client.Client, id string, cmd []string) (stdout, stderr []byte, code int, err error) {
@@ -183,7 +187,7 @@ func rootfs(program string) (io.Reader, error) {
 
 // removeOldProbes removes the images of probes that were killed before they could.
 func removeOldProbes(ctx context.Context, c *client.Client) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stretch.Limit(unprobeTimeout))
 	defer cancel()
 	images, err := c.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("label", probeLabel+"=true"))})
 	if err != nil {

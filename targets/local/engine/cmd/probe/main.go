@@ -1,4 +1,4 @@
-// Command probe is the only program of a throw-away image. "wait" keeps a container up for a minute; "check", run in
+// Command probe is the only program of a throw-away image. "wait 60" keeps a container up for that many seconds; "check", run in
 // it by exec, does what a cluster node does in its container and prints as JSON what does not work.
 package main
 
@@ -22,8 +22,13 @@ type report struct {
 }
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == "wait" {
-		time.Sleep(time.Minute)
+	if len(os.Args) == 3 && os.Args[1] == "wait" {
+		seconds, err := strconv.Atoi(os.Args[2])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "Error: read the time to wait:", err)
+			os.Exit(1)
+		}
+		time.Sleep(time.Duration(seconds) * time.Second)
 		return
 	}
 	var r report

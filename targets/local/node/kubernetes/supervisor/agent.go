@@ -197,7 +197,7 @@ func (a *agent) trust(ctx context.Context) error {
 func (a *agent) retry(ctx context.Context, what string, try func(context.Context) error) error {
 	attempt := 0
 	err := retry(ctx, 250*time.Millisecond, func(ctx context.Context) error {
-		once, cancel := context.WithTimeout(ctx, 5*time.Second)
+		once, cancel := context.WithTimeout(ctx, answerLimit)
 		defer cancel()
 		err := try(once)
 		if err != nil && attempt%20 == 0 {
