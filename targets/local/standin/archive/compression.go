@@ -5,12 +5,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
@@ -86,21 +83,17 @@ func (c Compression) Extension() string {
 	return ".tar"
 }
 
-// Compress writes r to w, compressed.
-func (c Compression) Compress(w io.Writer, r io.Reader) error {
+// compress writes to w, compressed, what write writes.
+func (c Compression) compress(w io.Writer, write func(io.Writer) error) error {
 	f, ok := formats[c]
 	if !ok {
-		_, err := io.Copy(w, r)
-		return err
+		return write(w)
 	}
 	z, err := f.write(w)
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(z, r); err != nil {
-		return errors.Join(err, z.Close())
-	}
-	return z.Close()
+	return errors.Join(write(z), z.Close())
 }
 
 // decompress gives the tar in r, compressed or not.
@@ -119,35 +112,3 @@ func decompress(r io.Reader) (io.Reader, error) {
 	}
 	return buffered, nil
 }
-
-// Compressed is a compressed archive in a file of its own, which Close removes.
-type Compressed struct {
-	*os.File
-	Size   int64
-	SHA256 string
-}
-
-// ToFile writes r, compressed, to a new file at path and leaves it open at its beginning.
-func (c Compression) ToFile(path string, r io.Reader) (*Compressed, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("compress checkpoint archive: %w", err)
-	}
-	out := &Compressed{File: f}
-	sum := sha256.New()
-	err = c.Compress(io.MultiWriter(f, sum), r)
-	if err == nil {
-		out.Size, err = f.Seek(0, io.SeekCurrent)
-	}
-	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("compress checkpoint archive: %w", err), out.Close())
-	}
-	out.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	return out, nil
-}
-
-// Close implements io.Closer.
-func (c *Compressed) Close() error { return errors.Join(c.File.Close(), os.Remove(c.Name())) }

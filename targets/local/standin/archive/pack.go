@@ -4,7 +4,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -13,7 +15,7 @@ import (
 
 const block = 512 // of a tar
 
-// Packed is a checkpoint ready to be read as one archive.
+// Packed is a checkpoint ready to be read as one archive, as often as need be: nothing is copied before it is sent.
 type Packed struct {
 	parts []part
 	size  int64
@@ -83,5 +85,59 @@ func rank(name string) int {
 	return 1
 }
 
-// Size of the archive in bytes.
-func (p *Packed) Size() int64 { return p.size }
+// Size of the archive in bytes, -1 where it is not known before it is compressed.
+func (p *Packed) Size(c Compression) int64 {
+	if c == CompressionNone {
+		return p.size
+	}
+	return -1
+}
+
+// Open reads the archive, compressed, from its beginning. Close may be called at any time, as net/http does.
+func (p *Packed) Open(c Compression) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() { _ = w.CloseWithError(c.compress(w, p.write)) }() // never fails
+	return r
+}
+
+func (p *Packed) write(w io.Writer) error {
+	buffer := make([]byte, 256<<10)
+	for _, one := range p.parts {
+		if _, err := w.Write(one.header); err != nil {
+			return err
+		}
+		if one.size == 0 {
+			continue
+		}
+		if err := one.content(w, buffer); err != nil {
+			return fmt.Errorf("archive %s: %w", one.name, err)
+		}
+	}
+	return nil
+}
+
+// content writes the part's file and what fills its last block.
+func (p part) content(w io.Writer, buffer []byte) error {
+	f, err := os.Open(p.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() != p.size {
+		return fmt.Errorf("has %d bytes now, %d when it was packed", info.Size(), p.size)
+	}
+	// Without the interfaces by which io would choose a smaller buffer.
+	n, err := io.CopyBuffer(struct{ io.Writer }{w}, io.LimitReader(f, p.size), buffer)
+	if err == nil && n < p.size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(make([]byte, (block-p.size%block)%block))
+	return err
+}

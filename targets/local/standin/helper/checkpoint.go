@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -112,9 +113,11 @@ func (h *Helper) upload(ctx context.Context, w *work.Work, how options, pod *cor
 		return result, err
 	}
 	begin := time.Now()
-	if result.SHA256, result.Size, err = h.send(ctx, how.compression, result.Path, d, packed); err != nil {
+	stored, err := h.store.Put(ctx, result.Path, packed.Size(how.compression), func() io.ReadCloser { return packed.Open(how.compression) })
+	if err != nil {
 		return result, fmt.Errorf("upload checkpoint of container %s: %w", d.Name, err)
 	}
+	result.SHA256, result.Size = stored.SHA256, stored.Size
 	memory, err := d.Checkpoint.Memory()
 	if err != nil {
 		return result, err
@@ -130,21 +133,6 @@ func (h *Helper) upload(ctx context.Context, w *work.Work, how options, pod *cor
 		return result, fmt.Errorf("encode checkpoint info: %w", err)
 	}
 	return result, nil
-}
-
-func (h *Helper) send(ctx context.Context, compression archive.Compression, path string, d *Dumped, packed *archive.Packed) (sum string, size int64, err error) {
-	stream := packed.Open()
-	defer stream.Close()
-	if compression == archive.CompressionNone {
-		err := h.store.Put(ctx, path, stream, packed.Size())
-		return stream.SHA256(), packed.Size(), err
-	}
-	compressed, err := compression.ToFile(d.Checkpoint.Dir+compression.Extension(), stream)
-	if err != nil {
-		return "", 0, err
-	}
-	defer func() { _ = compressed.Close() }()
-	return compressed.SHA256, compressed.Size, h.store.Put(ctx, path, compressed, compressed.Size)
 }
 
 // info is what only this node knows; the propagator adds the rest.

@@ -46,8 +46,8 @@ type Environment struct {
 
 // Store is where checkpoints go.
 type Store interface {
-	// Put stores size bytes; a reader that can seek is sent again after a failed attempt.
-	Put(ctx context.Context, path string, content io.ReadSeeker, size int64) error
+	// Put stores what open reads: size bytes, -1 for as many as there are. After a failed attempt it is opened again.
+	Put(ctx context.Context, path string, size int64, open func() io.ReadCloser) (worker.Stored, error)
 	// Dumped tells that the pod of a checkpoint action is dumped and runs on.
 	Dumped(ctx context.Context, actionID string) error
 }

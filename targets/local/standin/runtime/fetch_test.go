@@ -56,7 +56,7 @@ func packed(t *testing.T) ([]byte, work.Manifest) {
 	require.NoError(t, os.WriteFile(c.Path(archive.ImagesDir+"/inventory.img"), []byte("image"), 0o600))
 	p, err := c.Pack()
 	require.NoError(t, err)
-	blob, err := io.ReadAll(p.Open())
+	blob, err := io.ReadAll(p.Open(archive.CompressionNone))
 	require.NoError(t, err)
 	sum := sha256.Sum256(blob)
 	return blob, work.Manifest{ActionID: "the-action", Containers: []work.ContainerCheckpoint{

@@ -114,25 +114,39 @@ func (c *Client) KnownPods(ctx context.Context) ([]PodName, error) {
 	return names, err
 }
 
-// Put stores a blob of size bytes. After a failed attempt the content is sent again from its beginning.
-func (c *Client) Put(ctx context.Context, path string, content io.ReadSeeker, size int64) error {
-	return Retry(ctx, "upload of "+path, func() error {
-		if _, err := content.Seek(0, io.SeekStart); err != nil {
-			return fmt.Errorf("rewind %s: %w", path, err)
-		}
-		return c.putOnce(ctx, path, content, size)
-	})
+// Stored is a blob as the propagator has it: its sum is reckoned there, once, while it is written.
+type Stored struct {
+	Size int64
+	// SHA256 is hex.
+	SHA256 string
 }
 
-func (c *Client) putOnce(ctx context.Context, path string, content io.Reader, size int64) error {
-	// The transport closes what it can; the content is the caller's.
-	request, err := c.request(ctx, http.MethodPut, prefix+"/blobs/"+escapePath(path), io.NopCloser(content))
-	if err != nil {
+// Put stores as a blob what open reads: size bytes, -1 for as many as there are. After a failed attempt it is opened again.
+// That all of it has arrived is seen by its size, or by the end of a body in chunks.
+func (c *Client) Put(ctx context.Context, path string, size int64, open func() io.ReadCloser) (stored Stored, err error) {
+	err = Retry(ctx, "upload of "+path, func() (err error) {
+		stored, err = c.putOnce(ctx, path, size, open())
 		return err
+	})
+	return stored, err
+}
+
+func (c *Client) putOnce(ctx context.Context, path string, size int64, content io.ReadCloser) (Stored, error) {
+	request, err := c.request(ctx, http.MethodPut, prefix+"/blobs/"+escapePath(path), content)
+	if err != nil {
+		return Stored{}, errors.Join(err, content.Close())
 	}
 	request.ContentLength = size
-	_, err = c.send(request, nil)
-	return err
+	var stored Stored
+	response, err := c.send(request, &stored.Size)
+	if err != nil {
+		return Stored{}, err
+	}
+	stored.SHA256 = response.Header.Get(work.HeaderSHA256)
+	if stored.SHA256 == "" || size >= 0 && size != stored.Size {
+		return Stored{}, fmt.Errorf("upload %d bytes of %s: the propagator has %d, of sha256 %q", size, path, stored.Size, stored.SHA256)
+	}
+	return stored, nil
 }
 
 // Get opens a blob.
@@ -175,7 +189,11 @@ func (c *Client) do(ctx context.Context, method, path string, body, answer any) 
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	return c.send(request, answer)
+	response, err := c.send(request, answer)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, nil
 }
 
 func (c *Client) request(ctx context.Context, method, path string, content io.Reader) (*http.Request, error) {
@@ -186,22 +204,23 @@ func (c *Client) request(ctx context.Context, method, path string, content io.Re
 	return request, nil
 }
 
-func (c *Client) send(request *http.Request, answer any) (int, error) {
+// send returns the response with its body read and closed.
+func (c *Client) send(request *http.Request, answer any) (*http.Response, error) {
 	response, err := c.http.Do(request)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer response.Body.Close()
 	if err := failure(request, response); err != nil {
-		return response.StatusCode, err
+		return nil, err
 	}
 	if answer != nil && response.StatusCode != http.StatusNoContent {
 		if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
-			return response.StatusCode, fmt.Errorf("read answer of %s %s: %w", request.Method, request.URL.Path, err)
+			return nil, fmt.Errorf("read answer of %s %s: %w", request.Method, request.URL.Path, err)
 		}
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // so that the connection can be used again
-	return response.StatusCode, nil
+	return response, nil
 }
 
 // failure turns an answer that is no success into an error with the propagator's own message.

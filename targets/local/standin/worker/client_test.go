@@ -2,8 +2,11 @@ package worker
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -12,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -58,13 +62,19 @@ func (q *queue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewDecoder(r.Body).Decode(&result)
 		q.results[strings.Split(path, "/")[2]] = result
 	case strings.HasPrefix(path, "/blobs/") && r.Method == http.MethodPut:
-		data, _ := io.ReadAll(r.Body)
+		data, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
 		if q.failing > 0 {
 			q.failing--
 			http.Error(w, `{"message":"disk full"}`, http.StatusInternalServerError)
 			return
 		}
 		q.blobs[path] = string(data)
+		sum := sha256.Sum256(data)
+		w.Header().Set(work.HeaderSHA256, hex.EncodeToString(sum[:]))
+		_, _ = fmt.Fprint(w, len(data))
 	default:
 		http.NotFound(w, r)
 	}
@@ -161,7 +171,7 @@ func TestAnUploadOutlivesAnOutage(t *testing.T) {
 					q.failing = 0
 				})
 				begin := time.Now()
-				err = c.Put(t.Context(), "checkpoints/a b/c.tar", strings.NewReader("the archive"), 11)
+				stored, err := c.Put(t.Context(), "checkpoints/a b/c.tar", 11, reader("the archive"))
 				require.GreaterOrEqual(t, int(asked.Load()), row.asked)
 				require.LessOrEqual(t, time.Since(begin), outage)
 				if row.want != "" {
@@ -170,6 +180,7 @@ func TestAnUploadOutlivesAnOutage(t *testing.T) {
 					return
 				}
 				require.NoError(t, err)
+				require.Equal(t, Stored{Size: 11, SHA256: "c8d18c54d108f4f0237eb4e1c4473cfd3dbd267afe97c2d967003bda0f546e08"}, stored)
 				require.Equal(t, "the archive", q.blobs["/blobs/checkpoints/a b/c.tar"])
 			})
 		})
@@ -192,9 +203,33 @@ func TestALongUploadThatIsCutOffIsSentAgain(t *testing.T) {
 		}))
 		c, err := New(propagatortest.Address, "a-token", work.RoleHelper, "the-cluster", "the node", transport)
 		require.NoError(t, err)
-		require.NoError(t, c.Put(t.Context(), "checkpoints/c.tar", strings.NewReader("the archive"), 11))
-		require.Equal(t, "the archive", q.blobs["/blobs/checkpoints/c.tar"])
+		for _, size := range []int64{11, -1} {
+			cut = false
+			stored, err := c.Put(t.Context(), "checkpoints/c.tar", size, reader("the archive"))
+			require.NoError(t, err)
+			require.EqualValues(t, 11, stored.Size)
+			require.Equal(t, "the archive", q.blobs["/blobs/checkpoints/c.tar"])
+		}
 	})
+}
+
+// What cannot be read to its end is not stored, nor is less than was said.
+func TestAnUploadThatBreaksOffIsNotStored(t *testing.T) {
+	t.Parallel()
+	for size, content := range map[int64]io.Reader{
+		-1: io.MultiReader(strings.NewReader("the arch"), iotest.ErrReader(errors.New("disk gone"))),
+		11: strings.NewReader("the arch"),
+	} {
+		q := &queue{}
+		c := serve(t, q, "a-token")
+		_, err := c.putOnce(t.Context(), "checkpoints/c.tar", size, io.NopCloser(content))
+		require.Error(t, err)
+		require.Empty(t, q.blobs)
+	}
+}
+
+func reader(text string) func() io.ReadCloser {
+	return func() io.ReadCloser { return io.NopCloser(strings.NewReader(text)) }
 }
 
 func TestPollEndsWithItsContext(t *testing.T) {
