@@ -99,7 +99,7 @@ func decodePod(request *work.Checkpoint) (*corev1.Pod, error) {
 
 // upload describes one container's checkpoint, packs it and hands it to the propagator, which then has all that a
 // restore on any node needs. What the API has calls of their own for (POST /checkpoints and the like) goes with the
-// result: each such call would cost the propagator a write to its disk, and the caller that time.
+// result: each such call would cost the propagator a write to its file, and the caller that time.
 func (h *Helper) upload(ctx context.Context, w *work.Work, how options, pod *corev1.Pod, d *Dumped, frozen time.Duration) (work.ContainerCheckpoint, error) {
 	result := work.ContainerCheckpoint{
 		Container: d.Name, Name: d.Declared, GPU: "none", Platform: "linux/" + h.tools.Arch,

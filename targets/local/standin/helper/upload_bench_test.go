@@ -18,7 +18,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/local/standin/worker"
 )
 
-// BenchmarkUpload takes a dump of 64 MiB to a propagator on this machine, to its disk and back.
+// BenchmarkUpload takes a dump of 64 MiB to a propagator on this machine.
 func BenchmarkUpload(b *testing.B) {
 	const size = 64 << 20
 	c := archive.Checkpoint{Dir: b.TempDir()}

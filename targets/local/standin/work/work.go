@@ -8,8 +8,8 @@
 //	POST /internal/v1/work/{id}/result   Result   200; 404 when the work is unknown or was given up on: undo it.
 //	POST /internal/v1/work/{id}/renew    no body  200; 404 as above, its message being why the action has ended (a
 //	     restore that CRIU refused, say).
-//	GET, HEAD, PUT /internal/v1/blobs/{path}      the archive store behind GET/PUT /v2/files/{path}. PUT is atomic and
-//	     durable when it is answered; with HeaderSHA256 it is checked against the sum and refused (400) when it
+//	GET, HEAD, PUT /internal/v1/blobs/{path}      the archive store behind GET/PUT /v2/files/{path}. PUT is atomic, and
+//	     what it was answered for outlives the propagator; with HeaderSHA256 it is checked against the sum and refused (400) when it
 //	     differs. Every answer has HeaderSHA256 where the sum is known.
 //	GET  /internal/v1/checkpoints/{action_id}/manifest?namespace=NAME   200 Manifest; 404 when there is no such finished
 //	     checkpoint or its archives are gone; 403 when it is of a pod of another namespace than that of the pod to restore.
@@ -22,7 +22,7 @@
 // ends in error. Work that nobody takes ends in error too. Of one pod, one checkpoint is handed out at a time.
 //
 // A checkpoint's result is all the propagator needs: it makes each container's row ready from its ContainerCheckpoint,
-// in one durable step, once the archives are in the store with the size and sum that the result says. The published
+// in one step, once the archives are in the store with the size and sum that the result says. The published
 // calls (POST /checkpoints, PUT /checkpoints/info/{id}, POST /checkpoints/uploaded/{id}) may be made before it and
 // show the steps in between, at the price of a round trip each. They belong to the action once info has its
 // "action_id".
