@@ -82,6 +82,9 @@ func VM(ctx context.Context, target string) error {
 	return launch.Target(ctx, "vm")
 }
 
+// Bench measures what a checkpoint and a restore cost, over memory, containers, pods at once and compression; BENCH takes one of these.
+func Bench(ctx context.Context) error { return launch.Target(ctx, "bench") }
+
 // Test runs the unit and integration tests; it needs no Docker.
 func Test(ctx context.Context) error { return quality.Test(ctx, console.Standard()) }
 

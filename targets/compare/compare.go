@@ -110,6 +110,9 @@ func (t *times) read(dir string) error {
 		test := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(file), ".json"), "budget-")
 		for _, one := range run.Series {
 			name := test + ", " + one.Name
+			if one.At != "" {
+				name += ", " + one.At
+			}
 			(*t)[name] = append((*t)[name], one.Samples...)
 		}
 	}

@@ -29,3 +29,23 @@ func TestATableHasOneLineForEachSeries(t *testing.T) {
 	require.Equal(t, []string{"restore", "2", "1.2s", "1.1s", "1.3s"}, strings.Fields(lines[1]))
 	require.Equal(t, []string{"checkpoint", "1", "200ms", "200ms", "200ms"}, strings.Fields(lines[2]))
 }
+
+func TestATableOverAnAxisHasAQuantitysLinesTogetherAndItsNotesLast(t *testing.T) {
+	t.Parallel()
+	set := Times{X: "pods"}
+	for _, at := range []string{"1", "10"} {
+		set.AddAt("checkpoint", at, time.Second)
+		set.AddAt("restore", at, time.Second)
+	}
+	set.Note("%d pods: no room", 100)
+	var b strings.Builder
+	require.NoError(t, set.Write(&b))
+	require.Equal(t, `WHAT        PODS  N  MEDIAN  MIN  MAX
+checkpoint  1     1  1s      1s   1s
+checkpoint  10    1  1s      1s   1s
+restore     1     1  1s      1s   1s
+restore     10    1  1s      1s   1s
+100 pods: no room
+`, b.String())
+	require.Nil(t, set.GetAt("restore", "100"))
+}

@@ -76,6 +76,7 @@ var effects = map[string]effect{
 	"CHECK":                  {"tests/try/try.go", "runCheck", "Check"},
 	"E2E_IMAGES":             {"tests/try/deploy.go", "Deploy", "Images"},
 	"E2E_RUN":                {runsTests, "TestARunThatTestsNothingIsNotGreen", "TestNoSuchThing"},
+	"BENCH":                  {"targets/bench_test.go", "TestABenchTakesOneSeriesOrAll", "Bench"},
 	"E2E_PARALLEL":           {"targets/suite/command.go", "gotestsum", "Parallel"},
 	"E2E_OPENAPI_STRICT":     {"targets/suite/contract_test.go", "TestTheContractsOutcome", "OpenAPIStrict"},
 	"E2E_FAULTS":             {"targets/local/sensitivity/sensitivity_test.go", "TestAPatternThatMatchesNothingIsRefusedWithTheNames", "everything"},

@@ -28,7 +28,7 @@ var pageText string
 var style string
 
 var pageTemplate = template.Must(template.New(HTMLFile).Funcs(template.FuncMap{
-	"took": took, "short": short, "style": func() template.CSS { return template.CSS(style) },
+	"took": took, "short": short, "plot": newPlot, "style": func() template.CSS { return template.CSS(style) },
 	"drift": func(d contract.Drift) string { return strings.TrimSpace(d.Where + " " + d.Name) },
 }).Parse(pageText))
 

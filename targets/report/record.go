@@ -15,6 +15,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/atomicfile"
 	"github.com/cedana/cedana-e2e/targets/contract"
 	"github.com/cedana/cedana-e2e/targets/mask"
+	"github.com/cedana/cedana-e2e/targets/measured"
 )
 
 // What is written to the artifacts directory.
@@ -89,6 +90,8 @@ type Phase struct {
 type Measurement struct {
 	Name  string `json:"name"`
 	Table string `json:"table"`
+	// Times are the figures, where they are over an axis: the report plots them.
+	Times *measured.Times `json:"times,omitempty"`
 }
 
 // Test is one test's result, or that of a part of it.

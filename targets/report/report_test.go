@@ -15,6 +15,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/contract"
 	"github.com/cedana/cedana-e2e/targets/mask"
+	"github.com/cedana/cedana-e2e/targets/measured"
 )
 
 var begin = time.Date(2026, 11, 28, 6, 28, 0, 0, time.UTC)
@@ -42,7 +43,12 @@ func greenRun() *Run {
 			}},
 			{Name: "TestRestoreUser", Outcome: Skipped, Start: at(18.5), Took: in(0.2), Reason: "this machine has no CAP_SYS_RESOURCE", State: "another user than root"},
 		},
-		Measured: []Measurement{{"restores", "WHAT     N  MEDIAN\nrestore  5  1.1s\n"}},
+		Measured: []Measurement{
+			{Name: "restores", Table: "WHAT     N  MEDIAN\nrestore  5  1.1s\n"},
+			{Name: "bench-pods", Table: "WHAT     PODS  N  MEDIAN\nrestore  1     1  1.1s\n", Times: &measured.Times{X: "pods", Series: []*measured.Series{
+				{Name: "restore", At: "1", Samples: []time.Duration{in(1.1)}}, {Name: "restore", At: "10", Samples: []time.Duration{in(4), in(5)}},
+			}}},
+		},
 	}
 }
 

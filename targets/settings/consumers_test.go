@@ -17,7 +17,7 @@ var other = map[string]string{
 	"CEDANA_NAMESPACE": "other", "CLUSTER_ID": "c1", "HELM_CHART": "0.7.6", "HELM_VALUES": "mine.yaml", "SKIP_HELM": "1",
 	"HELM_REGISTRY_USERNAME": "robot", "HELM_REGISTRY_PASSWORD": "canary", "HELM_REGISTRY_CONFIG": "/logins.json", "CI": "true",
 	"SUITE": "full", "NAMESPACE": "mine", "E2E_POD_TIMEOUT": "2m", "E2E_CHECKPOINT_TIMEOUT": "2m", "E2E_RESTORE_TIMEOUT": "3m", "SEED": "43",
-	"E2E_CHAOS_TIME": "2m", "E2E_CYCLES": "3", "E2E_SAMPLES": "3", "E2E_KEEP": "1", "E2E_RUN": "TestX", "E2E_PARALLEL": "3", "E2E_OPENAPI": "/openapi.json", "E2E_OPENAPI_STRICT": "1",
+	"E2E_CHAOS_TIME": "2m", "E2E_CYCLES": "3", "E2E_SAMPLES": "3", "E2E_KEEP": "1", "E2E_RUN": "TestX", "BENCH": "pods", "E2E_PARALLEL": "3", "E2E_OPENAPI": "/openapi.json", "E2E_OPENAPI_STRICT": "1",
 	"E2E_FAULTS": "lost", "POD": "/pod.yaml", "CHECK": "uptime", "E2E_IMAGES": "a=b", "FORMAT": "json", "TYPE": "restore_pod", "STATUS": "error", "CHECKPOINT_ID": "k1", "DRY_RUN": "1", "ALL": "1", "ALL_OWNERS": "1", "FORGET": "gone",
 	"ENGINE": "1", "E2E_CLUSTER_TIMEOUT": "1m", "E2E_DEPLOY_TIMEOUT": "1m", "E2E_SUITE_TIMEOUT": "1m", "E2E_CLEAN_TIMEOUT": "1m",
 	"E2E_ARTIFACTS": "/mine", "E2E_HOME": "/other", "E2E_RUN_ID": "run2", "OPEN": "1", "E2E_RERUN": "2", "E2E_ROUNDS": "5", "E2E_THRESHOLD": "5", "E2E_TIMEOUT_SCALE": "3", "E2E_HISTORY": "/history.jsonl",

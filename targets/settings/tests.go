@@ -26,7 +26,7 @@ type Tests struct {
 	// Seed decides what TestChaos does; ChaosTime is for how long it begins new rounds.
 	Seed      uint64   `json:"seed"`
 	ChaosTime Duration `json:"chaos_time"`
-	// Cycles is how often TestCycles checkpoints and restores, Samples how often TestBudget measures.
+	// Cycles is how often TestCycles checkpoints and restores, Samples how often TestBudget and `mage bench` measure.
 	Cycles  int `json:"cycles"`
 	Samples int `json:"samples"`
 	// OpenAPI is the file of the document that the API's exchanges are checked against; empty for none.
@@ -92,7 +92,7 @@ func readTests(v *Variables) Tests {
 		Seed:              readSeed(v),
 		ChaosTime:         duration(Variable{Name: "E2E_CHAOS_TIME", Default: "1m", For: "`SUITE=chaos`", Doc: "for how long new rounds begin"}),
 		Cycles:            v.Number(Variable{Name: "E2E_CYCLES", Default: "20", For: "`SUITE=measure`", Doc: "how often a pod under load is checkpointed and restored"}, 1, 10000),
-		Samples:           v.Number(Variable{Name: "E2E_SAMPLES", Default: "5", For: "`SUITE=measure`", Doc: "how often each time is taken"}, 1, 1000),
+		Samples:           v.Number(Variable{Name: "E2E_SAMPLES", Default: "5", For: "`SUITE=measure`, `bench`", Doc: "how often each time is taken"}, 1, 1000),
 		OpenAPI: v.Path(Variable{
 			Name: "E2E_OPENAPI", Example: "openapi.json",
 			Doc: "OpenAPI document (3.0, 3.1): every exchange with the propagator is checked against it, see [openapi-drift.md](openapi-drift.md)",
@@ -161,6 +161,8 @@ const (
 	Measure Group = "measure"
 	// Workloads has real programs under load.
 	Workloads Group = "workloads"
+	// Bench is what `mage bench` runs; SUITE does not take it.
+	Bench Group = "bench"
 	// TryPods is what `mage try` runs; SUITE does not take it.
 	TryPods Group = "try"
 )

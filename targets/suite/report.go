@@ -17,6 +17,7 @@ import (
 	"github.com/cedana/cedana-e2e/targets/artifacts"
 	"github.com/cedana/cedana-e2e/targets/console"
 	"github.com/cedana/cedana-e2e/targets/mask"
+	"github.com/cedana/cedana-e2e/targets/measured"
 	"github.com/cedana/cedana-e2e/targets/report"
 )
 
@@ -54,9 +55,32 @@ func measurements(dir string) ([]report.Measurement, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read what was measured: %w", err)
 		}
-		all = append(all, report.Measurement{Name: strings.TrimSuffix(name, ending), Table: string(table)})
+		one := report.Measurement{Name: strings.TrimSuffix(name, ending), Table: string(table)}
+		if one.Times, err = overAnAxis(files, one.Name+".json"); err != nil {
+			return nil, fmt.Errorf("read what was measured: %w", err)
+		}
+		all = append(all, one)
 	}
 	return all, nil
+}
+
+// overAnAxis are the figures of a table, nil where they are over no axis.
+func overAnAxis(files fs.FS, name string) (*measured.Times, error) {
+	text, err := fs.ReadFile(files, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var times measured.Times
+	if err := json.Unmarshal(text, &times); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if times.X == "" {
+		return nil, nil
+	}
+	return &times, nil
 }
 
 // notAskedFor is the line that the tests have left about other groups, empty when there is none.

@@ -39,6 +39,9 @@ var groups = []struct {
 	{settings.Workloads, []string{
 		"TestWorkloads",
 	}},
+	{settings.Bench, []string{
+		"TestBenchMemory", "TestBenchContainers", "TestBenchPods", "TestBenchCompression",
+	}},
 	{settings.TryPods, []string{
 		"TestTry",
 	}},
@@ -55,11 +58,12 @@ func selection(suite settings.Group) string {
 	return "^(" + strings.Join(names, "|") + ")$"
 }
 
-// others says in one line how many tests the groups have that are not run. `mage try` is another target.
+// others says in one line how many tests the groups have that are not run. `mage try` and `mage bench`
+// are other targets.
 func others(suite settings.Group) string {
 	var list []string
 	for _, g := range groups {
-		if !suite.Has(g.name) && g.name != settings.TryPods {
+		if !suite.Has(g.name) && g.name != settings.TryPods && g.name != settings.Bench {
 			list = append(list, fmt.Sprintf("%d in SUITE=%s", len(g.tests), g.name))
 		}
 	}

@@ -47,6 +47,7 @@ func TestAGroupSelectsItsOwnTestsAndFullThoseOfSmokeToo(t *testing.T) {
 	for suite, want := range map[settings.Group][]settings.Group{
 		settings.Smoke: {settings.Smoke}, settings.Full: {settings.Smoke, settings.Full},
 		settings.Chaos: {settings.Chaos}, settings.Measure: {settings.Measure}, settings.Workloads: {settings.Workloads}, settings.TryPods: {settings.TryPods},
+		settings.Bench: {settings.Bench},
 	} {
 		pattern := regexp.MustCompile(selection(suite))
 		for _, g := range groups {

@@ -58,8 +58,8 @@ func prepare(ctx context.Context) error {
 			return fmt.Errorf("select the group %s: %w", env.Suite, err)
 		}
 		kept := artifacts.Directory{Path: env.Artifacts}
-		if env.Suite == environment.TryPods {
-			// Who tries a pod of his own has not asked for tests.
+		if env.Suite == environment.TryPods || env.Suite == environment.Bench {
+			// Who tries a pod of his own, or wants figures, has not asked for tests.
 		} else if err := kept.Write(artifacts.OtherGroupsFile, []byte(others(env.Suite)+"\n")); err != nil {
 			return err
 		}

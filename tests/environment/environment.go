@@ -32,6 +32,7 @@ const (
 	Full    = settings.Full
 	Chaos   = settings.Chaos
 	Measure = settings.Measure
+	Bench   = settings.Bench
 	TryPods = settings.TryPods
 
 	Workloads = settings.Workloads

@@ -43,6 +43,8 @@ type CheckpointOptions struct {
 	RuntimeRoot string
 	// ByName: the pod is named by its name and namespace alone, not by its UID.
 	ByName bool
+	// Compression of what is stored. Default: as the system is configured.
+	Compression string
 }
 
 // Capabilities are what a Checkpointer says or promises beyond its interface, where that is known. Cases check what is

@@ -70,10 +70,14 @@ func (p *Propagator) Checkpoint(ctx context.Context, pod *corev1.Pod, o Checkpoi
 	if o.ByName {
 		uid = ""
 	}
-	action, err := p.CheckpointPod(ctx, propagator.CheckpointPodRequest{
+	request := propagator.CheckpointPodRequest{
 		PodID: uid, PodName: pod.Name, Namespace: pod.Namespace, ClusterID: p.clusterID,
 		Kind: propagator.KindSimple, Reason: propagator.ReasonManual, RuncRoot: o.RuntimeRoot,
-	})
+	}
+	if o.Compression != "" {
+		request.Overrides = &propagator.CheckpointOverrides{Compression: o.Compression}
+	}
+	action, err := p.CheckpointPod(ctx, request)
 	return NewOperation(action), err
 }
 

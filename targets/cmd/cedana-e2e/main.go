@@ -13,6 +13,7 @@ func main() {
 	os.Exit(launch.Main(map[string]func(context.Context) error{
 		"clean":           targets.Clean,
 		"cluster":         targets.Cluster,
+		"bench":           targets.Bench,
 		"compare":         targets.Compare,
 		"deploy":          targets.Deploy,
 		"deprecate":       targets.Deprecate,
