@@ -3,9 +3,11 @@ package vm
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -187,6 +189,26 @@ func (g *guest) fetch(ctx context.Context, from, to string) error {
 		return fmt.Errorf("%w: %s", failed, said.String())
 	}
 	return err
+}
+
+// goSettings are the host's choices of Go's own, as `KEY=value`: what was compiled is found again with the same ones alone.
+func goSettings(ctx context.Context, root string) ([]string, error) {
+	cmd := exec.CommandContext(ctx, "go", "env", "-changed", "-json")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask go for its settings: %w", err)
+	}
+	var changed map[string]string
+	if err := json.Unmarshal(out, &changed); err != nil {
+		return nil, fmt.Errorf("ask go for its settings: %w", err)
+	}
+	var env []string
+	for _, name := range slices.Sorted(maps.Keys(changed)) {
+		env = append(env, name+"="+changed[name])
+	}
+	// The machine has no C compiler.
+	return append(env, "CGO_ENABLED=0"), nil
 }
 
 // share is a directory of the host that the guest sees under the same path.

@@ -79,6 +79,11 @@ func Run(ctx context.Context, o Options, target string) (err error) {
 	if err != nil {
 		return err
 	}
+	toolchain, err := goSettings(ctx, o.Root)
+	if err != nil {
+		return err
+	}
+	o.Env = append(o.Env, toolchain...)
 	var guest *guest
 	var machine *machine
 	err = o.Progress.Run(ctx, "start the machine", func(ctx context.Context, step *console.Step) (err error) {
