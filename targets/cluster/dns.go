@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sync/errgroup"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/console"
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // lookupName is what is resolved: the API's service, which every cluster has. k3s's cluster domain is cluster.local.
@@ -76,6 +79,9 @@ func escape(data []byte) string {
 	return text.String()
 }
 
+// lookupLimit is for one question on a node.
+const lookupLimit = 2 * time.Second
+
 // lookup asks the server for an A record of name, from within the node's network.
 func (m *maker) lookup(ctx context.Context, node string, server netip.Addr, name string) (netip.Addr, error) {
 	query, err := dnsQuery(name)
@@ -87,7 +93,8 @@ func (m *maker) lookup(ctx context.Context, node string, server netip.Addr, name
 	// The server keeps the connection open, so the answer is read as far as its length says and the rest is left to
 	// the time limit on the node.
 	answer := &dnsAnswer{complete: cancel}
-	err = docker.Exec(ctx, m.engine, node, nil, answer, "timeout", "2", "bash", "-c", askOverTCP, "bash", server.String(), "53", escape(query))
+	limit := strconv.FormatFloat(stretch.Limit(lookupLimit).Seconds(), 'f', -1, 64)
+	err = docker.Exec(ctx, m.engine, node, nil, answer, "timeout", limit, "bash", "-c", askOverTCP, "bash", server.String(), "53", escape(query))
 	if body, ok := answer.message(); ok {
 		return firstAddress(body)
 	}

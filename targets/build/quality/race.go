@@ -16,7 +16,7 @@ import (
 var raced = []string{
 	"./targets/atomicfile/...", "./targets/build/...", "./targets/cluster/docker/...", "./targets/cluster/state", "./targets/console/...",
 	"./targets/contract/...", "./targets/filelock", "./targets/mask", "./targets/propagator/...", "./targets/settings", "./targets/stretch", "./targets/suite", "./targets/sweep",
-	"./targets/local/image/...", "./targets/local/node", "./targets/local/standin/...", "./targets/local/workload/...",
+	"./targets/local/image/...", "./targets/local/node", "./targets/local/standin/...", "./targets/local/vm", "./targets/local/workload/...",
 	"./tests/chaos", "./tests/checks", "./tests/fixture", "./tests/nodes", "./tests/steps", "./tests/wait",
 }
 
