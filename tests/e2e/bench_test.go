@@ -116,9 +116,30 @@ func newBench(t *testing.T, name, x string) *bench {
 func (b *bench) at(place string, do func(s *steps.Steps, place string)) {
 	b.Helper()
 	b.Part(place, func(s *steps.Steps) {
-		s.T.Cleanup(func() { s.Report(b.name, &b.times) })
+		s.T.Cleanup(func() {
+			b.clear(s)
+			s.Report(b.name, &b.times)
+		})
 		do(s, place)
 	})
+}
+
+// clear removes what a place that failed has left: the next one is to be measured by itself.
+func (b *bench) clear(s *steps.Steps) {
+	if !s.Failed() {
+		return
+	}
+	ctx := context.WithoutCancel(s.Ctx)
+	err := s.Kube.CoreV1().Pods(s.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
+	if err == nil {
+		err = wait.For(ctx, "the pods of "+s.Name()+" to be gone", s.Env.PodTimeout.Duration, func(context.Context) (bool, string, error) {
+			left := s.Pods.List()
+			return len(left) == 0, pods.Names(left), nil
+		}, wait.Every(fixture.Look))
+	}
+	if err != nil {
+		s.Errorf("remove what is left: %v", err)
+	}
 }
 
 // within notes what a quantity costs in parts of a base, for each of n, and fails where that is over the budget.
