@@ -27,6 +27,7 @@ var groups = []struct {
 		"TestCheckpointOfAnotherRuncRoot",
 		"TestRestoreSpecification", "TestRestoredPodLivesOn", "TestRestartKeepsActions",
 		"TestRestoreState",
+		"TestRestoreKernelObjects",
 		"TestRestoreRefused", "TestRestoreRefusedWithoutRuntimeClass",
 		"TestRestoreUser", "TestRestoreStoppedProcess",
 	}},

@@ -101,6 +101,8 @@ var (
 var hints = []struct{ reason, hint string }{
 	{"Unsupported proto 262", "the program listens with MPTCP, as Go 1.24 and newer do by default: set GODEBUG=multipathtcp=0 in its environment"},
 	{"io_uring", "the program uses io_uring, which CRIU cannot dump: turn it off in the program, or on the node with sysctl kernel.io_uring_disabled=2"},
+	{"Can't dump that handle", "the program watches files with inotify or fanotify on a file system that has no handles of them, such as a container's root: CRIU cannot dump that; turn the watching off"},
+	{"Can't lookup mount", "the program has a file open whose file system is not mounted in its container, such as a POSIX message queue: CRIU cannot dump that"},
 	{"has unreachable sharing", "a volume follows the node's mounts (mountPropagation HostToContainer or Bidirectional), which are outside of the container, and CRIU cannot dump it: take mountPropagation out"},
 	{"Can't get rlimit", "the node lacks CAP_SYS_RESOURCE, so CRIU reads limits of its own user's processes only: run the program as root there"},
 	{"Cannot assign requested address", "a connection bound to the old pod's address was dumped: tcp-close must be in /etc/criu/runc.conf"},

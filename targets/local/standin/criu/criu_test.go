@@ -49,6 +49,8 @@ func TestKnownReasonsHaveAHint(t *testing.T) {
 		"Error (criu/kerndat.c:1): Can't create inotify: Too many open files":                                                                         "fs.inotify.max_user_instances",
 		"Error (criu/cr-dump.c:200): Can't get rlimit 0":                                                                                              "CAP_SYS_RESOURCE",
 		"Error (criu/sk-inet.c:900): inet: Can't bind inet socket back: Cannot assign requested address":                                              "tcp-close",
+		"Error (criu/fsnotify.c:267): fsnotify: \tCan't dump that handle":                                                                             "inotify",
+		"Error (criu/files.c:400): Can't lookup mount=354 for fd=8 path=/counter (deleted)":                                                           "POSIX message queue",
 	} {
 		require.Contains(t, Reason(strings.NewReader(line)), hint)
 	}

@@ -23,42 +23,58 @@ const (
 // queue is something with two ends that the kernel keeps bytes between. At every count a record goes in and the oldest
 // comes out.
 type queue struct {
-	name    string
-	nonce   string
+	name, nonce string
+	// size of a record in bytes.
+	size   int
+	oldest uint64
+	// put and get do not wait: where there is no room, and nothing to get, they fail with EAGAIN.
+	put, get func([]byte) (int, error)
+	// descriptors of its ends, where it has some.
 	in, out int
-	oldest  uint64
 }
 
 func newQueue(name, nonce string, in, out int) (*queue, error) {
-	q := &queue{name: name, nonce: nonce, in: in, out: out}
+	return sizedQueue(name, nonce, in, out, recordSize)
+}
+
+func sizedQueue(name, nonce string, in, out, size int) (*queue, error) {
 	for _, fd := range []int{in, out} {
 		if err := unix.SetNonblock(fd, true); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
+	q := &queue{
+		name: name, nonce: nonce, size: size, in: in, out: out,
+		put: func(b []byte) (int, error) { return unix.Write(in, b) },
+		get: func(b []byte) (int, error) { return unix.Read(out, b) },
+	}
+	return q, q.fill()
+}
+
+func (q *queue) fill() error {
 	for n := range uint64(depth) {
-		if err := q.write(n); err != nil {
-			return nil, err
+		if err := q.write(q.oldest + n); err != nil {
+			return err
 		}
 	}
-	return q, nil
+	return nil
 }
 
 func (q *queue) record(n uint64) []byte {
 	head := fmt.Sprintf("%d %s %s\n", n, q.nonce, q.name)
-	return []byte(strings.Repeat(head, recordSize/len(head)+1)[:recordSize])
+	return []byte(strings.Repeat(head, q.size/len(head)+1)[:q.size])
 }
 
 func (q *queue) write(n uint64) error {
-	if wrote, err := unix.Write(q.in, q.record(n)); err != nil || wrote != recordSize {
-		return fmt.Errorf("%s: write record %d: %d of %d bytes, %s", q.name, n, wrote, recordSize, fmt.Sprint(err))
+	if wrote, err := q.put(q.record(n)); err != nil || wrote != q.size {
+		return fmt.Errorf("%s: write record %d: %d of %d bytes, %s", q.name, n, wrote, q.size, fmt.Sprint(err))
 	}
 	return nil
 }
 
 func (q *queue) read(n uint64) error {
-	got := make([]byte, recordSize)
-	read, err := unix.Read(q.out, got)
+	got := make([]byte, q.size)
+	read, err := q.get(got)
 	switch {
 	case errors.Is(err, unix.EAGAIN):
 		return fmt.Errorf("%s: record %d, which was unread, is lost: there is nothing to read", q.name, n)
@@ -87,15 +103,10 @@ func (q *queue) check() error {
 			return err
 		}
 	}
-	if n, err := unix.Read(q.out, make([]byte, recordSize)); !errors.Is(err, unix.EAGAIN) {
+	if n, err := q.get(make([]byte, q.size)); !errors.Is(err, unix.EAGAIN) {
 		return fmt.Errorf("%s: %d bytes more than were written to it (%s)", q.name, n, fmt.Sprint(err))
 	}
-	for n := range uint64(depth) {
-		if err := q.write(q.oldest + n); err != nil {
-			return err
-		}
-	}
-	return nil
+	return q.fill()
 }
 
 type queues []*queue
