@@ -185,7 +185,11 @@ func (m *Machines) KillWhenFrozen(ctx context.Context, node, frozenUID, victimUI
 	case <-out.armed:
 		return ended, nil
 	case err := <-ended:
-		return nil, err
+		if err != nil {
+			return nil, err
+		}
+		ended <- nil // it was on the watch, and has done it by now
+		return ended, nil
 	}
 }
 

@@ -74,9 +74,14 @@ func TestWhatIsNotOursIsLeftAlone(t *testing.T) {
 func TestTheKillerIsOnTheWatchBeforeAnybodyGoesOn(t *testing.T) {
 	t.Parallel()
 	m := &Machines{run: prints("armed\nkilled\n", nil)}
-	ended, err := m.KillWhenFrozen(t.Context(), "node", "a-b", "c-d", time.Second)
-	require.NoError(t, err)
-	require.NoError(t, <-ended)
+	var ended <-chan error
+	var err error
+	for range 1000 { // it may be done before it is seen to be armed
+		ended, err = m.KillWhenFrozen(t.Context(), "node", "a-b", "c-d", time.Second)
+		require.NoError(t, err)
+		require.NotNil(t, ended)
+		require.NoError(t, <-ended)
+	}
 
 	m.run = prints("armed\nthe pod was never seen frozen\n", errors.New("exit status 2"))
 	ended, err = m.KillWhenFrozen(t.Context(), "node", "a-b", "c-d", time.Second)
