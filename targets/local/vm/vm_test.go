@@ -61,10 +61,10 @@ func TestTheMachineIsReachedFromThisHostAloneAndSeesTheSharesReadOnly(t *testing
 
 func TestTheFactorIsWhatTheMachineIsSlower(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, 1.0, scale(time.Second, 900*time.Millisecond), "a faster one has the same limits")
-	require.Equal(t, 1.0, scale(time.Second, 1050*time.Millisecond), "noise")
-	require.Equal(t, 14.2, scale(500*time.Millisecond, 7130*time.Millisecond))
-	require.Equal(t, 100.0, scale(time.Millisecond, time.Hour))
+	require.InDelta(t, 1.0, scale(time.Second, 900*time.Millisecond), 0.001, "a faster one has the same limits")
+	require.InDelta(t, 1.0, scale(time.Second, 1050*time.Millisecond), 0.001, "noise")
+	require.InDelta(t, 14.2, scale(500*time.Millisecond, 7130*time.Millisecond), 0.001)
+	require.InDelta(t, 100.0, scale(time.Millisecond, time.Hour), 0.001)
 }
 
 func TestArtifactsAreWrittenIntoTheirDirectoryAndNowhereElse(t *testing.T) {

@@ -92,8 +92,8 @@ func install(ctx context.Context, progress console.Progress, root []string, apt 
 	return errors.Join(tries...)
 }
 
-// run runs a command, which is called what it does, in a directory, and puts the end of its output into the error.
-// Run runs a program of the host and shows the last line that it has printed; the error has the last 25.
+// Run runs a program of the host in a directory and shows, under the name of what it does, the last line that it has
+// printed; the error has the last 25.
 func Run(ctx context.Context, progress console.Progress, what, dir string, command ...string) error {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir = dir
