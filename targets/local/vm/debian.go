@@ -49,28 +49,36 @@ func ensureDisk(ctx context.Context, o Options, step *console.Step) (disk, error
 	if err := supported(); err != nil {
 		return disk{}, err
 	}
-	build := filepath.Join(o.Home, "build", "vm")
-	dir := filepath.Join(build, o.Release+"-"+diskRecipe)
+	dir := filepath.Join(o.build(), o.Release+"-"+diskRecipe)
 	d := disk{image: filepath.Join(dir, "disk.img"), kernel: filepath.Join(dir, "vmlinuz"), initrd: filepath.Join(dir, "initrd.img"), key: filepath.Join(dir, "key")}
-	unlock, err := filelock.Lock(ctx, o.Progress, dir+".lock", "makes a disk of "+o.Release)
+	made, err := once(ctx, o, dir, "makes a disk of "+o.Release, func(work string) error { return makeDisk(ctx, o, work, step) })
+	if err == nil && !made {
+		step.Note("made before")
+	}
+	return d, err
+}
+
+// build is where everything is kept that outlives a machine.
+func (o Options) build() string { return filepath.Join(o.Home, "build", "vm") }
+
+// once has do make a directory, beside its place, unless it is there. What a killed one has left is made anew.
+func once(ctx context.Context, o Options, dir, what string, do func(work string) error) (made bool, err error) {
+	unlock, err := filelock.Lock(ctx, o.Progress, dir+".lock", what)
 	if err != nil {
-		return d, err
+		return false, err
 	}
 	defer unlock()
 	if _, err := os.Stat(dir); err == nil {
-		step.Note("made before")
-		return d, nil
+		return false, nil
 	}
-	work, err := os.MkdirTemp(build, "making-")
-	if err != nil {
-		return d, err
+	work := dir + ".making"
+	if err := errors.Join(os.RemoveAll(work), os.Mkdir(work, 0o755)); err != nil {
+		return false, err
 	}
-	// A killed one is among the caches, which `clean` names.
-	defer func() { _ = os.RemoveAll(work) }()
-	if err := makeDisk(ctx, o, work, step); err != nil {
-		return d, err
+	if err := do(work); err != nil {
+		return false, errors.Join(err, os.RemoveAll(work))
 	}
-	return d, os.Rename(work, dir)
+	return true, os.Rename(work, dir)
 }
 
 // makeDisk makes the files of a [disk] in a directory.

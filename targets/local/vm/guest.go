@@ -170,27 +170,6 @@ func (o Options) command(target string) string {
 // quote is for a POSIX shell.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
-// fetch copies a directory of the guest's.
-func (g *guest) fetch(ctx context.Context, from, to string) error {
-	read, write := io.Pipe()
-	var said bytes.Buffer
-	sent := make(chan error, 1)
-	go func() {
-		err := g.shell(ctx, "exec tar -C "+quote(from)+" -cf - .", write, &said)
-		_ = write.CloseWithError(err) // never fails
-		sent <- err
-	}()
-	err := unpack(read, to)
-	if err == nil {
-		_, err = io.Copy(io.Discard, read) // tar's padding
-	}
-	_ = read.CloseWithError(err) // never fails
-	if failed := <-sent; failed != nil {
-		return fmt.Errorf("%w: %s", failed, said.String())
-	}
-	return err
-}
-
 // goSettings are the host's choices of Go's own, as `KEY=value`: what was compiled is found again with the same ones alone.
 func goSettings(ctx context.Context, root string) ([]string, error) {
 	cmd := exec.CommandContext(ctx, "go", "env", "-changed", "-json")

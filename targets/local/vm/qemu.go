@@ -1,11 +1,9 @@
 package vm
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -16,7 +14,6 @@ import (
 	"syscall"
 
 	"github.com/cedana/cedana-e2e/targets/build/parent"
-	"github.com/cedana/cedana-e2e/targets/filelock"
 	"github.com/cedana/cedana-e2e/targets/local/image/debian"
 )
 
@@ -34,36 +31,25 @@ const multiarch = "usr/lib/x86_64-linux-gnu"
 // findQEMU gets QEMU of [debian.Suite] into a folder of its own. The host's may be too old: QEMU 7 of Debian 12 lacks
 // much of what CRIU asks of an emulated processor.
 func findQEMU(ctx context.Context, o Options) (qemu, error) {
-	q := qemu{folder: filepath.Join(o.Home, "build", "vm", "qemu-"+debian.Suite)}
-	unlock, err := filelock.Lock(ctx, o.Progress, q.folder+".lock", "gets QEMU")
-	if err != nil {
-		return q, err
-	}
-	defer unlock()
-	if _, err := os.Stat(q.folder); err == nil {
-		return q, nil
-	}
-	work, err := os.MkdirTemp(filepath.Dir(q.folder), "making-")
-	if err != nil {
-		return q, err
-	}
-	defer func() { _ = os.RemoveAll(work) }()
-	packages, err := debian.Get(ctx, o.Progress, debian.Source{Home: o.Home}, filepath.Join(work, "packages"), debian.Selection{
+	q := qemu{folder: filepath.Join(o.build(), "qemu-"+debian.Suite)}
+	_, err := once(ctx, o, q.folder, "gets QEMU", func(work string) error { return getQEMU(ctx, o, work) })
+	return q, err
+}
+
+func getQEMU(ctx context.Context, o Options, folder string) error {
+	downloads := filepath.Join(folder, "packages")
+	packages, err := debian.Get(ctx, o.Progress, debian.Source{Home: o.Home}, downloads, debian.Selection{
 		Packages: []string{"qemu-system-x86", "qemu-system-data", "qemu-utils", "seabios", "ipxe-qemu", "libc6"}, Dependencies: true,
 	})
 	if err != nil {
-		return q, err
-	}
-	folder := filepath.Join(work, "folder")
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		return q, err
+		return err
 	}
 	for _, p := range packages {
 		if err := debian.Run(ctx, o.Progress, "unpack "+p.Name, "", "dpkg-deb", "--extract", p.Path, folder); err != nil {
-			return q, err
+			return err
 		}
 	}
-	return q, os.Rename(folder, q.folder)
+	return os.RemoveAll(downloads)
 }
 
 // command runs a program of the folder by the folder's own dynamic linker: the host's C library may be older.
@@ -182,48 +168,4 @@ func kill(dir string) error {
 		return fmt.Errorf("end QEMU, process %d: %w", pid, err)
 	}
 	return nil
-}
-
-// unpack writes the files of a tar stream into a directory, and nothing outside.
-func unpack(stream io.Reader, to string) error {
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(to)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	files := tar.NewReader(stream)
-	for {
-		h, err := files.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		name := filepath.Clean(h.Name)
-		switch h.Typeflag {
-		case tar.TypeDir:
-			err = root.MkdirAll(name, 0o755)
-		case tar.TypeReg:
-			err = writeFile(root, name, files)
-		}
-		if err != nil {
-			return fmt.Errorf("unpack %s: %w", h.Name, err)
-		}
-	}
-}
-
-func writeFile(root *os.Root, name string, content io.Reader) error {
-	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	file, err := root.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, content)
-	return errors.Join(err, file.Close())
 }

@@ -51,7 +51,7 @@ const artifacts = "/var/lib/cedana-e2e-artifacts"
 // target's where it ends with an exit status.
 func Run(ctx context.Context, o Options, target string) (err error) {
 	dir := Dir(o.Home, o.Name)
-	unlock, err := filelock.Lock(ctx, o.Progress, filepath.Join(o.Home, "build", "vm", o.Name+".lock"), "runs a machine called "+o.Name)
+	unlock, err := filelock.Lock(ctx, o.Progress, filepath.Join(o.build(), o.Name+".lock"), "runs a machine called "+o.Name)
 	if err != nil {
 		return err
 	}

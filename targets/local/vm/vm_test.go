@@ -3,6 +3,7 @@ package vm
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/cedana/cedana-e2e/targets/console"
 )
 
 func TestEachReleaseHasASuiteOfDebians(t *testing.T) {
@@ -141,4 +144,29 @@ func TestAMachineThatWasLeftIsEndedAndNoOtherProcess(t *testing.T) {
 	removed, err = Remove(home, "")
 	require.NoError(t, err)
 	require.Empty(t, removed)
+}
+
+func TestADirectoryIsMadeOnceAndNotFromWhatAKilledRunLeft(t *testing.T) {
+	t.Parallel()
+	o := Options{Home: t.TempDir(), Progress: console.Standard()}
+	dir := filepath.Join(o.build(), "disk")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir+".making", "left"), 0o755))
+	runs := 0
+	write := func(work string) error {
+		runs++
+		require.NoDirExists(t, filepath.Join(work, "left"))
+		return os.WriteFile(filepath.Join(work, "file"), nil, 0o600)
+	}
+	failed := errors.New("no network")
+	_, err := once(t.Context(), o, dir, "makes it", func(string) error { return failed })
+	require.ErrorIs(t, err, failed)
+	require.NoDirExists(t, dir)
+	for _, want := range []bool{true, false} {
+		made, err := once(t.Context(), o, dir, "makes it", write)
+		require.NoError(t, err)
+		require.Equal(t, want, made)
+	}
+	require.Equal(t, 1, runs)
+	require.FileExists(t, filepath.Join(dir, "file"))
+	require.NoDirExists(t, dir+".making")
 }
