@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -256,7 +255,7 @@ func TestAPIFilters(t *testing.T) {
 
 // unregister removes a cluster in a test's cleanup.
 func (s *apiCase) unregister(id string) {
-	ctx, cancel := context.WithTimeout(context.Background(), fixture.CleanupTimeout)
+	ctx, cancel := s.CleanupContext()
 	defer cancel()
 	if err := s.api.DeleteCluster(ctx, id); err != nil && !propagator.IsNotFound(err) {
 		s.Errorf("remove cluster %s: %v", id, err)

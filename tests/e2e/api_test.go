@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -232,13 +231,8 @@ func TestClusterRegistration(t *testing.T) {
 	s.Must(err, "register cluster %s", name)
 	gone := false
 	s.Cleanup(func() {
-		if gone {
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), fixture.CleanupTimeout)
-		defer cancel()
-		if err := s.api.DeleteCluster(ctx, id); err != nil && !propagator.IsNotFound(err) {
-			s.Errorf("remove cluster %s: %v", id, err)
+		if !gone {
+			s.unregister(id)
 		}
 	})
 	again, err := s.api.CreateCluster(s.Ctx, name)

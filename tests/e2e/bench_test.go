@@ -116,7 +116,7 @@ func newBench(t *testing.T, name, x string) *bench {
 func (b *bench) at(place string, do func(s *steps.Steps, place string)) {
 	b.Helper()
 	b.Part(place, func(s *steps.Steps) {
-		s.T.Cleanup(func() {
+		s.Cleanup(func() {
 			b.clear(s)
 			s.Report(b.name, &b.times)
 		})

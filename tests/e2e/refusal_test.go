@@ -12,7 +12,6 @@ import (
 
 	"github.com/cedana/cedana-e2e/targets/artifacts"
 	"github.com/cedana/cedana-e2e/targets/settings"
-	"github.com/cedana/cedana-e2e/tests/fixture"
 	"github.com/cedana/cedana-e2e/tests/pods"
 	"github.com/cedana/cedana-e2e/tests/refusals"
 )
@@ -72,7 +71,7 @@ func TestRestoreRefusedWithoutRuntimeClass(t *testing.T) {
 		return err
 	}
 	s.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.Ctx), fixture.CleanupTimeout)
+		ctx, cancel := s.CleanupContext()
 		defer cancel()
 		if err := again(ctx); err != nil {
 			s.Errorf("make runtime class %s again: %v; no pod can be restored until `go tool mage clean` and a new run", class, err)

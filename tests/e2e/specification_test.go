@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -60,7 +59,7 @@ func priorityClass(s *steps.Steps, value int32) string {
 	}
 	s.Must(err, "create priority class %s", s.Namespace)
 	s.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.Ctx), fixture.CleanupTimeout)
+		ctx, cancel := s.CleanupContext()
 		defer cancel()
 		if err := api.Delete(ctx, s.Namespace, metav1.DeleteOptions{}); err != nil {
 			s.Errorf("delete priority class %s: %v; remove it with `kubectl delete priorityclass %s`", s.Namespace, err, s.Namespace)

@@ -27,7 +27,7 @@ func (r *Refusals) onNode(script string, args ...string) {
 // cleanUp does something on the node in the case's cleanup.
 func (r *Refusals) cleanUp(script string, args ...string) {
 	r.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Ctx), stretch.Limit(fixture.CleanupTimeout))
+		ctx, cancel := r.CleanupContext()
 		defer cancel()
 		if out, err := r.nodes.Shell(ctx, r.node.Name, script, args...); err != nil {
 			r.Errorf("clean up node %s: %v: %s", r.node.Name, err, out)
@@ -92,7 +92,7 @@ func (r *Refusals) claim(source corev1.PersistentVolumeSource) {
 	}, metav1.CreateOptions{})
 	r.Must(err, "create a persistent volume")
 	r.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Ctx), stretch.Limit(fixture.CleanupTimeout))
+		ctx, cancel := r.CleanupContext()
 		defer cancel()
 		if err := volumes.Delete(ctx, v.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			r.Errorf("delete persistent volume %s: %v; remove it with `kubectl delete pv %s`", v.Name, err, v.Name)

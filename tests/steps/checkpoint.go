@@ -233,7 +233,7 @@ func (s *Steps) records(ctx context.Context, o Operation) ([]Record, error) {
 // Deprecate gives an operation's checkpoints up and checks that they are listed so. It is for cleanup: the case's own
 // context has ended by then, and a failure does not keep the rest from being cleaned.
 func (s *Steps) Deprecate(o Operation) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.Ctx), stretch.Limit(fixture.CleanupTimeout))
+	ctx, cancel := s.CleanupContext()
 	defer cancel()
 	failedBefore := s.Failed()
 	records, err := s.records(ctx, o)
@@ -275,7 +275,7 @@ func (s *Steps) Deprecate(o Operation) {
 
 // deprecateIfReady gives up what an operation has made that may have failed.
 func (s *Steps) deprecateIfReady(o Operation) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.Ctx), stretch.Limit(fixture.CleanupTimeout))
+	ctx, cancel := s.CleanupContext()
 	defer cancel()
 	err := s.System.Wait(ctx, o)
 	var failed *FailedError
