@@ -11,9 +11,9 @@ import (
 
 func main() {
 	os.Exit(launch.Main(map[string]func(context.Context) error{
+		"bench":           targets.Bench,
 		"clean":           targets.Clean,
 		"cluster":         targets.Cluster,
-		"bench":           targets.Bench,
 		"compare":         targets.Compare,
 		"deploy":          targets.Deploy,
 		"deprecate":       targets.Deprecate,

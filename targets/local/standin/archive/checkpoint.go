@@ -49,20 +49,25 @@ func (c Checkpoint) WriteJSON(name string, v any) error {
 	return os.WriteFile(c.Path(name), data, 0o600)
 }
 
+func (c Checkpoint) readJSON(name string, v any) error {
+	data, err := os.ReadFile(c.Path(name))
+	if err == nil {
+		err = json.Unmarshal(data, v)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return nil
+}
+
 // Deleted reads deleted.files; an archive without it deleted nothing.
 func (c Checkpoint) Deleted() ([]string, error) {
 	var names []string
-	data, err := os.ReadFile(c.Path(DeletedFiles))
+	err := c.readJSON(DeletedFiles, &names)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(data, &names)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", DeletedFiles, err)
-	}
-	return names, nil
+	return names, err
 }
 
 // Memory is how many bytes of memory CRIU has dumped.
@@ -81,25 +86,15 @@ func (c Checkpoint) Memory() (size int64, err error) {
 // Image is the digest of the image that the container was made of; empty when that was not known.
 func (c Checkpoint) Image() (string, error) {
 	var config ContainerConfig
-	data, err := os.ReadFile(c.Path(ConfigDump))
-	if err == nil {
-		err = json.Unmarshal(data, &config)
-	}
-	if err != nil {
-		return "", fmt.Errorf("read %s: %w", ConfigDump, err)
-	}
-	return config.RootfsImageRef, nil
+	err := c.readJSON(ConfigDump, &config)
+	return config.RootfsImageRef, err
 }
 
 // Spec is the OCI specification of the container as it was dumped.
 func (c Checkpoint) Spec() (*specs.Spec, error) {
 	var spec specs.Spec
-	data, err := os.ReadFile(c.Path(SpecDump))
-	if err == nil {
-		err = json.Unmarshal(data, &spec)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", SpecDump, err)
+	if err := c.readJSON(SpecDump, &spec); err != nil {
+		return nil, err
 	}
 	return &spec, nil
 }

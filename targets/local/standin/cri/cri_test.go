@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -20,9 +21,9 @@ func serving(t *testing.T, message []byte, status string) string {
 	require.NoError(t, err)
 	server := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked, _ := io.ReadAll(r.Body)
-		require.Equal(t, "application/grpc", r.Header.Get("Content-Type"))
-		require.Equal(t, "/runtime.v1.RuntimeService/ContainerStatus", r.URL.Path)
-		require.Equal(t, append([]byte{0, 0, 0, 0, 4, 0x0a, 2}, "id"...), asked)
+		assert.Equal(t, "application/grpc", r.Header.Get("Content-Type"))
+		assert.Equal(t, "/runtime.v1.RuntimeService/ContainerStatus", r.URL.Path)
+		assert.Equal(t, append([]byte{0, 0, 0, 0, 4, 0x0a, 2}, "id"...), asked)
 		w.Header().Set("Content-Type", "application/grpc")
 		if status != "0" {
 			w.Header().Set("Grpc-Status", status)

@@ -89,11 +89,7 @@ func (s *Server) restorePod(w http.ResponseWriter, r *http.Request) error {
 
 // refused is why nobody could restore a checkpoint, wherever that is tried; nil when nothing is known against it.
 func (s *Server) refused(id string) (refused, err error) {
-	var containers []work.ContainerCheckpoint
-	err = s.store.View(func(tx *store.Tx) (err error) {
-		containers, err = described(tx, id)
-		return err
-	})
+	containers, err := s.described(id)
 	if err != nil || len(containers) == 0 {
 		return nil, err // there is no such checkpoint, which is for the request to answer
 	}
@@ -111,6 +107,14 @@ func (s *Server) refused(id string) (refused, err error) {
 		return refusal.New(refusal.ArchiveDamaged, "%s", reason), nil
 	}
 	return nil, nil
+}
+
+func (s *Server) described(id string) (containers []work.ContainerCheckpoint, err error) {
+	err = s.store.View(func(tx *store.Tx) (err error) {
+		containers, err = described(tx, id)
+		return err
+	})
+	return containers, err
 }
 
 // described are the containers of a finished checkpoint, with what their rows say of where they can be restored.

@@ -259,14 +259,6 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var containers []work.ContainerCheckpoint
-	err = s.store.View(func(tx *store.Tx) (err error) {
-		containers, err = described(tx, id)
-		return err
-	})
-	if err != nil {
-		return err
-	}
 	if a.Type != propagator.ActionCheckpointPod || a.Status != propagator.StatusReady {
 		return notFound("action %s is a %s in state %s, not a finished checkpoint", id, a.Type, a.Status)
 	}
@@ -282,6 +274,10 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
 		if err := file.Close(); err != nil {
 			return err
 		}
+	}
+	containers, err := s.described(id)
+	if err != nil {
+		return err
 	}
 	return writeJSON(w, work.Manifest{ActionID: id, Containers: containers})
 }

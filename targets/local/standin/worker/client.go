@@ -138,11 +138,11 @@ func (c *Client) putOnce(ctx context.Context, path string, size int64, content i
 	}
 	request.ContentLength = size
 	var stored Stored
-	response, err := c.send(request, &stored.Size)
+	_, header, err := c.send(request, &stored.Size)
 	if err != nil {
 		return Stored{}, err
 	}
-	stored.SHA256 = response.Header.Get(work.HeaderSHA256)
+	stored.SHA256 = header.Get(work.HeaderSHA256)
 	if stored.SHA256 == "" || size >= 0 && size != stored.Size {
 		return Stored{}, fmt.Errorf("upload %d bytes of %s: the propagator has %d, of sha256 %q", size, path, stored.Size, stored.SHA256)
 	}
@@ -189,11 +189,8 @@ func (c *Client) do(ctx context.Context, method, path string, body, answer any) 
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	response, err := c.send(request, answer)
-	if err != nil {
-		return 0, err
-	}
-	return response.StatusCode, nil
+	code, _, err := c.send(request, answer)
+	return code, err
 }
 
 func (c *Client) request(ctx context.Context, method, path string, content io.Reader) (*http.Request, error) {
@@ -204,23 +201,23 @@ func (c *Client) request(ctx context.Context, method, path string, content io.Re
 	return request, nil
 }
 
-// send returns the response with its body read and closed.
-func (c *Client) send(request *http.Request, answer any) (*http.Response, error) {
+// send decodes the body into answer, which may be nil.
+func (c *Client) send(request *http.Request, answer any) (code int, header http.Header, err error) {
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	defer response.Body.Close()
 	if err := failure(request, response); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	if answer != nil && response.StatusCode != http.StatusNoContent {
 		if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
-			return nil, fmt.Errorf("read answer of %s %s: %w", request.Method, request.URL.Path, err)
+			return 0, nil, fmt.Errorf("read answer of %s %s: %w", request.Method, request.URL.Path, err)
 		}
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // so that the connection can be used again
-	return response, nil
+	return response.StatusCode, response.Header, nil
 }
 
 // failure turns an answer that is no success into an error with the propagator's own message.

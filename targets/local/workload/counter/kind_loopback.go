@@ -14,7 +14,7 @@ func openLoopback(_ config, nonce string) (kind, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }() // its connection lives on
 	client, err := net.DialTCP("tcp", nil, listener.Addr().(*net.TCPAddr))
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
