@@ -50,11 +50,16 @@ func (c *Console) Watch(name string, state func() State) (end func(error)) {
 			c.draw(w, done)
 			return
 		}
-		if w.before.estimate(state(), 0).Left > c.beat {
-			c.line(dim, "…", name+" "+w.text()) // how long it will take is said beforehand
-		}
 		tick := time.NewTicker(c.beat)
 		defer tick.Stop()
+		if w.before.estimate(state(), 0).Left > c.beat {
+			select {
+			case <-done: // it was there already, as it mostly is: no minutes are announced for nothing
+				return
+			case <-time.After(c.beat / 10):
+				c.line(dim, "…", name+" "+w.text()) // how long it will take is said soon
+			}
+		}
 		for {
 			select {
 			case <-done:
