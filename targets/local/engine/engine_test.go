@@ -15,7 +15,10 @@ import (
 )
 
 // fakeEngine is a Docker engine that says who it is and refuses all else.
-func fakeEngine(t *testing.T) (host string) {
+func fakeEngine(t *testing.T) (host string) { return fakeEngineOf(t, "Engine") }
+
+// fakeEngineOf is one whose main component has this name, with these security options.
+func fakeEngineOf(t *testing.T, component string, security ...string) (host string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "e2e-") // t.TempDir is too long for a socket
 	require.NoError(t, err)
@@ -27,7 +30,11 @@ func fakeEngine(t *testing.T) (host string) {
 		case "_ping":
 			w.Header().Set("API-Version", "1.41")
 		case "info":
-			_ = json.NewEncoder(w).Encode(map[string]string{"ID": "fake", "ServerVersion": "1", "KernelVersion": "6", "Architecture": "x86_64", "CgroupVersion": "2"})
+			_ = json.NewEncoder(w).Encode(map[string]any{
+				"ID": "fake", "ServerVersion": "1", "KernelVersion": "6", "Architecture": "x86_64", "CgroupVersion": "2", "SecurityOptions": security,
+			})
+		case "version":
+			_ = json.NewEncoder(w).Encode(map[string]any{"Components": []map[string]string{{"Name": component, "Version": "1"}}})
 		default:
 			w.WriteHeader(http.StatusInternalServerError)
 			_ = json.NewEncoder(w).Encode(map[string]string{"message": "no disk"})
@@ -118,6 +125,24 @@ func TestAnEngineThatDoesNotAnswerIsNamed(t *testing.T) {
 	require.Len(t, findings, 1)
 	assert.False(t, findings[0].OK)
 	assert.NotEmpty(t, findings[0].Remedy)
+}
+
+// What cannot be is said before anything is made, with the reason and what to do.
+func TestAnEngineThatCanHaveNoNodesIsRefusedByItsName(t *testing.T) {
+	t.Parallel()
+	for want, host := range map[string]string{
+		"it is rootless": fakeEngineOf(t, "Engine", "name=seccomp,profile=builtin", "name=rootless"),
+		"it is Podman":   fakeEngineOf(t, "Podman Engine"),
+	} {
+		o := testOptions(t, host)
+		_, err := Ensure(t.Context(), o)
+		require.ErrorContains(t, err, "use docker engine "+host+": "+want)
+		require.ErrorContains(t, err, "next: ")
+		findings := Check(t.Context(), o)
+		require.Len(t, findings, 1)
+		require.False(t, findings[0].OK)
+		require.Contains(t, findings[0].Detail, want)
+	}
 }
 
 func TestBadOptionsAreRefused(t *testing.T) {

@@ -5,14 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/context/docker"
 	"github.com/docker/cli/cli/flags"
+	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/client"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
+
+	"github.com/cedana/cedana-e2e/targets/stretch"
 )
 
 // connectSystem finds the system's engine by the rules of the docker command, which k3d follows too, and asks it who
@@ -28,10 +33,40 @@ func connectSystem(ctx context.Context, o Options) (*Engine, error) {
 		Private:  endpoint.Host == o.privateHost(),
 		options:  append([]client.Opt{client.WithUserAgent("cedana-e2e")}, options...),
 	}
-	if _, err := e.identify(ctx); err != nil {
+	info, err := e.identify(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("ask docker engine %s: %w", e.Host, err)
 	}
+	if err := e.unfit(ctx, info); err != nil {
+		return nil, fmt.Errorf("use docker engine %s: %w", e.Host, err)
+	}
 	return e, nil
+}
+
+// unfit says why no node can run in an engine of this sort, whatever it lets a container do.
+func (e *Engine) unfit(ctx context.Context, info system.Info) error {
+	if slices.Contains(info.SecurityOptions, "name=rootless") {
+		return errors.New("it is rootless: CRIU and the kubelet in a node need the machine's own root, which its containers do not have; " +
+			"next: docker context use default, or DOCKER_HOST=unix:///var/run/docker.sock")
+	}
+	ctx, cancel := context.WithTimeout(ctx, stretch.Limit(answerTimeout))
+	defer cancel()
+	c, err := e.Client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	version, err := c.ServerVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("ask what it is: %w", err)
+	}
+	for _, component := range version.Components {
+		if strings.HasPrefix(component.Name, "Podman") {
+			return errors.New("it is Podman, which k3d does not support as an engine for nodes that are privileged and share volumes; " +
+				"next: install Docker, or point DOCKER_HOST at a Docker engine")
+		}
+	}
+	return nil
 }
 
 // dockerCLI is held while docker's command library reads its configuration, which sets variables of its own.
