@@ -73,17 +73,36 @@ func (c *Checks) TimersFired(p *corev1.Pod, once time.Duration) report.State {
 	return now
 }
 
-// CgroupLimits is what limits a counter's memory and CPU, as its process sees it: the files of the first or the second version of cgroups.
+// limitFiles are what limits a container's memory, CPU and processes, and weighs its CPU: the files of the second version of cgroups, and of the first.
+var limitFiles = []string{
+	"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu.weight", "/sys/fs/cgroup/pids.max",
+	"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.shares", "/sys/fs/cgroup/pids/pids.max",
+}
+
+// CgroupLimits are the limits of a counter, as its process sees them, by file.
 func (c *Checks) CgroupLimits(p *corev1.Pod) map[string]string {
 	c.Helper()
 	found := map[string]string{}
-	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"} {
+	for _, file := range limitFiles {
 		content, err := c.TryGet(c.Ctx, p, pods.CounterPort, "/read", map[string]string{"path": file})
 		if err == nil {
 			found[file] = strings.TrimSpace(string(content))
 		}
 	}
-	fixture.Equal(c, "the number of limits in the cgroup of pod "+p.Name+", memory and CPU,", 2, len(found))
+	fixture.Equal(c, "the number of limits in the cgroup of pod "+p.Name+": memory, CPU, its weight, processes", 4, len(found))
+	return found
+}
+
+// Confinement is what a counter's process may not do, from /proc/PID/status: its filters of system calls, and its capabilities.
+func (c *Checks) Confinement(p *corev1.Pod) map[string]string {
+	c.Helper()
+	found := map[string]string{}
+	for line := range strings.Lines(c.Read(p, pods.CounterPort, "/proc/self/status")) {
+		name, value, _ := strings.Cut(line, ":")
+		if name == "NoNewPrivs" || strings.HasPrefix(name, "Seccomp") || strings.HasPrefix(name, "Cap") {
+			found[name] = strings.TrimSpace(value)
+		}
+	}
 	return found
 }
 

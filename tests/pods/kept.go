@@ -54,6 +54,13 @@ func Groups(ids ...int64) Option {
 	return func(p *corev1.Pod) { security(p).SupplementalGroups = ids }
 }
 
+// RuntimeDefaultSeccomp has the container runtime's own filter of system calls, which is none otherwise.
+func RuntimeDefaultSeccomp() Option {
+	return func(p *corev1.Pod) {
+		security(p).SeccompProfile = &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}
+	}
+}
+
 // OwnedBy gives the pod's volumes to a group.
 func OwnedBy(gid int64) Option {
 	return func(p *corev1.Pod) { security(p).FSGroup = &gid }

@@ -44,6 +44,8 @@ type counter struct {
 	pauses []report.Pause
 	heard  uint64
 	failed error
+	// grown is what it was told to take besides.
+	grown [][]byte
 }
 
 func newCounter(c config, out io.Writer) (*counter, error) {

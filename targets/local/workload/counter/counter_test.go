@@ -221,6 +221,19 @@ func TestFilesAreWrittenAndReadBack(t *testing.T) {
 	require.NotEqual(t, http.StatusOK, code)
 }
 
+func TestMemoryIsTakenAndKept(t *testing.T) {
+	t.Parallel()
+	m := newMade(t, config{})
+	code, body := m.get("/grow?mib=2")
+	require.Equal(t, http.StatusOK, code, body)
+	require.Len(t, m.grown, 2)
+	require.EqualValues(t, 255, m.grown[1][255], "written to: the kernel gives no page before")
+	for _, wrong := range []string{"", "-1", "65536", "much"} {
+		code, _ = m.get("/grow?mib=" + wrong)
+		require.Equal(t, http.StatusBadRequest, code, wrong)
+	}
+}
+
 func TestStateTellsAboutTheProcess(t *testing.T) {
 	t.Parallel()
 	s := newMade(t, config{}).state()

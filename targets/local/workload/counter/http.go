@@ -21,6 +21,7 @@ import (
 //	GET /read?path=         a file's content; 404 when there is none
 //	GET /remove?path=       removes a file or a directory; 404 when there is none
 //	GET /arm?after=         sets the timers that fire once, of kind "timers"
+//	GET /grow?mib=          takes so much more memory, and keeps it
 //	GET /exit?code=&message=  ends the process with that code; the message goes to /dev/termination-log first
 //
 // All are GET: they are called through proxies that only forward what they know.
@@ -72,6 +73,15 @@ func (n *counter) mux() *http.ServeMux {
 			err = os.RemoveAll(r.FormValue("path"))
 		}
 		answer(w, nil, err)
+	})
+	mux.HandleFunc("/grow", func(w http.ResponseWriter, r *http.Request) {
+		mib, err := strconv.ParseUint(r.FormValue("mib"), 10, 16)
+		if err != nil {
+			http.Error(w, fmt.Sprintf("mib %q is not a number of MiB up to 65535", r.FormValue("mib")), http.StatusBadRequest)
+			return
+		}
+		n.grow(int(mib))
+		answer(w, []byte("grown\n"), nil)
 	})
 	mux.HandleFunc("/exit", func(w http.ResponseWriter, r *http.Request) {
 		code, err := strconv.ParseUint(r.FormValue("code"), 10, 8)
