@@ -71,6 +71,9 @@ func History(ctx context.Context) error { return launch.Target(ctx, "history") }
 // Report makes the report of the last run again from its artifacts and prints where it is; OPEN=1 opens it.
 func Report(ctx context.Context) error { return launch.Target(ctx, "report") }
 
+// Platforms puts the runs in the artifacts directory, and in those of virtual machines below it, into the table of docs/platforms.md.
+func Platforms(ctx context.Context) error { return launch.Target(ctx, "platforms") }
+
 // Compare measures two versions, A and B, in turns on this machine, and fails where B is slower beyond noise and chance: git revisions, or charts on the live backend.
 func Compare(ctx context.Context) error { return launch.Target(ctx, "compare") }
 

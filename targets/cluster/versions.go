@@ -3,7 +3,11 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
+
+	"github.com/docker/docker/api/types/system"
 
 	"github.com/cedana/cedana-e2e/targets/cluster/docker"
 	"github.com/cedana/cedana-e2e/targets/report"
@@ -21,7 +25,39 @@ func (c *Cluster) Versions(ctx context.Context) ([]report.Fact, error) {
 	if err := docker.Exec(ctx, c.engine, c.Nodes[0], nil, &out, "sh", "-c", versionsScript); err != nil {
 		return nil, fmt.Errorf("ask node %s for versions: %w", c.Nodes[0], err)
 	}
-	return parseVersions(out.String()), nil
+	facts := parseVersions(out.String())
+	info, err := c.engine.Info(ctx)
+	if err != nil {
+		return facts, fmt.Errorf("ask the Docker engine at %s for its versions: %w", c.engine.DaemonHost(), err)
+	}
+	return append(facts, engineFacts(info, os.Geteuid())...), nil
+}
+
+// engineFacts are the machine's on which the nodes are, as its Docker engine tells of it, and the user's who runs the targets.
+func engineFacts(info system.Info, uid int) []report.Fact {
+	storage := info.Driver
+	for _, status := range info.DriverStatus {
+		if status[0] == "driver-type" && strings.HasPrefix(status[1], "io.containerd.snapshotter") {
+			storage += " of containerd" // its image store, Docker's default from 29 on
+		}
+	}
+	var security []string
+	for _, option := range info.SecurityOptions {
+		// "name=seccomp,profile=builtin"
+		name, _, _ := strings.Cut(strings.TrimPrefix(option, "name="), ",")
+		if name != "cgroupns" {
+			security = append(security, name)
+		}
+	}
+	slices.Sort(security)
+	user := "root"
+	if uid != 0 {
+		user = "not root"
+	}
+	return []report.Fact{
+		{Name: report.SystemFact, Value: info.OperatingSystem}, {Name: report.EngineFact, Value: "Docker " + info.ServerVersion + ", " + storage},
+		{Name: report.SecurityFact, Value: strings.Join(security, ", ")}, {Name: report.UserFact, Value: user},
+	}
 }
 
 func parseVersions(lines string) (facts []report.Fact) {

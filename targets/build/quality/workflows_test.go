@@ -68,7 +68,7 @@ func mageTargets(t *testing.T) map[string]bool {
 }
 
 var (
-	mageRun = regexp.MustCompile(`^go tool mage ([A-Za-z0-9]+)$`)
+	mageRun = regexp.MustCompile(`^go tool mage (?:vm )?([A-Za-z0-9]+)$`)
 	pinned  = regexp.MustCompile(`^[\w.-]+/[\w./-]+@[0-9a-f]{40}$`)
 )
 
@@ -167,7 +167,7 @@ func TestARunIsAlwaysCleanedAndKept(t *testing.T) {
 			upload := ""
 			for _, step := range j.Steps {
 				if step.Run != "" {
-					runs[strings.TrimPrefix(strings.TrimSpace(step.Run), "go tool mage ")] = step.If
+					runs[strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(step.Run), "go tool mage "), "vm ")] = step.If
 				}
 				if strings.HasPrefix(step.Uses, "actions/upload-artifact@") {
 					upload = step.If

@@ -24,6 +24,7 @@ func main() {
 		"listCheckpoints": targets.ListCheckpoints,
 		"listClusters":    targets.ListClusters,
 		"logs":            targets.Logs,
+		"platforms":       targets.Platforms,
 		"report":          targets.Report,
 		"sensitivity":     targets.Sensitivity,
 		"sweep":           targets.Sweep,
