@@ -57,7 +57,7 @@ func (d *durations) learn(name string, took time.Duration, s State) {
 		return
 	}
 	known := d.read()
-	known[name] = duration{Seconds: took.Seconds(), Units: s.Total}
+	known[name] = duration{Seconds: took.Seconds(), Units: max(s.Total, 0) + s.After}
 	if content, err := json.MarshalIndent(known, "", "  "); err == nil {
 		_ = atomicfile.Write(d.file, content, 0o644)
 	}
@@ -81,8 +81,8 @@ func (d duration) estimate(s State, elapsed time.Duration) estimate {
 		}
 		return estimate{Known: true, Fraction: elapsed.Seconds() / total.Seconds(), Left: total - elapsed}
 	}
-	done := min(s.Done, s.Total)
-	e := estimate{Known: true, Fraction: float64(done) / float64(s.Total)}
+	done, all := min(s.Done, s.Total), s.Total+s.After
+	e := estimate{Known: true, Fraction: float64(done) / float64(all)}
 	each, trust := s.Each.Seconds(), min(1, 3*e.Fraction) // what holds elsewhere soon gives way to what is seen here
 	if d.Units > 0 {
 		each, trust = d.Seconds/float64(d.Units), e.Fraction
@@ -94,6 +94,9 @@ func (d duration) estimate(s State, elapsed time.Duration) estimate {
 		}
 		each = trust*seen + (1-trust)*each
 	}
-	e.Left = time.Duration(each * float64(s.Total-done) * float64(time.Second))
+	if done == s.Total {
+		all -= s.After / 2 // somewhere in what comes after them
+	}
+	e.Left = time.Duration(each * float64(all-done) * float64(time.Second))
 	return e
 }

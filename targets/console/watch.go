@@ -19,6 +19,8 @@ type Progress interface {
 type State struct {
 	// Done of Total units; where the Total is 0 it is not known.
 	Done, Total int
+	// After is how many units' time it takes when all are done, to link them for one; they are not counted.
+	After int
 	// Unit is what is counted, in the plural: packages.
 	Unit string
 	// Each is how long a unit takes on a machine where nothing was learned yet; 0 where that cannot be said.

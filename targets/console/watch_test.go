@@ -31,6 +31,8 @@ func TestAnEstimateComesFromWhatIsKnown(t *testing.T) {
 		"half of it, half as fast as expected":   {duration{100, 100}, State{Done: 50, Total: 100}, 100 * time.Second, true, 0.5, 75 * time.Second},
 		"slower than elsewhere":                  {duration{}, State{Done: 50, Total: 100, Each: time.Second}, 200 * time.Second, true, 0.5, 200 * time.Second},
 		"nothing was expected":                   {duration{}, State{Done: 50, Total: 100}, 100 * time.Second, true, 0.5, 100 * time.Second},
+		"linking comes after half of it":         {duration{}, State{Done: 50, Total: 90, After: 10, Each: time.Second}, 50 * time.Second, true, 0.5, 50 * time.Second},
+		"all of it, and linking":                 {duration{}, State{Done: 90, Total: 90, After: 10}, 90 * time.Second, true, 0.9, 5 * time.Second},
 		"all of it":                              {duration{}, State{Done: 101, Total: 100}, time.Minute, true, 1, 0},
 		"no units, but the time of the last one": {duration{Seconds: 40}, State{}, 10 * time.Second, true, 0.25, 30 * time.Second},
 		"longer than the last one":               {duration{Seconds: 40}, State{}, 50 * time.Second, false, 0, 0},

@@ -55,11 +55,14 @@ func (c *output) line(line string) {
 	}
 }
 
+// linking is how many times as long as the linker's the compiler's work is: 7 for the node's programs and for the targets, on two cores.
+const linking = 7
+
 // state is how far the command has come, of total packages if that is known.
 func (c *output) state(total int) console.State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := console.State{Total: total, Unit: "packages", Each: packageTime(), Detail: "reading packages"}
+	s := console.State{Total: total, After: total / linking, Unit: "packages", Each: packageTime(), Detail: "reading packages"}
 	switch {
 	case c.packages > 0:
 		s.Done, s.Detail = c.packages-1, c.last // the last one has only begun
