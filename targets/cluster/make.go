@@ -66,8 +66,10 @@ var serverArguments = []string{
 
 // nodeArguments are for servers and agents: a developer's disk that is nearly full must not taint the node
 // (https://k3d.io/stable/faq/faq/#pods-evicted-due-to-lack-of-disk-space), and the kubelet, which gives the runtime two
-// minutes, must not end a restore that may take longer.
+// minutes, must not end a restore that may take longer. From Kubernetes 1.35 on it does not start by itself where the
+// machine has cgroups of version 1.
 var nodeArguments = []string{
+	"--kubelet-arg=fail-cgroupv1=false",
 	"--kubelet-arg=eviction-hard=imagefs.available<1%,nodefs.available<1%",
 	"--kubelet-arg=eviction-minimum-reclaim=imagefs.available=1%,nodefs.available=1%",
 	"--kubelet-arg=runtime-request-timeout=" + settings.LongestOperation.String(),

@@ -31,7 +31,7 @@ const Label = "ai.cedana.e2e.kernel-tunables"
 // ProcSys is where the kernel has its tunables.
 const ProcSys = "/proc/sys"
 
-// kubelets are the values that a kubelet sets (setupKernelTunables in pkg/kubelet/cm/container_manager_linux.go of v1.34).
+// kubelets are the values that a kubelet sets (setupKernelTunables in pkg/kubelet/cm/container_manager_linux.go of v1.37).
 var kubelets = map[string]string{
 	"kernel.keys.root_maxbytes": "25000000",
 	"kernel.keys.root_maxkeys":  "1000000",

@@ -44,7 +44,7 @@ func (l *Settings) Read(v *settings.Variables, s *settings.Settings) {
 		Name: "E2E_NODE", Default: "auto", Doc: "node image: `auto`, `k3s` (the official image's binaries), `source` (compiled here)",
 	}, "auto", "k3s", "source")
 	l.K3sImage = v.Text(settings.Variable{
-		Name: "E2E_K3S_IMAGE", DefaultText: "pinned in the code", Example: "rancher/k3s:v1.34.1-k3s1", For: "`E2E_NODE=k3s`", Doc: "official k3s image",
+		Name: "E2E_K3S_IMAGE", DefaultText: "pinned in the code", Example: "rancher/k3s:v1.37.1-k3s1", For: "`E2E_NODE=k3s`", Doc: "official k3s image",
 	})
 	broken := settings.Variable{
 		Name: fault.Variable, Example: string(fault.ColdStart), For: "local",

@@ -188,7 +188,7 @@ func serve(t *testing.T, img v1.Image) (server *httptest.Server, ref string) {
 	t.Cleanup(server.Close)
 	address, err := url.Parse(server.URL)
 	require.NoError(t, err)
-	ref = address.Host + "/rancher/k3s:v1.34.1-k3s1"
+	ref = address.Host + "/rancher/k3s:v1.37.1-k3s1"
 	tag, err := name.NewTag(ref)
 	require.NoError(t, err)
 	require.NoError(t, remote.Write(tag, img))
@@ -204,7 +204,7 @@ func TestK3sFromARegistry(t *testing.T) {
 	made, err := Ensure(t.Context(), o)
 	require.NoError(t, err)
 	require.Equal(t, K3s, made.Flavour)
-	require.Equal(t, "v1.34.1+k3s1", made.Versions["kubernetes"])
+	require.Equal(t, "v1.37.1+k3s1", made.Versions["kubernetes"])
 	requireK3sNode(t, engine.images[made.Ref])
 	require.Contains(t, engine.images, made.Tools)
 
@@ -216,7 +216,7 @@ func TestK3sFromARegistry(t *testing.T) {
 
 func TestK3sFromTheEngine(t *testing.T) {
 	t.Parallel()
-	const ref = "docker.io/rancher/k3s:v1.34.1-k3s1"
+	const ref = "docker.io/rancher/k3s:v1.37.1-k3s1"
 	engine := &fakeEngine{images: map[string]v1.Image{ref: officialK3s(t)}}
 	o := Options{Home: t.TempDir(), Flavour: K3s, K3sImage: ref, Engine: waitFor(engine)}
 	withBase(t, o.Home)
@@ -228,7 +228,7 @@ func TestK3sFromTheEngine(t *testing.T) {
 func TestAutoTakesK3s(t *testing.T) {
 	t.Parallel()
 	_, served := serve(t, officialK3s(t))
-	const inEngine = "docker.io/rancher/k3s:v1.34.1-k3s1"
+	const inEngine = "docker.io/rancher/k3s:v1.37.1-k3s1"
 	for name, test := range map[string]struct {
 		ref      string
 		engine   *fakeEngine
@@ -257,7 +257,7 @@ func TestAutoTakesK3s(t *testing.T) {
 
 func TestAutoDoesNotTakeK3sWhereItCannotRun(t *testing.T) {
 	t.Parallel()
-	const ref = "docker.io/rancher/k3s:v1.34.1-k3s1"
+	const ref = "docker.io/rancher/k3s:v1.37.1-k3s1"
 	o := Options{Home: t.TempDir(), K3sImage: ref, Engine: waitFor(&fakeEngine{images: map[string]v1.Image{ref: officialK3s(t)}})}
 	k3s, err := findK3s(t.Context(), image.NewStore(o.Home, nil), o)
 	require.NoError(t, err)

@@ -35,7 +35,7 @@ const (
 
 // DefaultK3sImage is the official k3s of the Kubernetes minor version that the source flavour compiles, by digest:
 // a tag is only a promise.
-const DefaultK3sImage = "docker.io/rancher/k3s:v1.34.1-k3s1@sha256:5e0707cfd1239b358ef73f3254bc3eadc027dd30cd5ec6ca41e29e47652a1b8c"
+const DefaultK3sImage = "docker.io/rancher/k3s:v1.37.1-k3s1@sha256:ca7f37d993d82ef0dcdcfecb2e0e2618ea541dbaffc620c8cedebe01a82acd0d"
 
 // Options of [Ensure].
 type Options struct {

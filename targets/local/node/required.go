@@ -30,7 +30,7 @@ var required = []requirement{
 // sourceRequired are those of sourcePackages.
 var sourceRequired = []requirement{
 	{program: "containerd", major: 2, minor: 1, sameMajor: true, reason: "k3s of the same Kubernetes has containerd 2.1, with version 3 of its configuration"},
-	{program: "etcd", pkg: "etcd-server", major: 3, minor: 5, sameMajor: true, reason: "Kubernetes 1.34 wants it"},
+	{program: "etcd", pkg: "etcd-server", major: 3, minor: 5, sameMajor: true, reason: "older ones do not tell Kubernetes of the progress of a watch"},
 }
 
 func requiredOf(flavour Flavour) []requirement {

@@ -10,7 +10,7 @@
 //
 //	CGO_ENABLED=0 GOGC=off GOMEMLIMIT=1GiB go build -C targets/local/node/kubernetes \
 //	    -gcflags="all=-dwarf=false -l" -gcflags=std= \
-//	    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.34.4+source ..." \
+//	    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2+source ..." \
 //	    -o OUT/k3s .
 //
 // build.json beside this file has the same, for the program that builds the node image. This is the largest compile of the project, and
