@@ -30,7 +30,7 @@ var packages = []string{
 // sourcePackages are what a node has beside them whose Kubernetes is compiled: k3s brings its own. Debian compiles them
 // of the same sources, and to do that here would be a tenth of a first run. etcd's other two are what it takes to make
 // do without systemd.
-var sourcePackages = []string{"containerd", "etcd-server", "systemd-standalone-sysusers", "systemd-standalone-tmpfiles"}
+var sourcePackages = []string{"containerd", "etcd-server", "kubectl", "systemd-standalone-sysusers", "systemd-standalone-tmpfiles"}
 
 // packagesOf are the packages of a flavour's base.
 func packagesOf(flavour Flavour) []string {

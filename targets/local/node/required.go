@@ -30,6 +30,7 @@ var required = []requirement{
 // sourceRequired are those of sourcePackages.
 var sourceRequired = []requirement{
 	{program: "containerd", major: 2, minor: 1, sameMajor: true, reason: "k3s of the same Kubernetes has containerd 2.1, with version 3 of its configuration"},
+	{program: "kubectl", major: 1, minor: 36, sameMajor: true, reason: "one is for servers of its own minor version and the next"},
 	{program: "etcd", pkg: "etcd-server", major: 3, minor: 5, sameMajor: true, reason: "older ones do not tell Kubernetes of the progress of a watch"},
 }
 

@@ -72,8 +72,10 @@ func buildSource(ctx context.Context, store *image.Store, o Options) (image.Tarb
 			return nil, err
 		}
 		entries = append(entries, image.File(pauseTarball, pauseTar, 0o644),
-			image.File("usr/bin/k3s", binary.Path, 0o755), image.Link("usr/bin/kubectl", "k3s"))
+			image.File("usr/bin/k3s", binary.Path, 0o755))
 		return compose(debian, entries, config(
+			// So that a bare `kubectl` on a server is an administrator's, as k3s's is: the supervisor's AdminKubeconfig.
+			"KUBECONFIG=/etc/rancher/k3s/k3s.yaml",
 			// So that a bare `ctr` in the node is about Kubernetes, as k3s's is.
 			"CONTAINERD_ADDRESS=/run/k3s/containerd/containerd.sock", "CONTAINERD_NAMESPACE=k8s.io"))
 	})

@@ -50,15 +50,27 @@ func kubeProxy(args []string) int {
 
 // ctr runs containerd's own client on the node's containerd, in the namespace of Kubernetes, as k3s's does.
 func ctr(args []string) int {
-	path, err := exec.LookPath("ctr")
+	return replace("ctr", args, "CONTAINERD_ADDRESS="+supervisor.ContainerdSocket, "CONTAINERD_NAMESPACE=k8s.io")
+}
+
+// kubectl runs Debian's, which is an administrator's on a server when nothing else is configured, as k3s's is.
+func kubectl(args []string) int {
+	if os.Getenv("KUBECONFIG") == "" {
+		return replace("kubectl", args, "KUBECONFIG="+supervisor.AdminKubeconfig)
+	}
+	return replace("kubectl", args)
+}
+
+// replace makes this process the node's program of that name, which is found on PATH.
+func replace(program string, args []string, env ...string) int {
+	path, err := exec.LookPath(program)
 	if err == nil && sameFile(path, "/proc/self/exe") {
 		err = fmt.Errorf("%s is this program: %w", path, fs.ErrNotExist)
 	}
 	if err == nil {
-		env := append(os.Environ(), "CONTAINERD_ADDRESS="+supervisor.ContainerdSocket, "CONTAINERD_NAMESPACE=k8s.io")
-		err = syscall.Exec(path, append([]string{"ctr"}, args...), env)
+		err = syscall.Exec(path, append([]string{program}, args...), append(os.Environ(), env...))
 	}
-	fmt.Fprintf(os.Stderr, "k3s: run ctr: %v\n", err)
+	fmt.Fprintf(os.Stderr, "k3s: run %s: %v\n", program, err)
 	return 1
 }
 

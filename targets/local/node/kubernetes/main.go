@@ -1,5 +1,6 @@
-// Command k3s is every Kubernetes program of a node built from source, in one binary: the control plane, the kubelet, kube-proxy,
-// kubectl and CoreDNS, and the supervisor (server, agent) that runs them, and the node's containerd and etcd, the way k3s does.
+// Command k3s is every Kubernetes program of a node built from source, in one binary: the control plane, the kubelet, kube-proxy
+// and CoreDNS, and the supervisor (server, agent) that runs them, and the node's containerd and etcd, the way k3s does. Its kubectl
+// is Debian's.
 //
 // The program is chosen by the name it is called by (kubectl, kubelet, ...), else by its first argument (k3s kubectl ...).
 //
