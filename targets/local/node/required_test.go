@@ -43,9 +43,9 @@ func TestVersionsOfTheBaseAreChecked(t *testing.T) {
 
 func TestAProgramIsLookedForInItsPackage(t *testing.T) {
 	t.Parallel()
-	versions, err := checkVersions([]debian.Package{{Name: "etcd-server", Version: "3.5.30-2"}}, sourceRequired[1:])
+	versions, err := checkVersions([]debian.Package{{Name: "etcd-server", Version: "3.5.30-2"}}, sourceRequired[2:])
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"etcd": "3.5.30"}, versions)
-	_, err = checkVersions(nil, sourceRequired[1:])
+	_, err = checkVersions(nil, sourceRequired[2:])
 	require.ErrorContains(t, err, "package etcd-server is not among those")
 }
