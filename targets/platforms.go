@@ -17,7 +17,7 @@ import (
 const platformsFile = "docs/platforms.md"
 
 // platformsTable is where its table of machines is.
-var platformsTable = regexp.MustCompile(`(?s)(<!-- machines -->\n\n).*?(\n<!-- end -->)`)
+var platformsTable = regexp.MustCompile(`(?s)<!-- machines -->\n.*?<!-- end -->`)
 
 // Platforms puts what the runs in the artifacts directory have seen into the table of machines.
 func Platforms(context.Context) error {
