@@ -31,6 +31,9 @@ var packages = []string{
 	"linux-image-amd64", "netbase", "openssh-server", "procps", "systemd", "systemd-sysv", "udev",
 }
 
+// scripts are debootstrap's, one for each release that it knows.
+const scripts = "/usr/share/debootstrap/scripts"
+
 // diskRecipe is raised when a disk is made in another way than before.
 const diskRecipe = "1"
 
@@ -93,8 +96,11 @@ func makeDisk(ctx context.Context, o Options, dir string, step *console.Step) er
 	root := filepath.Join(dir, "root")
 	step.Set("debootstrap, from %s", mirror)
 	// In a mount namespace of its own: what debootstrap mounts is gone with it, however it ends.
-	if err := debian.Run(ctx, o.Progress, "debootstrap", "", "unshare", "--mount", "--propagation", "private",
-		"debootstrap", "--variant=minbase", "--include="+strings.Join(packages, ","), suites[o.Release], root, mirror); err != nil {
+	bootstrap := []string{"debootstrap", "--variant=minbase", "--include=" + strings.Join(packages, ","), suites[o.Release], root, mirror}
+	if _, err := os.Stat(filepath.Join(scripts, suites[o.Release])); errors.Is(err, fs.ErrNotExist) {
+		bootstrap = append(bootstrap, filepath.Join(scripts, "sid")) // a release that this debootstrap is older than
+	}
+	if err := debian.Run(ctx, o.Progress, "debootstrap", "", append([]string{"unshare", "--mount", "--propagation", "private"}, bootstrap...)...); err != nil {
 		return err
 	}
 	public, err := writeKey(filepath.Join(dir, "key"))

@@ -6,6 +6,7 @@
 package vm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -122,7 +123,7 @@ func Dir(home, name string) string { return filepath.Join(home, "machines", name
 // start tries the accelerators one after the other: a /dev/kvm may be there that starts no ordinary kernel.
 func start(ctx context.Context, q qemu, o Options, d disk, dir string, shares []share, step *console.Step) (*machine, *guest, error) {
 	var tried []error
-	for _, accelerator := range accelerators() {
+	for _, accelerator := range accelerators(o.refused()) {
 		step.Set("with %s", accelerator)
 		m, err := q.start(o, d, dir, shares, accelerator)
 		if err != nil {
@@ -137,6 +138,11 @@ func start(ctx context.Context, q qemu, o Options, d disk, dir string, shares []
 			return m, g, nil
 		}
 		m.stop()
+		if accelerator == kvm && ctx.Err() == nil {
+			if err := os.WriteFile(o.refused(), bootID(), 0o644); err != nil {
+				return nil, nil, err
+			}
+		}
 		tried = append(tried, fmt.Errorf("with %s: %w; the end of its console:\n%s", accelerator, err, tail(filepath.Join(dir, consoleFile))))
 		if ctx.Err() != nil {
 			break
@@ -154,7 +160,23 @@ const (
 	tcg = "tcg"
 )
 
-func accelerators() []string {
+// refused is the file that says in which boot of this host no machine started with /dev/kvm: a minute is waited for that
+// once a boot.
+func (o Options) refused() string { return filepath.Join(o.build(), "kvm-refused") }
+
+// bootID is another after each boot of this host; empty where the kernel does not tell.
+func bootID() []byte {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil
+	}
+	return id
+}
+
+func accelerators(refused string) []string {
+	if in, err := os.ReadFile(refused); err == nil && len(in) > 0 && bytes.Equal(in, bootID()) {
+		return []string{tcg}
+	}
 	device, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
 	if err != nil {
 		return []string{tcg}

@@ -170,3 +170,13 @@ func TestADirectoryIsMadeOnceAndNotFromWhatAKilledRunLeft(t *testing.T) {
 	require.FileExists(t, filepath.Join(dir, "file"))
 	require.NoDirExists(t, dir+".making")
 }
+
+func TestARefusalOfKVMIsBelievedUntilTheNextBoot(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "kvm-refused")
+	require.NoError(t, os.WriteFile(file, bootID(), 0o600))
+	require.Equal(t, []string{tcg}, accelerators(file))
+	before := accelerators(filepath.Join(t.TempDir(), "none"))
+	require.NoError(t, os.WriteFile(file, []byte("another boot\n"), 0o600))
+	require.Equal(t, before, accelerators(file), "as if nothing was tried")
+}
