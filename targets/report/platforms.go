@@ -63,6 +63,11 @@ func (p *Platforms) Add(r *Run) bool {
 			return false
 		}
 		row[i] = strings.ReplaceAll(r.Versions[at].Value, "|", "/")
+		if release, arch, _ := strings.Cut(row[i], " "); c.fact == "kernel" {
+			// Whose build it is tells nobody anything.
+			version, _, _ := strings.Cut(release, "-")
+			row[i] = version + " " + arch
+		}
 	}
 	column := slices.Index(seenColumns, r.Suite)
 	if r.Pattern != "" {

@@ -10,7 +10,7 @@ import (
 
 func machineRun(suite, pattern string, tests ...*Test) *Run {
 	return &Run{Suite: suite, Pattern: pattern, Start: time.Date(2026, 12, 1, 5, 0, 0, 0, time.UTC), Tests: tests, Versions: []Fact{
-		{"backend", "local"}, {"Kubernetes", "v1.37.2"}, {"container runtime", "containerd://2.1.9"}, {"kernel", "6.12 amd64"}, {"runc", "1.3.6"}, {"CRIU", "4.2.1"},
+		{"backend", "local"}, {"Kubernetes", "v1.37.2"}, {"container runtime", "containerd://2.1.9"}, {"kernel", "6.12-cloud-4 amd64"}, {"runc", "1.3.6"}, {"CRIU", "4.2.1"},
 		{"cgroup", "v2"}, {SystemFact, "Debian GNU/Linux 13 (trixie)"}, {EngineFact, "Docker 26.1.5, overlay2"}, {SecurityFact, "apparmor, seccomp"}, {UserFact, "root"},
 	}}
 }
