@@ -56,6 +56,16 @@ func TestAgentsAreThoseThatTheGroupWantsUnlessChosen(t *testing.T) {
 	require.True(t, s.Cluster.AgentsChosen)
 }
 
+// What was chosen is checked as it is; a default that a slow machine stretches stays within what can be waited for.
+func TestADefaultOfAnOperationIsStretchedToTheLongestAndNoFurther(t *testing.T) {
+	t.Parallel()
+	s, err := read(t, map[string]string{"E2E_TIMEOUT_SCALE": "40", "E2E_POD_TIMEOUT": "2h"})
+	require.NoError(t, err)
+	require.Equal(t, 40*time.Minute, s.Suite.Tests.CheckpointTimeout.Duration)
+	require.Equal(t, LongestOperation, s.Suite.Tests.RestoreTimeout.Duration)
+	require.Equal(t, 2*time.Hour, s.Suite.Tests.PodTimeout.Duration)
+}
+
 func TestATokenMeansTheLiveBackend(t *testing.T) {
 	t.Parallel()
 	s, err := read(t, map[string]string{"CEDANA_AUTH_TOKEN": "canary"})
