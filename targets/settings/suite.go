@@ -30,6 +30,8 @@ type Sensitivity struct {
 	Run
 	// Pattern chooses the faults to try, empty for all.
 	Pattern string
+	// Group is whose tests are tried, where it has faults of its own.
+	Group Group
 }
 
 // BenchSeries are the series of `mage bench`: a test TestBench each, with the name in it.
@@ -44,7 +46,7 @@ func readSuite(v *Variables) (Suite, Sensitivity) {
 	s.Reruns = v.Number(Variable{Name: "E2E_RERUN", Default: "0", Doc: "how often red tests are run again, to see whether they are red every time; they stay red"}, 0, 100)
 	s.OpenAPIStrict = v.Bool(Variable{Name: "E2E_OPENAPI_STRICT", Doc: "`1`: drift that is not explained there fails on the live backend too"})
 	v.Renamed("E2E_REGRESSIONS", "E2E_FAULTS")
-	return s, Sensitivity{Pattern: v.Pattern(Variable{
+	return s, Sensitivity{Group: s.Tests.Suite, Pattern: v.Pattern(Variable{
 		Name: "E2E_FAULTS", DefaultText: "all", Example: "restored|lost", For: "`sensitivity`", Doc: "pattern of the faults to try",
 	})}
 }

@@ -4,7 +4,7 @@ package workloads
 var All = []Workload{
 	redis("redis", "no", "run id, process and 20,000 keys; the queue of a MULTI under way, executed after the restore; clients that reconnect count on"),
 	redis("redis-aof", "yes", "the same, and after the restore everything is read back from the append-only file"),
-	postgresql, nginx, numpy, node, java, sqlite, memcached,
+	postgresql, nginx, numpy, monteCarlo, randomForest, xgboost, pytorch, llama, node, java, golang, golangMPTCP, sqlite, memcached, lammps, hpl,
 }
 
 func redis(name, aof, checked string) Workload {
@@ -75,40 +75,6 @@ kill -HUP $(cat /tmp/nginx/pid); sleep 1; wget -q -O - http://127.0.0.1/ > /dev/
 	Want: "4 answers",
 }
 
-// history is what a program that computes does at each step: it appends the step and the hash of all that it has.
-const history = "/tmp/history"
-
-// computed are the questions to a program with a history.
-func computed(w Workload) Workload {
-	w.Same = "cat /tmp/nonce"
-	w.Count = "tail -n 1 " + history + " | cut -d ' ' -f 1"
-	w.At = "grep \"^$N \" " + history
-	return w
-}
-
-var numpy = computed(Workload{
-	Name: "numpy", Program: "python", Public: "quay.io/jupyter/scipy-notebook:latest",
-	Checked: "a nonce in memory; a seeded computation of matrices and random numbers gives, step for step and bit for bit, what the uninterrupted one gives",
-	Script: `cat > /tmp/compute.py <<'END'
-import hashlib, os, time
-import numpy
-nonce = os.urandom(8).hex()
-random = numpy.random.default_rng(42)
-state, step = random.standard_normal((200, 200)), 0
-history = open("/tmp/history", "a", buffering=1)
-while True:
-    state = numpy.tanh(state @ random.standard_normal((200, 200)) / 14)
-    step += 1
-    history.write(f"{step} {hashlib.sha256(state.tobytes()).hexdigest()}\n")
-    open("/tmp/nonce.new", "w").write(nonce)
-    os.rename("/tmp/nonce.new", "/tmp/nonce")
-    open("/tmp/ready", "w").close()
-    time.sleep(0.05)
-END
-exec python3 /tmp/compute.py`,
-	Version: `python3 -c 'import sys, numpy; print("Python", sys.version.split()[0], "numpy", numpy.__version__)'`,
-})
-
 // node cannot be checkpointed: its event loop uses io_uring.
 var node = Workload{
 	Name: "node", Program: "node", Public: "docker.io/library/node:24",
@@ -139,32 +105,28 @@ exec node /tmp/serve.js`,
 	Count:   "sed -n 2p /tmp/state",
 }
 
-var java = computed(Workload{
-	Name: "java", Program: "java", Public: "docker.io/library/eclipse-temurin:25",
-	Checked: "a nonce in memory; a loop that the JIT has compiled, and garbage that two threads collect; each step's result is what the uninterrupted run has",
-	Script: `cat > /tmp/Compute.java <<'END'
-import java.io.*;
-import java.nio.file.*;
-public class Compute {
-    static long mix(long x) { for (int i = 0; i < 2_000_000; i++) { x ^= x << 13; x ^= x >>> 7; x ^= x << 17; } return x; }
-    public static void main(String[] args) throws Exception {
-        long x = 42;
-        Files.writeString(Path.of("/tmp/nonce"), Long.toHexString(new java.security.SecureRandom().nextLong()));
-        PrintStream history = new PrintStream(new FileOutputStream("/tmp/history", true), true);
-        java.util.ArrayDeque<byte[]> kept = new java.util.ArrayDeque<>();
-        for (int step = 1; ; step++) {
-            x = mix(x);
-            for (int i = 0; i < 200; i++) { byte[] b = new byte[16384]; b[i] = (byte) x; kept.add(b); if (kept.size() > 1000) x += kept.poll()[i]; }
-            history.println(step + " " + Long.toHexString(x));
-            if (step == 20) Files.writeString(Path.of("/tmp/ready"), "");
-            Thread.sleep(50);
-        }
-    }
+// exporter is a server of Go's own HTTP library, with a client.
+func exporter(name, environment string) Workload {
+	return Workload{
+		Name: name, Program: "node-exporter", Public: "docker.io/prom/node-exporter:latest",
+		Script: environment + `"$(command -v prometheus-node-exporter || command -v node_exporter)" --web.listen-address=127.0.0.1:9100 --collector.disable-defaults --collector.loadavg &
+while :; do wget -q -O - http://127.0.0.1:9100/metrics > /tmp/answer 2> /dev/null && touch /tmp/ready; sleep 0.1; done`,
+		Version: `"$(command -v prometheus-node-exporter || command -v node_exporter)" --version 2>&1 | head -n 1 | cut -d ' ' -f 1-3; grep -o 'go1[0-9.]*' /tmp/answer`,
+		Same:    "wget -q -O - http://127.0.0.1:9100/metrics | grep '^process_start_time_seconds'",
+		Count:   `wget -q -O - http://127.0.0.1:9100/metrics | sed -n 's/^promhttp_metric_handler_requests_total{code="200"} //p'`,
+		Checked: "the start that the server knows; the requests that it has counted, of a client that connects anew for each",
+	}
 }
-END
-exec java -Xmx128m -XX:+UseParallelGC -XX:ParallelGCThreads=2 -XX:-UsePerfData /tmp/Compute.java`,
-	Version: "java -version 2>&1 | head -n 1",
-})
+
+var golang = exporter("go", "GODEBUG=multipathtcp=0 ")
+
+// golangMPTCP cannot be checkpointed: Go 1.24 and newer listen with MPTCP unless they are told not to.
+var golangMPTCP = func() Workload {
+	w := exporter("go-mptcp", "")
+	w.Refused, w.Needs = "multipathtcp=0", "/proc/sys/net/mptcp/enabled"
+	w.Checked = "the checkpoint is refused by the name of its reason, with what to set; the source goes on"
+	return w
+}()
 
 var sqlite = Workload{
 	Name: "sqlite", Program: "python", Public: "docker.io/library/python:3.14",

@@ -46,6 +46,8 @@ type Workload struct {
 	End, Want string
 	// Refused is what the reason has that the local backend gives for not checkpointing it; empty for what can be checkpointed.
 	Refused string
+	// Needs is the file of a kernel's setting without which, or where it is 0, nothing would be refused.
+	Needs string
 	// Checked is all of this in words.
 	Checked string
 }
@@ -151,6 +153,9 @@ func refused(s *steps.Steps, w Workload, p *corev1.Pod) {
 	s.Helper()
 	if s.Env.Backend != settings.BackendLocal {
 		s.Skip("is a limit of the local backend's: " + w.Refused)
+	}
+	if w.Needs != "" && line(s.Shell(p, "cat "+w.Needs+" 2> /dev/null || :")) != "1" {
+		s.Skip("needs a kernel whose " + w.Needs + " is 1")
 	}
 	operation := s.Ask(p, steps.CheckpointOptions{})
 	err := s.System.Wait(s.Ctx, operation)

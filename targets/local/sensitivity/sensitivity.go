@@ -3,6 +3,7 @@
 package sensitivity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ type Options struct {
 const (
 	// pickLimit bounds the tests of one row, controlLimit those of the control, which are all rows' together.
 	pickLimit    = 2 * time.Minute
-	controlLimit = 10 * time.Minute
+	controlLimit = 15 * time.Minute
 	// backTimeout bounds the way back to a propagator that is whole. mage ends 5 s after Ctrl-C.
 	backTimeout = 30 * time.Second
 	// artifactsDir is where the failed tests' artifacts and the table go, below the artifacts directory.
@@ -79,7 +80,7 @@ func (r Result) good() bool { return r.Verdict == Caught || r.Verdict == Green }
 // Run tries each fault that the settings choose. It prints the table to the console's data and leaves copies in
 // the artifacts. Its error names what was missed. Whatever happens, the propagator is whole afterwards.
 func Run(ctx context.Context, con *console.Console, s *settings.Sensitivity, o Options) (err error) {
-	rows, err := choose(s.Pattern)
+	rows, err := choose(s.Group, s.Pattern)
 	if err != nil {
 		return err
 	}
@@ -110,13 +111,17 @@ func Run(ctx context.Context, con *console.Console, s *settings.Sensitivity, o O
 	return errors.Join(verdict(results, dir), err)
 }
 
-// choose is the catalogue, or the rows of it that a pattern matches.
-func choose(pattern string) ([]Row, error) {
+// choose is the catalogue of a group of tests, or the rows of it that a pattern matches.
+func choose(group settings.Group, pattern string) ([]Row, error) {
+	catalogue := Catalogue
+	if group == settings.Workloads {
+		catalogue = Workloads
+	}
 	only, err := regexp.Compile(pattern)
 	if err != nil {
 		return nil, fmt.Errorf("read E2E_FAULTS: %w", err)
 	}
-	rows := slices.DeleteFunc(slices.Clone(Catalogue), func(r Row) bool { return !only.MatchString(string(r.Fault)) })
+	rows := slices.DeleteFunc(slices.Clone(catalogue), func(r Row) bool { return !only.MatchString(string(r.Fault)) })
 	if len(rows) == 0 {
 		_, err := fault.Parse(pattern)
 		return nil, fmt.Errorf("E2E_FAULTS matches none: %w", err)
@@ -161,7 +166,7 @@ func (t trial) control(ctx context.Context, rows []Row) Result {
 
 // row tries one fault.
 func (t trial) row(ctx context.Context, number int, row Row) Result {
-	r := Result{Fault: row.Fault, Test: strings.Join(row.Tests, ", ")}
+	r := Result{Fault: row.Fault, Test: strings.Join(row.noticing(), ", ")}
 	for _, known := range fault.All() {
 		if known.Name == row.Fault {
 			r.By, r.What = known.By, known.Broken
@@ -174,7 +179,7 @@ func (t trial) row(ctx context.Context, number int, row Row) Result {
 		r.Verdict, r.Message = Broken, oneLine(err.Error())
 		return r
 	}
-	for i, name := range row.Tests {
+	for i, name := range row.noticing() {
 		verdict, test, message := judge(report, name, row.Names)
 		if i == 0 || verdict != Caught {
 			r.Verdict, r.Test, r.Message = verdict, test, message
@@ -205,7 +210,7 @@ func (t trial) try(ctx context.Context, what string, name fault.Name, number int
 	if err := t.options.Switch(ctx, name); err != nil {
 		return nil, err
 	}
-	artifacts, limit := filepath.Join(t.dir, string(name)), pickLimit
+	artifacts, limit := filepath.Join(t.dir, string(name)), cmp.Or(row.Limit, pickLimit)
 	if name == "" {
 		artifacts, limit = filepath.Join(t.dir, "control"), controlLimit
 	}

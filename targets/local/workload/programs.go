@@ -42,20 +42,30 @@ type program struct {
 // triplet is the directory of this machine's libraries, below /usr/lib.
 var triplet = map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[runtime.GOARCH]
 
+// blas are the links to the reference libraries of linear algebra, which a package's script would have made.
+var blas = map[string]string{
+	"usr/lib/" + triplet + "/libblas.so.3":   "blas/libblas.so.3",
+	"usr/lib/" + triplet + "/liblapack.so.3": "lapack/liblapack.so.3",
+}
+
 // programs are what an image can be made of on request, by name.
 var programs = map[string]program{
 	"busybox":   {packages: []string{"busybox-static"}, args: []string{"sh"}},
 	"memcached": {packages: []string{"memcached"}, entrypoint: []string{"memcached", "-u", "root"}, tested: true},
 	"node":      {packages: []string{"nodejs"}, args: []string{"node"}, tested: true},
 	"node-exporter": {
-		packages: []string{"prometheus-node-exporter"}, entrypoint: []string{"prometheus-node-exporter"},
+		packages: []string{"prometheus-node-exporter"}, entrypoint: []string{"prometheus-node-exporter"}, tested: true,
 		// Where its makers' image has it.
 		links: map[string]string{"usr/bin/node_exporter": "prometheus-node-exporter"},
 	},
+	"hpcc": {packages: []string{"hpcc"}, links: blas, args: []string{"hpcc"}, tested: true},
 	"java": {
 		packages: []string{"openjdk-25-jre-headless"}, args: []string{"java", "-version"}, tested: true,
 		links: map[string]string{"usr/bin/java": "../lib/jvm/java-25-openjdk-" + runtime.GOARCH + "/bin/java"},
 	},
+	"lammps":   {packages: []string{"lammps"}, links: blas, args: []string{"lmp", "-h"}, tested: true},
+	"learning": {packages: []string{"python3-sklearn", "python3-xgboost"}, links: blas, args: []string{"python3"}, tested: true},
+	"llama":    {packages: []string{"llama.cpp", "python3-gguf"}, links: blas, args: []string{"llama-server"}, tested: true},
 	"postgresql": {
 		packages: []string{"postgresql-18", "libfakeroot"}, args: []string{"postgres"}, paths: []string{"/usr/lib/postgresql/18/bin"},
 		user: "postgres:x:26:26:PostgreSQL:/data:/bin/sh", tested: true,
@@ -64,14 +74,9 @@ var programs = map[string]program{
 			"LD_PRELOAD=/usr/lib/" + triplet + "/libfakeroot/libfakeroot-sysv.so", "FAKEROOTUID=26", "FAKEROOTEUID=26", "FAKEROOTGID=26", "FAKEROOTEGID=26",
 		},
 	},
-	"python": {
-		packages: []string{"python3", "python3-numpy"}, args: []string{"python3"}, tested: true,
-		links: map[string]string{
-			"usr/lib/" + triplet + "/libblas.so.3":   "blas/libblas.so.3",
-			"usr/lib/" + triplet + "/liblapack.so.3": "lapack/liblapack.so.3",
-		},
-	},
-	"redis": {packages: []string{"redis-server"}, entrypoint: []string{"redis-server"}, args: []string{"--protected-mode", "no"}, tested: true},
+	"python":  {packages: []string{"python3", "python3-numpy"}, links: blas, args: []string{"python3"}, tested: true},
+	"pytorch": {packages: []string{"python3-torch"}, links: blas, args: []string{"python3"}, tested: true},
+	"redis":   {packages: []string{"redis-server"}, entrypoint: []string{"redis-server"}, args: []string{"--protected-mode", "no"}, tested: true},
 }
 
 // unused are packages that programs depend on for scripts that are not run, and what these depend on.
