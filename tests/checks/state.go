@@ -106,6 +106,23 @@ func (c *Checks) Confinement(p *corev1.Pod) map[string]string {
 	return found
 }
 
+// unconfined is the profile of a process that AppArmor lets do everything.
+const unconfined = "unconfined"
+
+// AppArmorProfile is that of a counter's process, with its mode; "unconfined" also where the kernel has no AppArmor.
+func (c *Checks) AppArmorProfile(p *corev1.Pod) string {
+	c.Helper()
+	const file = "/proc/self/attr/apparmor/current"
+	content, err := c.TryGet(c.Ctx, p, pods.CounterPort, "/read", map[string]string{"path": file})
+	switch {
+	case err == nil:
+		return strings.TrimSpace(string(content))
+	case !strings.Contains(err.Error(), "invalid argument"): // a kernel that has AppArmor, and has not turned it on
+		c.Check(fixture.NotThere(err, file))
+	}
+	return unconfined
+}
+
 // CgroupV1 reports whether a pod's node has cgroups of the first version.
 func (c *Checks) CgroupV1(p *corev1.Pod) bool {
 	c.Helper()

@@ -26,7 +26,7 @@ var groups = []struct {
 		"TestPodInitContainer", "TestPodSidecar", "TestPodProbes", "TestPodOfADeployment", "TestPodOfAJob", "TestPodLongNames", "TestPodNamePrefixes",
 		"TestCheckpointOfAnotherRuncRoot",
 		"TestRestoreSpecification", "TestRestoredPodLivesOn", "TestRestartKeepsActions",
-		"TestRestoreState", "TestRestoreLimits", "TestRestoreSeccomp",
+		"TestRestoreState", "TestRestoreLimits", "TestRestoreSeccomp", "TestRestoreAppArmor",
 		"TestRestoreKernelObjects",
 		"TestRestoreRefused", "TestRestoreRefusedWithoutRuntimeClass",
 		"TestRestoreUser", "TestRestoreStoppedProcess",

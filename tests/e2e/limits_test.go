@@ -42,3 +42,18 @@ func TestRestoreSeccomp(t *testing.T) {
 	r := s.CheckpointAndRestore(p)
 	fixture.Equal(s, "what confines the restored process", fmt.Sprint(before), fmt.Sprint(s.Confinement(r.Pod)))
 }
+
+// A process that AppArmor confines is confined by the same profile after its restore.
+func TestRestoreAppArmor(t *testing.T) {
+	s := begin(t)
+	plain := s.Start(pods.Counter(s.CounterImage(), pods.Named("plain")))
+	if s.AppArmorProfile(plain) == "unconfined" {
+		s.Skip("needs a container runtime that gives pods an AppArmor profile: a cluster on machines with AppArmor on and apparmor_parser, which a k3d node has not")
+	}
+	s.Judges("AppArmor profile RuntimeDefault")
+	p := s.Start(pods.Counter(s.CounterImage(), pods.RuntimeDefaultAppArmor()))
+	before := s.AppArmorProfile(p)
+	s.That(before != "unconfined", "AppArmor confines the process before the checkpoint", before)
+	r := s.CheckpointAndRestore(p)
+	fixture.Equal(s, "the AppArmor profile of the restored process", before, s.AppArmorProfile(r.Pod))
+}

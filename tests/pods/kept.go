@@ -61,6 +61,13 @@ func RuntimeDefaultSeccomp() Option {
 	}
 }
 
+// RuntimeDefaultAppArmor confines the pod by the container runtime's AppArmor profile.
+func RuntimeDefaultAppArmor() Option {
+	return func(p *corev1.Pod) {
+		security(p).AppArmorProfile = &corev1.AppArmorProfile{Type: corev1.AppArmorProfileTypeRuntimeDefault}
+	}
+}
+
 // OwnedBy gives the pod's volumes to a group.
 func OwnedBy(gid int64) Option {
 	return func(p *corev1.Pod) { security(p).FSGroup = &gid }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cedana/cedana-e2e/targets/local/sensitivity"
 	"github.com/cedana/cedana-e2e/targets/local/workload"
 	"github.com/cedana/cedana-e2e/targets/settings"
 	"github.com/cedana/cedana-e2e/tests/environment"
@@ -35,6 +36,18 @@ func TestEachWorkloadIsWhole(t *testing.T) {
 	for _, program := range tested {
 		require.True(t, used[program], "the image of %s is made for nothing", program)
 	}
+}
+
+// Those whose checkpoint is refused notice nothing of a restore; `mage sensitivity` breaks all others.
+func TestEachWorkloadThatIsRestoredIsBrokenOnPurpose(t *testing.T) {
+	t.Parallel()
+	var restored []string
+	for _, w := range All {
+		if w.Refused == "" {
+			restored = append(restored, w.Name)
+		}
+	}
+	require.ElementsMatch(t, restored, sensitivity.Survivors)
 }
 
 func TestAnImageIsAskedForMadeOrPublic(t *testing.T) {

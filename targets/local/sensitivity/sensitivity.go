@@ -179,16 +179,22 @@ func (t trial) row(ctx context.Context, number int, row Row) Result {
 		r.Verdict, r.Message = Broken, oneLine(err.Error())
 		return r
 	}
-	for i, name := range row.noticing() {
-		verdict, test, message := judge(report, name, row.Names)
-		if i == 0 || verdict != Caught {
-			r.Verdict, r.Test, r.Message = verdict, test, message
+	r.Verdict, r.Test, r.Message = row.judge(report)
+	return r
+}
+
+// judge is what those that have to notice made of the fault: of the first that did not, or of the first of all.
+func (r Row) judge(report *suite.Report) (verdict Verdict, test, message string) {
+	for i, name := range r.noticing() {
+		what, who, said := judge(report, name, r.Names)
+		if i == 0 || what != Caught {
+			verdict, test, message = what, who, said
 		}
-		if verdict != Caught {
+		if what != Caught {
 			break
 		}
 	}
-	return r
+	return verdict, test, message
 }
 
 // judge says what one test of a row, or a subtest of it, made of the fault.

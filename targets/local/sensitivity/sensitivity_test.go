@@ -9,6 +9,8 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -47,10 +49,14 @@ func TestEveryTestInTheCatalogueExists(t *testing.T) {
 			}
 		}
 	}
-	for _, row := range Catalogue {
+	for _, row := range append(slices.Clone(Catalogue), Workloads...) {
 		require.NotEmpty(t, row.Tests, row.Fault)
 		for _, name := range row.Tests {
 			assert.True(t, there[name], "%s: no test has the name %s", row.Fault, name)
+		}
+		for _, name := range row.Each {
+			test, _, _ := strings.Cut(name, "/")
+			assert.Contains(t, row.Tests, test, "%s: %s", row.Fault, name)
 		}
 	}
 }
@@ -93,6 +99,39 @@ func try(t *testing.T, s *stage, only string) (table string, dir string, err err
 	err = Run(t.Context(), console.New(&progress, &data), &settings.Sensitivity{Run: settings.Run{Artifacts: dir, RunID: "1a2b3c4d"}, Pattern: only},
 		Options{Program: s, Switch: s.Switch})
 	return data.String(), filepath.Join(dir, artifactsDir), err
+}
+
+// One program's case that stays green is a miss, whatever the others say.
+func TestEachSubtestOfARowHasToNotice(t *testing.T) {
+	t.Parallel()
+	row := Row{Tests: tests("TestA"), Each: []string{"TestA/one", "TestA/two"}, Names: says("expected: ")}
+	failed := func(name string) *report.Test {
+		return &report.Test{Name: name, Outcome: report.Failed, Output: "expected: this\n"}
+	}
+	for _, c := range []struct {
+		tests []*report.Test
+		want  Verdict
+		of    string
+	}{
+		{[]*report.Test{failed("TestA"), failed("TestA/one"), failed("TestA/two")}, Caught, "TestA/one"},
+		{[]*report.Test{failed("TestA"), failed("TestA/one"), {Name: "TestA/two", Outcome: report.Passed}}, Missed, "TestA/two"},
+	} {
+		ran := &suite.Report{}
+		ran.Tests = c.tests
+		verdict, test, _ := row.judge(ran)
+		require.Equal(t, c.want, verdict)
+		require.Equal(t, c.of, test)
+	}
+}
+
+func TestSuiteWorkloadsHasACatalogueOfItsOwn(t *testing.T) {
+	t.Parallel()
+	rows, err := choose(settings.Workloads, "cold")
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.Equal(t, tests(workloadsTest), rows[0].Tests)
+	_, err = choose(settings.Workloads, "labels-lost")
+	require.ErrorContains(t, err, "E2E_FAULTS matches none")
 }
 
 func TestWhatIsCaughtMissedAndNotNamedIsToldApart(t *testing.T) {
