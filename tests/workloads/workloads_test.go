@@ -75,10 +75,10 @@ func TestAProgramThatIsNothingForRootIsAnotherUsersWhereThatCanBeDumped(t *testi
 func TestTheTableHasARowForEachWorkload(t *testing.T) {
 	t.Parallel()
 	text := Document([]*Row{
-		{Workload: "redis", Version: "8.0", MemoryMiB: 12, Checkpoint: 1234567 * time.Microsecond, Restore: time.Second, ArchiveMiB: 3.25, Checked: "keys", Verdict: "survived"},
+		{Workload: "redis", Version: "8.0", MemoryMiB: 12, Checkpoint: 1234567 * time.Microsecond, Restore: time.Second, GoesOn: 2 * time.Second, ColdStart: 3 * time.Second, ArchiveMiB: 3.25, Checked: "keys", Verdict: "survived"},
 		{Workload: "node", Version: "24", MemoryMiB: 66, Checked: "the source", Verdict: "refused"},
 	})
 	require.Equal(t, 4, strings.Count(text, "|\n"))
-	require.Contains(t, text, "| node | 24 | 66 | – | – | – | the source | refused |")
-	require.Contains(t, text, "| redis | 8.0 | 12 | 1.235s | 1s | 3.2 | keys | survived |")
+	require.Contains(t, text, "| node | 24 | 66 | – | – | – | 0s | – | the source | refused |")
+	require.Contains(t, text, "| redis | 8.0 | 12 | 1.235s | 1s | 2s | 3s | 3.2 | keys | survived |")
 }
