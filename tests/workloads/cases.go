@@ -112,17 +112,19 @@ func exporter(name, environment string) Workload {
 		Script: environment + `"$(command -v prometheus-node-exporter || command -v node_exporter)" --web.listen-address=127.0.0.1:9100 --collector.disable-defaults --collector.loadavg &
 while :; do wget -q -O - http://127.0.0.1:9100/metrics > /tmp/answer 2> /dev/null && touch /tmp/ready; sleep 0.1; done`,
 		Version: `"$(command -v prometheus-node-exporter || command -v node_exporter)" --version 2>&1 | head -n 1 | cut -d ' ' -f 1-3; grep -o 'go1[0-9.]*' /tmp/answer`,
-		Same:    "wget -q -O - http://127.0.0.1:9100/metrics | grep '^process_start_time_seconds'",
+		// The kernel chose where its stack is. The start that the server tells is the kernel's, which dates restored processes anew.
+		Same:    `pid=$(pidof prometheus-node-exporter node_exporter); echo $pid; sed -n 's/^[0-9a-f]*-\([0-9a-f]*\) .*\[stack\]$/\1/p' /proc/$pid/maps`,
 		Count:   `wget -q -O - http://127.0.0.1:9100/metrics | sed -n 's/^promhttp_metric_handler_requests_total{code="200"} //p'`,
-		Checked: "the start that the server knows; the requests that it has counted, of a client that connects anew for each",
+		Checked: "its PID and the place of its stack; the requests that it has counted, of a client that connects anew for each",
 	}
 }
 
 var golang = exporter("go", "GODEBUG=multipathtcp=0 ")
 
-// golangMPTCP cannot be checkpointed: Go 1.24 and newer listen with MPTCP unless they are told not to.
+// golangMPTCP cannot be checkpointed: it listens with MPTCP, as programs that are built as modules of Go 1.24 and newer do unless
+// they are told not to. Debian's are not built as modules.
 var golangMPTCP = func() Workload {
-	w := exporter("go-mptcp", "")
+	w := exporter("go-mptcp", "GODEBUG=multipathtcp=2 ")
 	w.Refused, w.Needs = "multipathtcp=0", "/proc/sys/net/mptcp/enabled"
 	w.Checked = "the checkpoint is refused by the name of its reason, with what to set; the source goes on"
 	return w

@@ -85,9 +85,9 @@ type Row struct {
 	Checkpoint, Restore time.Duration
 	// ColdStart is from the new pod's request, and GoesOn from the restore's, until the program does its work.
 	ColdStart, GoesOn time.Duration
-	ArchiveMiB          float64
-	Checked             string
-	Verdict             string
+	ArchiveMiB        float64
+	Checked           string
+	Verdict           string
 }
 
 // Run sees a workload through a checkpoint, its deletion and a restore, and fills in the row as far as it comes.

@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/cedana/cedana-e2e/targets/local/standin/refusal"
 	"github.com/cedana/cedana-e2e/targets/local/standin/work"
@@ -75,12 +78,24 @@ func (c checker) architecture(containers []work.ContainerCheckpoint) error {
 	return nil
 }
 
+// oneSecondApart are the tries at an API server that is busy: it gives a request 34 s, which a slow machine may need more than once.
+var oneSecondApart = wait.Backoff{Steps: 3, Duration: time.Second, Factor: 1}
+
+// busy is what the API server says that may answer the same request later.
+func busy(err error) bool {
+	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err)
+}
+
 // admitted sees what the API server makes of the pod: a LimitRange or a webhook may change its limits, and without the
 // runtime class there is none.
 func (c checker) admitted(ctx context.Context, containers []work.ContainerCheckpoint, pod *corev1.Pod) error {
 	trial := pod.DeepCopy()
 	trial.Name, trial.GenerateName = "", "cedana-restore-" // its own name may be taken
-	admitted, err := c.objects.Admit(ctx, trial)
+	var admitted *corev1.Pod
+	err := retry.OnError(oneSecondApart, busy, func() (err error) {
+		admitted, err = c.objects.Admit(ctx, trial)
+		return err
+	})
 	if apierrors.IsForbidden(err) && pod.Spec.RuntimeClassName != nil {
 		if class := *pod.Spec.RuntimeClassName; apierrors.IsNotFound(c.objects.RuntimeClassExists(ctx, class)) {
 			return refusal.New(refusal.RuntimeClassMissing, "there is no runtime class %s, which Cedana's chart makes: install it again (helm upgrade)", class)

@@ -94,6 +94,27 @@ func TestWhatAClusterHasNoPlaceForIsRefusedBeforeThereIsAPod(t *testing.T) {
 	}
 }
 
+// busyObjects are behind an API server that does not get to a request before the time that it gives it.
+type busyObjects struct {
+	fakeObjects
+	tries *int
+}
+
+func (b busyObjects) Admit(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error) {
+	if *b.tries++; *b.tries < 3 {
+		return nil, apierrors.NewTimeoutError("request did not complete within requested timeout", 0)
+	}
+	return b.fakeObjects.Admit(ctx, pod)
+}
+
+func TestABusyAPIServerIsAskedAgainBeforeARestore(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	c := checker{busyObjects{fakeObjects{nil, true, ""}, &tries}, nil}
+	require.NoError(t, c.admitted(t.Context(), nil, &corev1.Pod{}))
+	require.Equal(t, 3, tries)
+}
+
 func TestAnImageThatDoesNotComeIsARefusal(t *testing.T) {
 	t.Parallel()
 	f := newFakePods()
