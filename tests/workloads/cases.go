@@ -111,7 +111,7 @@ func exporter(name, environment string) Workload {
 		Name: name, Program: "node-exporter", Public: "docker.io/prom/node-exporter:latest",
 		Script: environment + `"$(command -v prometheus-node-exporter || command -v node_exporter)" --web.listen-address=127.0.0.1:9100 --collector.disable-defaults --collector.loadavg &
 while :; do wget -q -O - http://127.0.0.1:9100/metrics > /tmp/answer 2> /dev/null && touch /tmp/ready; sleep 0.1; done`,
-		Version: `"$(command -v prometheus-node-exporter || command -v node_exporter)" --version 2>&1 | head -n 1 | cut -d ' ' -f 1-3; grep -o 'go1[0-9.]*' /tmp/answer`,
+		Version: `"$(command -v prometheus-node-exporter || command -v node_exporter)" --version 2>&1 | head -n 1 | cut -d ' ' -f 1-3; sed -n 's/^go_info{version="\(.*\)"} 1/\1/p' /tmp/answer`,
 		// The kernel chose where its stack is. The start that the server tells is the kernel's, which dates restored processes anew.
 		Same:    `pid=$(pidof prometheus-node-exporter node_exporter); echo $pid; sed -n 's/^[0-9a-f]*-\([0-9a-f]*\) .*\[stack\]$/\1/p' /proc/$pid/maps`,
 		Count:   `wget -q -O - http://127.0.0.1:9100/metrics | sed -n 's/^promhttp_metric_handler_requests_total{code="200"} //p'`,

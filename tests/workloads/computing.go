@@ -215,7 +215,7 @@ HPLinpack benchmark input file
 HPL.out      output file name
 8            device out
 1            # of problems sizes (N)
-500          Ns
+1000         Ns
 1            # of NBs
 80           NBs
 0            PMAP process mapping
