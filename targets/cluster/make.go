@@ -75,6 +75,17 @@ var nodeArguments = []string{
 	"--kubelet-arg=runtime-request-timeout=" + settings.LongestOperation.String(),
 }
 
+// nodeMonitorGrace is Kubernetes' own: a node that has not been heard of for so long is not ready, and with it all of its pods.
+const nodeMonitorGrace = 50 * time.Second
+
+// slowArguments are for the servers of a slow machine. What they set does not make a cluster another one.
+func slowArguments() []string {
+	if stretch.Factor() == 1 {
+		return nil
+	}
+	return []string{"--kube-controller-manager-arg=node-monitor-grace-period=" + stretch.Limit(nodeMonitorGrace).Round(time.Second).String()}
+}
+
 func arguments() []string { return slices.Concat(serverArguments, nodeArguments) }
 
 // make creates the cluster and waits until it is usable. On failure it rolls back.
@@ -213,7 +224,7 @@ func (m *maker) config(ctx context.Context, rt runtimes.Runtime, port int) (*con
 		simple.Options.Runtime.Labels = append(simple.Options.Runtime.Labels,
 			conf.LabelWithNodeFilters{Label: key + "=" + value, NodeFilters: []string{"all"}})
 	}
-	for _, arg := range serverArguments {
+	for _, arg := range slices.Concat(serverArguments, slowArguments()) {
 		simple.Options.K3sOptions.ExtraArgs = append(simple.Options.K3sOptions.ExtraArgs,
 			conf.K3sArgWithNodeFilters{Arg: arg, NodeFilters: []string{"server:*"}})
 	}
