@@ -197,19 +197,26 @@ func (r Row) judge(report *suite.Report) (verdict Verdict, test, message string)
 	return verdict, test, message
 }
 
-// judge says what one test of a row, or a subtest of it, made of the fault.
-func judge(report *suite.Report, name string, names *regexp.Regexp) (verdict Verdict, test, message string) {
-	verdict, test, message = Missed, name, "the test passed"
-	for _, failed := range report.Failed() {
-		if failed.Name != name && !strings.HasPrefix(failed.Name, name+"/") {
+// judge says what one test of a row, or a subtest by its full name, made of the fault.
+func judge(ran *suite.Report, name string, names *regexp.Regexp) (verdict Verdict, test, message string) {
+	top, part, isPart := strings.Cut(name, "/")
+	for _, failed := range ran.Failed() {
+		if failed.Name != top {
 			continue
 		}
-		if names.MatchString(failed.Output) {
-			return Caught, failed.Name, said(failed, names)
+		if isPart {
+			at := slices.IndexFunc(failed.Parts, func(p *report.Test) bool { return p.Name == part && p.Outcome == report.Failed })
+			if at < 0 {
+				break
+			}
+			failed = failed.Parts[at]
 		}
-		verdict, test, message = Unnamed, failed.Name, said(failed, nil)
+		if names.MatchString(failed.Output) {
+			return Caught, name, said(failed, names)
+		}
+		return Unnamed, name, said(failed, nil)
 	}
-	return verdict, test, message
+	return Missed, name, "the test passed"
 }
 
 func (t trial) try(ctx context.Context, what string, name fault.Name, number int, row Row) (report *suite.Report, err error) {

@@ -105,19 +105,22 @@ func try(t *testing.T, s *stage, only string) (table string, dir string, err err
 func TestEachSubtestOfARowHasToNotice(t *testing.T) {
 	t.Parallel()
 	row := Row{Tests: tests("TestA"), Each: []string{"TestA/one", "TestA/two"}, Names: says("expected: ")}
-	failed := func(name string) *report.Test {
-		return &report.Test{Name: name, Outcome: report.Failed, Output: "expected: this\n"}
+	part := func(name string, outcome report.Outcome, output string) *report.Test {
+		return &report.Test{Name: name, Outcome: outcome, Output: output}
 	}
+	const named = "expected: this\n"
 	for _, c := range []struct {
-		tests []*report.Test
+		parts []*report.Test
 		want  Verdict
 		of    string
 	}{
-		{[]*report.Test{failed("TestA"), failed("TestA/one"), failed("TestA/two")}, Caught, "TestA/one"},
-		{[]*report.Test{failed("TestA"), failed("TestA/one"), {Name: "TestA/two", Outcome: report.Passed}}, Missed, "TestA/two"},
+		{[]*report.Test{part("one", report.Failed, named), part("two", report.Failed, named)}, Caught, "TestA/one"},
+		{[]*report.Test{part("one", report.Failed, named), part("two", report.Passed, "")}, Missed, "TestA/two"},
+		{[]*report.Test{part("one", report.Failed, named)}, Missed, "TestA/two"},
+		{[]*report.Test{part("one", report.Failed, named), part("two", report.Failed, "gone")}, Unnamed, "TestA/two"},
 	} {
 		ran := &suite.Report{}
-		ran.Tests = c.tests
+		ran.Tests = []*report.Test{{Name: "TestA", Outcome: report.Failed, Output: named, Parts: c.parts}}
 		verdict, test, _ := row.judge(ran)
 		require.Equal(t, c.want, verdict)
 		require.Equal(t, c.of, test)
