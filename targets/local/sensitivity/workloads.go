@@ -25,7 +25,7 @@ func hasNoFiles(name string) bool { return name == "go" || name == "sqlite" }
 const workloadsLimit = 15 * time.Minute
 
 // Workloads is the catalogue for SUITE=workloads: what each program's case has to notice. A flipped page is not in it: the one in the
-// middle of a real program's memory is seldom one that its case reads (3 of the first 13 noticed).
+// middle of a real program's memory is seldom one that its case reads (3 of the first 12 noticed).
 var Workloads = []Row{
 	{fault.ColdStart, tests(workloadsTest), says(`expected: (what only the same process can tell|the restored pod goes on from the checkpoint)`), nil, cases(Survivors), workloadsLimit},
 	{fault.RootfsLost, tests(workloadsTest), says(`No such file or directory|expected: `), nil, cases(slices.DeleteFunc(slices.Clone(Survivors), hasNoFiles)), workloadsLimit},
