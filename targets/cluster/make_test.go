@@ -16,5 +16,5 @@ func TestASlowMachinesNodesMayBeSilentForLonger(t *testing.T) { // not parallel:
 	stretch.Set(20)
 	t.Cleanup(func() { stretch.Set(1) })
 	require.Equal(t, []string{"--kube-controller-manager-arg=node-monitor-grace-period=16m40s"}, slowArguments())
-	require.Equal(t, before, want(&settings.Cluster{}, Options{}), "a cluster that was made with another factor stays")
+	require.Equal(t, want(&settings.Cluster{}, Options{}), before, "a cluster that was made with another factor stays")
 }
